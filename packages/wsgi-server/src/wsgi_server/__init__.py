@@ -1,2 +1,3 @@
 """Placeholder until the first module lands."""
+
 __version__ = "0.1.0"

@@ -1,0 +1,78 @@
+"""Where to listen, as values: parsed from text, compared at reload, shown in the log."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """A host name or address literal and a port; port 0 lets the kernel choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A path, or with a leading `@` a name in Linux's abstract namespace."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class InheritedAddress:
+    """A listening descriptor that the process was started with."""
+
+    fd: int
+
+    def __str__(self) -> str:
+        return f"fd://{self.fd}"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemdAddress:
+    """Sockets passed by systemd: all of them, or those of one `FileDescriptorName`."""
+
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return "systemd" if self.name is None else f"systemd:{self.name}"
+
+
+Address = TcpAddress | UnixAddress | InheritedAddress | SystemdAddress
+
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>\d{1,5})")
+
+
+def parse_address(text: str) -> Address:
+    """The address that an entry of the `bind` option names.
+
+    Raises `ConfigError` for anything but HOST:PORT, [V6]:PORT, unix:PATH, fd://N,
+    systemd and systemd:NAME.
+    """
+    if text.startswith("unix:") and len(text) > len("unix:"):
+        return UnixAddress(text.removeprefix("unix:"))
+    if text.startswith("fd://") and text.removeprefix("fd://").isdecimal():
+        return InheritedAddress(int(text.removeprefix("fd://")))
+    if text == "systemd":
+        return SystemdAddress()
+    if text.startswith("systemd:") and len(text) > len("systemd:"):
+        return SystemdAddress(text.removeprefix("systemd:"))
+    match = _HOST_PORT.fullmatch(text)
+    if match is not None and int(match["port"]) <= 65535:
+        return TcpAddress(match["v6"] or match["host"], int(match["port"]))
+    raise ConfigError(
+        f"bind = {text}: not an address (use HOST:PORT, [V6ADDRESS]:PORT, "
+        "unix:/path, fd://N, systemd or systemd:NAME)"
+    )

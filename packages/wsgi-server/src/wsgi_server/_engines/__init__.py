@@ -1,0 +1,66 @@
+"""What an engine is, and which there are.
+
+An engine waits and runs: it polls, accepts, reads, writes, runs applications and wakes at
+deadlines. What bytes mean is the connection's business. Engines are imported when a worker
+needs one, never before the fork.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from wsgi_server.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from wsgi_server._scoreboard import Slot
+    from wsgi_server._settings import Settings
+    from wsgi_server._sockets import Listener
+
+
+class Engine(Protocol):
+    """One worker's loop. Everything but `serve` is called from callbacks inside it."""
+
+    def watch(self, fd: int, callback: Callable[[], object]) -> None:
+        """Calls `callback` in the loop whenever `fd` is readable, until `unwatch`."""
+
+    def unwatch(self, fd: int) -> None:
+        """Forgets `fd`."""
+
+    def call_at(self, deadline: float, callback: Callable[[], object]) -> None:
+        """Calls `callback` in the loop at `deadline` (monotonic seconds), once."""
+
+    def serve(
+        self,
+        listeners: Sequence[Listener],
+        app: WSGIApplication,
+        ready: Callable[[], object],
+    ) -> None:
+        """Accepts and answers; calls `ready` once it can, returns when drained."""
+
+    def drain(self, deadline: float) -> None:
+        """Stops accepting, finishes what was started, cuts what runs at `deadline`."""
+
+    def replace(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
+        """Serves `app` on `listeners` from now on; what runs is finished as it began."""
+
+
+_ENGINES: Final[Mapping[str, str]] = {
+    "eventlet": "wsgi_server._engines.eventlet:EventletEngine",
+}
+
+
+def create_engine(settings: Settings, slot: Slot, **context: Any) -> Engine:
+    """The engine that `settings.engine` names. Raises `ConfigError` for another."""
+    try:
+        module, _, name = _ENGINES[settings.engine].partition(":")
+    except KeyError:
+        known = ", ".join(sorted(_ENGINES))
+        raise ConfigError(
+            f"engine = {settings.engine}: unknown (one of {known})"
+        ) from None
+    factory: Callable[..., Engine] = getattr(importlib.import_module(module), name)
+    return factory(settings, slot, **context)

@@ -1,0 +1,239 @@
+"""The door: oslo.config on one side, frozen and checked `Settings` on the other.
+
+Below it nobody sees oslo.config, and no number is a sentinel: None means "no limit".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from oslo_config import cfg
+
+from . import opts
+from ._addresses import Address, TcpAddress, parse_address
+from .errors import ConfigError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: Requests that may run at once in a worker, by engine, when `threads` is not set.
+DEFAULT_THREADS: Final[Mapping[str, int]] = {"eventlet": 1000}
+
+#: The default number of workers never exceeds this (seed: glance, bug 1748916).
+MAX_DEFAULT_WORKERS: Final = 8
+
+#: Options that only a restart can change.
+RESTART_ONLY: Final = frozenset({"user", "group", "pid_file"})
+
+
+@dataclass(frozen=True)
+class PeerSet:
+    """Peers that are trusted with something: networks, and perhaps Unix sockets."""
+
+    networks: tuple[Network, ...] = ()
+    unix: bool = False
+
+    def __bool__(self) -> bool:
+        return self.unix or bool(self.networks)
+
+    def __contains__(self, host: str) -> bool:
+        """Whether `host` (an address literal; empty for a Unix socket) belongs to it."""
+        if not host:
+            return self.unix
+        if not self.networks:
+            return False
+        address = ipaddress.ip_address(host.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any((mapped or address) in network for network in self.networks)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One configuration of the server; equal settings mean nothing to reload."""
+
+    binds: tuple[Address, ...]
+    backlog: int
+    tcp_keepidle: int
+    reuse_port: bool
+    unix_socket_mode: int
+
+    cert_file: str | None
+    key_file: str | None
+    ca_file: str | None
+    tls_ciphers: str | None
+
+    workers: int
+    engine: str
+    threads: int
+    preload_app: bool
+    pid_file: str | None
+    user: str | None
+    group: str | None
+    umask: int
+
+    graceful_timeout: float
+    drain_idle_timeout: float
+    worker_timeout: float | None
+    worker_ready_timeout: float
+    max_requests: int | None
+    max_requests_jitter: int
+    max_worker_lifetime: float | None
+    max_worker_rss: int | None
+
+    http_keepalive: bool
+    keepalive_timeout: float
+    max_keepalive_requests: int | None
+    client_socket_timeout: float | None
+    header_timeout: float
+    body_timeout: float | None
+    write_timeout: float | None
+    request_timeout: float | None
+    max_request_line: int
+    max_header_line: int | None
+    max_headers: int
+    max_header_bytes: int
+    max_request_body: int | None
+    max_connections: int
+    underscore_headers: str
+    forwarded_allow: PeerSet
+    proxy_protocol: PeerSet
+
+    log_file: str | None
+    debug: bool
+    access_log: str | None
+    access_log_format: str
+
+    @classmethod
+    def from_conf(
+        cls, conf: Any, *, default_port: int | None = None, **overrides: Any
+    ) -> Settings:
+        """A checked snapshot of `conf`.
+
+        `conf` is a `ConfigOpts` or one of its groups; options that the service has not
+        registered keep our defaults. `default_port` stands in for a missing bind_port.
+        `overrides` replace single values after reading. Raises `ConfigError`.
+        """
+        values = {opt.dest: _read(conf, opt) for opt in opts.ALL_OPTS}
+        values.update(overrides)
+        host, port = values.pop("bind_host"), values.pop("bind_port")
+        texts = values.pop("bind")
+        if texts:
+            values["binds"] = tuple(parse_address(text) for text in texts)
+        else:
+            values["binds"] = (_tcp_address(host, port, default_port),)
+        for name in _OFF_AT_ZERO:
+            values[name] = values[name] or None
+        for name in ("umask", "unix_socket_mode"):
+            values[name] = _octal(name, values[name])
+        for name in ("forwarded_allow", "proxy_protocol"):
+            values[name] = _peers(name, values[name])
+        if values["workers"] is None:
+            values["workers"] = min(_cpus(), MAX_DEFAULT_WORKERS)
+        if values["threads"] is None:
+            values["threads"] = DEFAULT_THREADS[values["engine"]]
+        settings = cls(**values)
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        if self.key_file and not self.cert_file:
+            raise ConfigError("key_file is set without cert_file: name the certificate")
+        if self.ca_file and not self.cert_file:
+            raise ConfigError(
+                "ca_file is set without cert_file: client certificates need TLS"
+            )
+        for name in ("cert_file", "key_file", "ca_file"):
+            path = getattr(self, name)
+            if path is not None:
+                _check_readable(name, path)
+        if self.max_requests_jitter and not self.max_requests:
+            raise ConfigError(
+                "max_requests_jitter is set without max_requests: it has no effect"
+            )
+
+    def changes(self, new: Settings) -> list[tuple[str, object, object]]:
+        """What differs in `new`, as (name, old value, new value)."""
+        return [
+            (field.name, old, changed)
+            for field in dataclasses.fields(self)
+            if (old := getattr(self, field.name))
+            != (changed := getattr(new, field.name))
+        ]
+
+
+_OFF_AT_ZERO: Final = (
+    "worker_timeout",
+    "max_requests",
+    "max_worker_lifetime",
+    "max_worker_rss",
+    "max_keepalive_requests",
+    "client_socket_timeout",
+    "body_timeout",
+    "write_timeout",
+    "request_timeout",
+    "max_header_line",
+    "max_request_body",
+    "log_file",
+    "access_log",
+    "cert_file",
+    "key_file",
+    "ca_file",
+    "tls_ciphers",
+)
+
+
+def _read(conf: Any, opt: cfg.Opt) -> Any:
+    try:
+        return getattr(conf, opt.dest)
+    except cfg.NoSuchOptError:
+        return opt.default
+    except (cfg.Error, ValueError) as exc:
+        raise ConfigError(f"option {opt.dest}: {exc}") from exc
+
+
+def _tcp_address(host: str, port: int | None, default_port: int | None) -> TcpAddress:
+    if port is None:
+        port = default_port
+    if port is None:
+        raise ConfigError("bind_port is not set and the service has no default port")
+    return TcpAddress(host, port)
+
+
+def _octal(name: str, value: str | int) -> int:
+    if isinstance(value, int):
+        return value
+    if re.fullmatch(r"(0o)?[0-7]{1,4}", value) is None:
+        raise ConfigError(f"{name} = {value}: not an octal number such as 027")
+    return int(value, 8)
+
+
+def _peers(name: str, entries: list[str]) -> PeerSet:
+    networks = []
+    for entry in entries:
+        if entry == "unix":
+            continue
+        try:
+            networks.append(ipaddress.ip_network(entry))
+        except ValueError as exc:
+            raise ConfigError(f"{name}: {exc} (use CIDR such as 10.0.0.0/8)") from exc
+    return PeerSet(tuple(networks), unix="unix" in entries)
+
+
+def _check_readable(name: str, path: str) -> None:
+    try:
+        with open(path, "rb"):
+            return
+    except OSError as exc:
+        raise ConfigError(f"{name}: cannot read {path}: {exc.strerror}") from exc
+
+
+def _cpus() -> int:
+    """CPUs this process may run on, which in a container are fewer than it has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
