@@ -1,2 +1,30 @@
-"""Placeholder until the first module lands."""
+"""The request layer of an OpenStack service: routes, resources, bodies, errors."""
+
+from wsgi_api._bodies import (
+    JSONRequestDeserializer,
+    JSONResponseSerializer,
+    XMLResponseSerializer,
+)
+from wsgi_api._mapper import APIMapper
+from wsgi_api._request import Request, is_json_content_type
+from wsgi_api._resource import Resource
+from wsgi_api._router import DefaultMethodController, RejectMethodController, Router
+from wsgi_api.errors import log_exception, translate_exception, translate_for
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "APIMapper",
+    "DefaultMethodController",
+    "JSONRequestDeserializer",
+    "JSONResponseSerializer",
+    "RejectMethodController",
+    "Request",
+    "Resource",
+    "Router",
+    "XMLResponseSerializer",
+    "is_json_content_type",
+    "log_exception",
+    "translate_exception",
+    "translate_for",
+]

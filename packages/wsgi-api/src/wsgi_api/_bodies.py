@@ -1,0 +1,233 @@
+"""What goes between bytes and the arguments and results of a controller."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import webob
+import webob.exc
+
+from wsgi_api import _json
+from wsgi_api._i18n import Text
+from wsgi_api.errors import BodyTooLarge
+
+_UNEXPECTED = Text("The body has to be a JSON object or array.")
+
+
+class JSONRequestDeserializer:
+    """Reads JSON bodies.
+
+    ``default`` serves every action; a subclass adds a method named like an action to
+    read that one differently. Settings are class attributes, so that a subclass need
+    not call ``__init__``; the keywords set them for one instance.
+
+    :param max_json_body_size: largest body that is read, in bytes; ``None``: any
+    :param max_depth: deepest nesting of arrays and objects
+    :param duplicate_keys: ``last`` (the last one counts) or ``reject``
+    :param allow_nan: whether ``NaN`` and ``Infinity``, which are not JSON, are read
+
+    Source: ``glance.common.wsgi.JSONRequestDeserializer``.
+    """
+
+    valid_transfer_encoding: ClassVar[frozenset[str]] = frozenset(
+        {"chunked", "compress", "deflate", "gzip", "identity"}
+    )
+    httpverb_may_have_body: ClassVar[frozenset[str]] = frozenset(
+        {"POST", "PUT", "PATCH"}
+    )
+    max_json_body_size: int | None = 1 << 20
+    max_depth: int = 100
+    duplicate_keys: str = "last"
+    allow_nan: bool = False
+
+    def __init__(
+        self,
+        *,
+        max_json_body_size: int | None = -1,
+        max_depth: int | None = None,
+        duplicate_keys: str | None = None,
+        allow_nan: bool | None = None,
+    ) -> None:
+        if max_json_body_size != -1:
+            self.max_json_body_size = max_json_body_size
+        if max_depth is not None:
+            self.max_depth = max_depth
+        if duplicate_keys is not None:
+            self.duplicate_keys = duplicate_keys
+        if allow_nan is not None:
+            self.allow_nan = allow_nan
+
+    @classmethod
+    def is_valid_encoding(cls, request: webob.Request) -> bool:
+        """Return whether the transfer encoding is one that a body can come in."""
+        encoding = request.environ.get("HTTP_TRANSFER_ENCODING", "")
+        return encoding.lower() in cls.valid_transfer_encoding
+
+    @classmethod
+    def is_valid_method(cls, request: webob.Request) -> bool:
+        """Return whether the method is one that has a body."""
+        return request.method.upper() in cls.httpverb_may_have_body
+
+    def has_body(self, request: webob.Request) -> bool:
+        """Return whether the request comes with a body.
+
+        Where only the transfer encoding says so, the request is told that its input
+        can be read to the end.
+        """
+        if self.is_valid_encoding(request) and self.is_valid_method(request):
+            request.is_body_readable = True
+            return True
+        return (request.content_length or 0) > 0
+
+    def from_json(self, datastring: str | bytes) -> Any:
+        """Return the object or array that a JSON text stands for.
+
+        :raises webob.exc.HTTPRequestEntityTooLarge: it is longer than allowed
+        :raises webob.exc.HTTPBadRequest: it is not UTF-8, not JSON, nested too
+            deeply, neither object nor array, or repeats a key where that is refused
+        """
+        limit = self.max_json_body_size
+        if limit is not None and len(datastring) > limit:
+            raise BodyTooLarge(limit)
+        data = _json.loads(
+            datastring,
+            max_depth=self.max_depth,
+            unique_keys=self.duplicate_keys == "reject",
+            allow_nan=self.allow_nan,
+        )
+        if not isinstance(data, (dict, list)):
+            raise webob.exc.HTTPBadRequest(explanation=_UNEXPECTED)
+        return data
+
+    def default(self, request: webob.Request) -> dict[str, Any]:
+        """Return ``{"body": ...}``, or ``{}`` for a request without a body.
+
+        :raises webob.exc.HTTPError: as :meth:`from_json`
+        """
+        if not self.has_body(request):
+            return {}
+        return {"body": self.from_json(self.read(request))}
+
+    def read(self, request: webob.Request) -> bytes:
+        """Return the bytes of the body.
+
+        :raises webob.exc.HTTPRequestEntityTooLarge: there are more than
+            ``max_json_body_size``; not more than that is read to find out
+        """
+        limit = self.max_json_body_size
+        if limit is None:
+            return request.body
+        length = request.content_length
+        if length is not None and length > limit:
+            raise BodyTooLarge(limit)
+        if length is None and not request.is_body_seekable:
+            body: bytes = request.body_file.read(limit + 1)
+            if len(body) > limit:
+                raise BodyTooLarge(limit)
+            # Put back, so that whoever asks the request for its body still finds it.
+            request.body = body
+            return body
+        return request.body
+
+
+class JSONResponseSerializer:
+    """Writes results as JSON.
+
+    ``default`` serves every action; a subclass adds a method named like an action to
+    write that one differently.
+
+    Source: ``glance.common.wsgi.JSONResponseSerializer``.
+    """
+
+    def to_json(self, data: Any) -> bytes:
+        """Return ``data`` as JSON, ASCII only.
+
+        Beside what JSON knows it takes dates (``2024-01-31T12:00:00.000000``), UUIDs,
+        sets and other iterables, mappings, bytes (as UTF-8), decimals, addresses and
+        objects with ``to_dict``.
+
+        :raises TypeError: something in it has no JSON form
+        :raises ValueError: it contains itself
+        """
+        return _json.dumps(data)
+
+    def default(self, response: webob.Response, result: Any) -> None:
+        """Put ``result`` into ``response`` as its body, and set the content type."""
+        response.content_type = "application/json"
+        response.body = self.to_json(result)
+
+
+_XML_NAME = re.compile(r"[A-Za-z_][\w.\-]*")
+# XML 1.0, 2.2 (Char): everything else cannot be written, not even as a reference.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class XMLResponseSerializer:
+    """Writes results as the XML of the CloudFormation API.
+
+    Members of a list become ``<member>`` elements. The values of ``json_only_keys``
+    are JSON inside XML, as that API has it.
+
+    Source: ``heat.common.serializers.XMLResponseSerializer``.
+    """
+
+    json_only_keys: ClassVar[frozenset[str]] = frozenset({"TemplateBody", "Metadata"})
+    content_type: ClassVar[str] = "application/xml"
+
+    def to_xml(self, data: Mapping[str, Any]) -> bytes:
+        """Return ``data``, whose only key names the root element, as XML, ASCII only.
+
+        Characters that XML cannot carry are replaced by U+FFFD.
+
+        :raises ValueError: there is no root, or a key cannot name an element
+        """
+        if not data:
+            raise ValueError("a result needs one key, which names the root element")
+        root = next(iter(data))
+        text = self._element(root, data[root])
+        return text.encode("ascii", "xmlcharrefreplace")
+
+    def default(self, response: webob.Response, result: Mapping[str, Any]) -> None:
+        """Put ``result`` into ``response`` as its body, and set the content type."""
+        response.content_type = self.content_type
+        response.body = self.to_xml(result)
+
+    def _element(self, name: str, value: Any) -> str:
+        if not _XML_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot name an XML element")
+        content = self._content(name, value)
+        return f"<{name}/>" if content is None else f"<{name}>{content}</{name}>"
+
+    def _content(self, name: str, value: Any) -> str | None:
+        if name in self.json_only_keys:
+            return _escape(self._json_inside(value)) if value else None
+        if isinstance(value, (list, tuple)):
+            return self._joined(("member", item) for item in value)
+        if isinstance(value, Mapping):
+            return self._joined(value.items())
+        return _escape(str(value))
+
+    def _joined(self, children: Iterable[tuple[str, Any]]) -> str | None:
+        return "".join(self._element(name, value) for name, value in children) or None
+
+    @staticmethod
+    def _json_inside(value: Any) -> str:
+        try:
+            return json.dumps(value, default=_json.plain)
+        except TypeError:
+            return str(value)
+
+
+def _escape(text: str) -> str:
+    text = _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+    for character, reference in _REFERENCES:
+        text = text.replace(character, reference)
+    return text
+
+
+_REFERENCES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;"))
+
+Encoder = Callable[[Any], bytes]

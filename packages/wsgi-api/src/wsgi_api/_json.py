@@ -1,0 +1,160 @@
+"""JSON as the originals wrote it, and read as strictly as RFC 8259 has it."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import io
+import ipaddress
+import itertools
+import json
+import re
+import uuid
+from collections.abc import Callable
+from types import GeneratorType, ModuleType
+from typing import Any
+from xmlrpc.client import DateTime
+
+from webob.multidict import MultiDict
+
+from wsgi_api._i18n import Text
+from wsgi_api.errors import MalformedBody
+
+_MALFORMED = Text(
+    "The body is not valid JSON: %(reason)s at line %(line)d, column %(column)d."
+)
+_UNREADABLE = Text("The body is not valid JSON: %(reason)s.")
+_NOT_UTF8 = Text("The body is not UTF-8: byte %(position)d cannot be decoded.")
+_TOO_DEEP = Text("The body is nested deeper than %(limit)d levels.")
+_DUPLICATE = Text("The body has the key %(key)s more than once in one object.")
+_CONSTANT = Text("The body is not valid JSON: %(constant)s is not a JSON value.")
+
+# A string, closed or not, or a bracket outside of strings. The closing quote is
+# optional, so that a match never has to be given back: linear in its input.
+_TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
+
+
+def loads(
+    data: str | bytes, *, max_depth: int, unique_keys: bool, allow_nan: bool
+) -> Any:
+    """Return what a JSON text stands for.
+
+    :raises MalformedBody: it cannot be read; the explanation says where
+    """
+    text = _decode(data)
+    # Few brackets cannot nest deeply, and counting them costs next to nothing.
+    if text.count("[") + text.count("{") > max_depth:
+        _check_depth(text, max_depth)
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_unique if unique_keys else None,
+            parse_constant=None if allow_nan else _refuse_constant,
+        )
+    except json.JSONDecodeError as exc:
+        raise MalformedBody(
+            _MALFORMED.filled(reason=Text(exc.msg), line=exc.lineno, column=exc.colno)
+        ) from exc
+    except ValueError as exc:
+        # Such as an integer of more digits than Python converts.
+        raise MalformedBody(_UNREADABLE.filled(reason=Text("number too long"))) from exc
+
+
+def dumps(data: Any) -> bytes:
+    """Return ``data`` as JSON, with the separators and the dates of the originals."""
+    return _ENCODER.encode(data).encode("ascii")
+
+
+def plain(value: Any) -> Any:
+    """Return the nearest thing that JSON knows, as the originals chose it.
+
+    :raises TypeError: there is none
+    """
+    convert = _CONVERSIONS.get(type(value))
+    if convert is not None:
+        return convert(value)
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    for kind, convert in _CONVERSIONS.items():
+        if isinstance(value, kind):
+            return convert(value)
+    if type(value).__module__.partition(".")[0] == "netaddr":
+        return str(value)
+    if callable(value) or isinstance(value, _ENDLESS):
+        return str(value)
+    if hasattr(value, "items"):
+        return dict(value.items())
+    if hasattr(value, "__iter__") and not isinstance(value, io.IOBase):
+        return list(value)
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+def _decode(data: str | bytes) -> str:
+    if isinstance(data, str):
+        return data
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise MalformedBody(_NOT_UTF8.filled(position=exc.start)) from exc
+
+
+def _check_depth(text: str, max_depth: int) -> None:
+    depth = 0
+    for match in _TOKENS.finditer(text):
+        bracket = match[0]
+        if bracket in "[{":
+            depth += 1
+            if depth > max_depth:
+                raise MalformedBody(_TOO_DEEP.filled(limit=max_depth))
+        elif bracket in "]}":
+            depth -= 1
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise MalformedBody(_DUPLICATE.filled(key=json.dumps(key)))
+            seen.add(key)
+    return found
+
+
+def _refuse_constant(constant: str) -> Any:
+    raise MalformedBody(_CONSTANT.filled(constant=constant))
+
+
+def _datetime(value: datetime.datetime) -> str:
+    if value.year < 1000:
+        # isoformat pads the year, the platform's strftime does not always.
+        return value.strftime("%Y-%m-%dT%H:%M:%S.%f")
+    if value.tzinfo is not None:
+        value = value.replace(tzinfo=None)
+    return value.isoformat(timespec="microseconds")
+
+
+def _xmlrpc_datetime(value: DateTime) -> str:
+    return _datetime(datetime.datetime(*value.timetuple()[:6]))  # noqa: DTZ001
+
+
+# A subclass finds its entry by this order: a datetime is a date.
+_CONVERSIONS: dict[type, Callable[[Any], Any]] = {
+    datetime.datetime: _datetime,
+    uuid.UUID: str,
+    datetime.date: lambda value: value.strftime("%Y-%m-%d"),
+    set: list,
+    frozenset: list,
+    bytes: lambda value: value.decode("utf-8"),
+    decimal.Decimal: str,
+    MultiDict: lambda value: value.mixed(),
+    ipaddress.IPv4Address: str,
+    ipaddress.IPv6Address: str,
+    DateTime: _xmlrpc_datetime,
+    BaseException: repr,
+}
+
+# What could be iterated, but only once or without end.
+_ENDLESS = (GeneratorType, itertools.count, ModuleType)
+
+_ENCODER = json.JSONEncoder(default=plain)

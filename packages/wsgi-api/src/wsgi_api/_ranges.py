@@ -1,0 +1,92 @@
+"""Range and Content-Range of a request, checked against the size of the content."""
+
+from __future__ import annotations
+
+import re
+
+import webob.exc
+from webob.byterange import ContentRange, Range
+
+from wsgi_api._i18n import Text
+
+# RFC 9110 14.1.2, one range only. Nineteen digits: no content is larger than 2**63.
+_BYTES = re.compile(
+    r"bytes[ \t]*=[ \t]*([0-9]{0,19})[ \t]*-[ \t]*([0-9]{0,19})[ \t]*", re.IGNORECASE
+)
+_CONTENT_BYTES = re.compile(
+    r"bytes[ \t]+([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)[ \t]*", re.IGNORECASE
+)
+
+_SEVERAL = Text("Only one range can be requested at a time; send one request for each.")
+_MALFORMED = Text("The %(header)s header cannot be understood.")
+_START = Text(
+    "The range of the %(header)s header starts outside the content, which has "
+    "%(size)d bytes."
+)
+_STOP = Text(
+    "The range of the %(header)s header ends outside the content, which has "
+    "%(size)d bytes."
+)
+
+
+def requested_range(header: str, size: int) -> Range:
+    """Parse a ``Range`` header for a content of ``size`` bytes.
+
+    :returns: ``start`` (negative: that many bytes from the end) and ``end``, which
+        is not included, or ``None`` for all that follows
+    :raises webob.exc.HTTPBadRequest: it asks for several ranges
+    :raises webob.exc.HTTPRequestRangeNotSatisfiable: it is malformed or starts
+        outside the content
+    """
+    if "," in header:
+        raise webob.exc.HTTPBadRequest(explanation=_SEVERAL)
+    match = _BYTES.fullmatch(header.strip())
+    if match is None:
+        raise _unsatisfiable(_MALFORMED, "Range", size)
+    first, last = match.groups()
+    if not first:
+        if not last:
+            raise _unsatisfiable(_MALFORMED, "Range", size)
+        if int(last) == 0 or size == 0:
+            raise _unsatisfiable(_START, "Range", size)
+        return Range(-int(last), None)
+    start = int(first)
+    end = int(last) + 1 if last else None
+    if end is not None and start >= end:
+        raise _unsatisfiable(_MALFORMED, "Range", size)
+    if start >= size:
+        raise _unsatisfiable(_START, "Range", size)
+    return Range(start, end)
+
+
+def requested_content_range(header: str, size: int) -> ContentRange:
+    """Parse a ``Content-Range`` header that a client sent instead of ``Range``.
+
+    Old clients of image services ask this way; RFC 9110 knows it in responses only.
+
+    :returns: ``start``, ``stop`` (not included) and ``length``
+    :raises webob.exc.HTTPRequestRangeNotSatisfiable: it is malformed, starts outside
+        the content, or ends outside it while the length is left open
+    """
+    match = _CONTENT_BYTES.fullmatch(header.strip())
+    if match is None:
+        raise _unsatisfiable(_MALFORMED, "Content-Range", size)
+    start, stop = int(match[1]), int(match[2]) + 1
+    length = None if match[3] == "*" else int(match[3])
+    if start >= stop or (length is not None and stop > length):
+        raise _unsatisfiable(_MALFORMED, "Content-Range", size)
+    if length is None and stop > size:
+        raise _unsatisfiable(_STOP, "Content-Range", size)
+    if start >= size:
+        raise _unsatisfiable(_START, "Content-Range", size)
+    return ContentRange(start, stop, length)
+
+
+def _unsatisfiable(
+    text: Text, header: str, size: int
+) -> webob.exc.HTTPRequestRangeNotSatisfiable:
+    # RFC 9110 15.5.17: a 416 should tell the current length.
+    return webob.exc.HTTPRequestRangeNotSatisfiable(
+        explanation=text.filled(header=header, size=size),
+        headers=[("Content-Range", f"bytes */{size}")],
+    )

@@ -1,0 +1,181 @@
+"""Request: a webob request that speaks the dialect of OpenStack's APIs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Container
+from typing import Any, ClassVar, cast
+
+import oslo_i18n
+import webob
+from webob.byterange import ContentRange, Range
+from webob.multidict import NestedMultiDict
+
+from wsgi_api import _i18n
+from wsgi_api._chunked import ChunkSource, chunked_input
+from wsgi_api._language import lookup, parse_accept_language
+from wsgi_api._ranges import requested_content_range, requested_range
+from wsgi_api.errors import InvalidContentType
+
+_JSON = "application/json"
+
+# Only a uWSGI process can import it; a distribution of that name is not enough.
+_UWSGI: ChunkSource | None = (
+    importlib.import_module("uwsgi") if importlib.util.find_spec("uwsgi") else None
+)
+
+# A property that is overridden takes its setter along; these are the inherited ones.
+_BODY_FILE: Any = webob.Request.body_file
+_IS_BODY_READABLE: Any = webob.Request.is_body_readable
+
+
+class Request(webob.Request):
+    """The request that a :class:`~wsgi_api.Resource` hands to its controller.
+
+    Takes what :class:`webob.Request` takes: an ``environ`` and any attributes to set
+    as keywords.
+
+    A service adapts it by subclassing:
+
+    * ``i18n_domain``: the gettext domain whose languages are on offer,
+    * ``invalid_content_type``: what :meth:`get_content_type` raises,
+    * ``response_types``: the media types that :meth:`best_match_content_type` chooses
+      from,
+    * ``uwsgi``: where chunked bodies come from under uWSGI.
+
+    Source: ``glance.common.wsgi.Request``, ``heat.common.wsgi.Request``.
+    """
+
+    i18n_domain: ClassVar[str] = _i18n.DOMAIN
+    invalid_content_type: ClassVar[Callable[..., Exception]] = InvalidContentType
+    response_types: ClassVar[tuple[str, ...]] = (_JSON,)
+    uwsgi: ClassVar[ChunkSource | None] = _UWSGI
+
+    def best_match_content_type(self) -> str:
+        """Return the media type of the response that the client likes best.
+
+        ``application/json`` where nothing on offer suits the ``Accept`` header.
+        """
+        offers = self.accept.acceptable_offers(self.response_types)
+        return offers[0][0] if offers else _JSON
+
+    def get_content_type(self, allowed_content_types: Container[str]) -> str:
+        """Return the media type of the body, without its parameters.
+
+        :param allowed_content_types: those that the caller can read
+        :raises InvalidContentType: the header is absent or names another type
+        """
+        if "CONTENT_TYPE" not in self.environ:
+            raise self.invalid_content_type(content_type=None)
+        content_type: str = self.content_type
+        if content_type not in allowed_content_types:
+            raise self.invalid_content_type(content_type=content_type)
+        return content_type
+
+    def available_languages(self) -> list[str]:
+        """Return the locales on offer: those with a catalogue in ``i18n_domain``."""
+        if self.i18n_domain == _i18n.DOMAIN:
+            return _i18n.available_languages()
+        return oslo_i18n.get_available_languages(self.i18n_domain)
+
+    def best_match_language(self) -> str | None:
+        """Return the available locale that ``Accept-Language`` asks for.
+
+        ``None`` where the header is absent or asks for nothing that is available.
+        The choice follows RFC 4647, section 3.4 (lookup).
+        """
+        header = self.environ.get("HTTP_ACCEPT_LANGUAGE")
+        if not header:
+            return None
+        return lookup(parse_accept_language(header), self.available_languages())
+
+    def get_range_from_request(self, image_size: int) -> Range | ContentRange | None:
+        """Return the part of the content that is asked for, or ``None`` for all of it.
+
+        ``Range`` counts first; ``Content-Range`` is understood for old clients.
+
+        :param image_size: size of the content in bytes
+        :raises webob.exc.HTTPBadRequest: several ranges at once
+        :raises webob.exc.HTTPRequestRangeNotSatisfiable: malformed, or outside the
+            content; it carries the size in ``Content-Range`` (RFC 9110, 15.5.17)
+        """
+        header = self.environ.get("HTTP_RANGE")
+        if header is not None:
+            return requested_range(header, image_size)
+        header = self.environ.get("HTTP_CONTENT_RANGE")
+        if header is not None:
+            return requested_content_range(header, image_size)
+        return None
+
+    @property
+    def params(self) -> NestedMultiDict[str, Any]:
+        """The parameters of the query and, where the body is a form, of the body.
+
+        :raises UnicodeDecodeError: they are not UTF-8
+        """
+        return super().params
+
+    @property
+    def body_file(self) -> Any:
+        """The body as a file. Setting it also forgets the declared length.
+
+        Under uWSGI a chunked body does not come through ``wsgi.input``; the first
+        access puts a file there that reads it.
+        """
+        self._adopt_chunked_input()
+        return _BODY_FILE.__get__(self)
+
+    @body_file.setter
+    def body_file(self, value: Any) -> None:
+        _BODY_FILE.__set__(self, value)
+
+    @property
+    def is_body_readable(self) -> bool:
+        """Whether reading ``wsgi.input`` gives the body and ends where it ends."""
+        self._adopt_chunked_input()
+        return bool(_IS_BODY_READABLE.__get__(self))
+
+    @is_body_readable.setter
+    def is_body_readable(self, flag: bool) -> None:
+        _IS_BODY_READABLE.__set__(self, flag)
+
+    def _adopt_chunked_input(self) -> None:
+        source = self.uwsgi
+        if source is None:
+            return
+        environ = self.environ
+        if "wsgi_api.chunked_input" in environ:
+            return
+        if environ.get("HTTP_TRANSFER_ENCODING", "").strip().lower() != "chunked":
+            return
+        environ["wsgi_api.chunked_input"] = True
+        environ["wsgi.input"] = chunked_input(source)
+        environ["wsgi.input_terminated"] = True
+
+
+def is_json_content_type(request: webob.Request) -> bool:
+    """Return whether a body is there and is JSON, as the orchestration APIs see it.
+
+    A missing or ``text/plain`` content type counts as JSON; for GET the parameter
+    ``ContentType=JSON`` of the CloudFormation API overrules the header. The body has
+    to start with ``{``.
+
+    :param request: its body is read
+
+    Source: ``heat.common.wsgi.is_json_content_type``.
+    """
+    content_type: str | None = request.content_type
+    if request.method == "GET":
+        content_type = _aws_content_type(request) or content_type
+    if not content_type or content_type.startswith("text/plain"):
+        content_type = _JSON
+    return content_type in ("JSON", _JSON) and request.body.startswith(b"{")
+
+
+def _aws_content_type(request: webob.Request) -> str | None:
+    try:
+        return cast("str | None", request.params.get("ContentType"))
+    except (UnicodeDecodeError, ValueError):
+        # A query that cannot be read names no type; the action will refuse it.
+        return None

@@ -1,0 +1,245 @@
+"""Resource: from a routed request to a controller's action and back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
+
+import webob
+import webob.exc
+
+from wsgi_api._bodies import (
+    JSONRequestDeserializer,
+    JSONResponseSerializer,
+)
+from wsgi_api._i18n import Text
+from wsgi_api._request import Request
+from wsgi_api.errors import log_exception, translate_for
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_NO_BODY = Text("This request must not have a body.")
+_UNDECODABLE = Text("The URL or the body contains characters that are not UTF-8.")
+_WRONG_ARGUMENTS = Text("The request lacks an argument or has one that is not known.")
+_INCOMPLETE = Text("The body ended before its announced length.")
+
+_TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
+
+
+class Resource:
+    """A WSGI application around a controller, whose methods are the actions.
+
+    For each request the deserializer's method for the action turns the request into
+    arguments, the controller's method is called with the request and these, and the
+    serializer's method writes its result into a response. Each of the three may have
+    a method ``default`` for all the actions that it has no method for. A controller
+    may also return a response, or raise one of :mod:`webob.exc`.
+
+    :param controller: has a method for each action
+    :param deserializer: reads JSON where it is left out
+    :param serializer: writes JSON where it is left out
+
+    What a service may change by subclassing:
+
+    * ``request_class``: the request that controllers get,
+    * ``bad_request_errors``: exceptions whose message is fit for the client; 400,
+    * ``passed_on``: exceptions that middleware further out turns into answers; they
+      are translated and raised,
+    * ``disguise``: makes, from an HTTP error, the exception to raise in its place,
+      where that middleware wants to see HTTP errors too; ``undisguised`` names those
+      that are raised as they are,
+    * :meth:`translate`, :meth:`log_unexpected` and :meth:`answer_unexpected`.
+
+    Source: ``glance.common.wsgi.Resource``, ``heat.common.wsgi.Resource``.
+    """
+
+    request_class: ClassVar[type[webob.Request]] = Request
+    bad_request_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    passed_on: ClassVar[tuple[type[Exception], ...]] = ()
+    undisguised: ClassVar[tuple[type[Exception], ...]] = ()
+    disguise: ClassVar[Callable[[Exception], Exception] | None] = None
+
+    def __init__(
+        self, controller: Any, deserializer: Any = None, serializer: Any = None
+    ) -> None:
+        self.controller = controller
+        self.deserializer = deserializer or JSONRequestDeserializer()
+        self.serializer = serializer or JSONResponseSerializer()
+
+    def __call__(
+        self,
+        request: webob.Request | WSGIEnvironment,
+        start_response: StartResponse | None = None,
+    ) -> Any:
+        """Answer a request.
+
+        Called with ``environ`` and ``start_response`` it is a WSGI application, which
+        answers with every HTTP exception; called with a request alone it returns the
+        response and raises those.
+        """
+        if start_response is None:
+            return self.respond(cast("webob.Request", request))
+        environ = cast("WSGIEnvironment", request)
+        request = self.request_class(environ)
+        try:
+            answer = self.respond(request)
+        except webob.exc.HTTPException as exc:
+            answer = exc
+        return answer(environ, start_response)
+
+    def respond(self, request: webob.Request) -> WSGIApplication:
+        """Return the response to a request.
+
+        :raises webob.exc.HTTPException: an error of the request, or what the action
+            raised; in the client's language
+        """
+        args = self.get_action_args(request.environ)
+        action = args.pop("action", None)
+        try:
+            args.update(self._read(request, action, args.pop("body_reject", None)))
+            result = self._act(request, action, args)
+        except Exception as exc:  # noqa: BLE001 - the application call
+            return self._answer_error(request, exc)
+        return self._write(request, action, result)
+
+    def dispatch(self, obj: Any, action: str | None, *args: Any, **kwargs: Any) -> Any:
+        """Call the method of ``obj`` for an action, or else its ``default``.
+
+        Names that start with an underscore are nobody's actions: the name can come
+        out of a URL.
+
+        :raises AttributeError: there is neither
+        """
+        method = None
+        if action and not action.startswith("_"):
+            method = getattr(obj, action, None)
+        if method is None:
+            method = obj.default
+        return method(*args, **kwargs)
+
+    def get_action_args(self, request_environment: WSGIEnvironment) -> dict[str, Any]:
+        """Return what the route matched, without ``controller`` and ``format``.
+
+        Empty where nothing was routed.
+        """
+        try:
+            args = request_environment["wsgiorg.routing_args"][1].copy()
+        except (KeyError, IndexError, AttributeError, TypeError):
+            return {}
+        args.pop("controller", None)
+        args.pop("format", None)
+        return cast("dict[str, Any]", args)
+
+    def translate(self, request: webob.Request, exc: Exception) -> Exception:
+        """Return ``exc`` in the language of the client."""
+        return translate_for(request, exc)
+
+    def log_unexpected(self, exc: Exception) -> None:
+        """Leave the record of an error that is nobody's but the service's own."""
+        log_exception(exc, sys.exc_info())
+
+    def answer_unexpected(
+        self, request: webob.Request, exc: Exception
+    ) -> WSGIApplication:
+        """Return the answer to such an error. It tells nothing of its cause."""
+        return webob.exc.HTTPInternalServerError()
+
+    def _read(
+        self, request: webob.Request, action: str | None, body_reject: object
+    ) -> dict[str, Any]:
+        if (
+            body_reject is not None
+            and str(body_reject).strip().lower() in _TRUE
+            and self.deserializer.has_body(request)
+        ):
+            raise webob.exc.HTTPBadRequest(explanation=_NO_BODY)
+        return cast("dict[str, Any]", self.dispatch(self.deserializer, action, request))
+
+    def _act(
+        self, request: webob.Request, action: str | None, args: dict[str, Any]
+    ) -> Any:
+        try:
+            return self.dispatch(self.controller, action, request, **args)
+        except TypeError as exc:
+            if not self.wrong_arguments(exc, action):
+                raise
+            raise webob.exc.HTTPBadRequest(explanation=_WRONG_ARGUMENTS) from exc
+
+    def _write(
+        self, request: webob.Request, action: str | None, result: Any
+    ) -> WSGIApplication:
+        if isinstance(result, Exception):
+            return cast("WSGIApplication", result)
+        response = webob.Response(request=request)
+        try:
+            self.dispatch(self.serializer, action, response, result)
+        except webob.exc.HTTPException as exc:
+            return cast("WSGIApplication", self.translate(request, exc))
+        except Exception as exc:  # noqa: BLE001 - the application call
+            if isinstance(result, webob.Response):
+                return result
+            self.log_unexpected(exc)
+            return self.answer_unexpected(request, exc)
+        return response
+
+    def wrong_arguments(self, exc: TypeError, action: str | None) -> bool:
+        """Return whether a ``TypeError`` says that the action got other arguments.
+
+        It does where Python refused the call of the action itself, or of the function
+        that the action's decorators wrap. One from inside the action is a bug.
+        """
+        method = getattr(self.controller, action or "default", None) or getattr(
+            self.controller, "default", None
+        )
+        chain = _wrapped(method)
+        if not chain:
+            return False
+        if not str(exc).startswith(tuple(f"{f.__qualname__}() " for f in chain)):
+            return False
+        return not _passed_through(exc, chain[-1])
+
+    def _answer_error(self, request: webob.Request, exc: Exception) -> WSGIApplication:
+        if isinstance(exc, webob.exc.HTTPException):
+            self._raise(request, exc)
+        if isinstance(exc, self.passed_on):
+            raise self.translate(request, exc)
+        if isinstance(exc, UnicodeDecodeError):
+            self._raise(request, webob.exc.HTTPBadRequest(explanation=_UNDECODABLE))
+        if isinstance(exc, self.bad_request_errors):
+            text = getattr(exc, "msg", None) or str(exc)
+            self._raise(request, webob.exc.HTTPBadRequest(explanation=text))
+        if isinstance(exc, webob.request.DisconnectionError):
+            self._raise(request, webob.exc.HTTPBadRequest(explanation=_INCOMPLETE))
+        self.log_unexpected(exc)
+        return self.answer_unexpected(request, exc)
+
+    def _raise(self, request: webob.Request, exc: webob.exc.HTTPException) -> NoReturn:
+        disguise = type(self).disguise
+        if disguise is None:
+            raise self.translate(request, exc)
+        if isinstance(exc, self.undisguised) or not isinstance(
+            exc, webob.exc.HTTPError
+        ):
+            raise exc
+        raise disguise(self.translate(request, exc))
+
+
+def _wrapped(method: Any) -> list[Any]:
+    chain = []
+    while method is not None:
+        if hasattr(method, "__qualname__"):
+            chain.append(method)
+        method = getattr(method, "__wrapped__", None)
+    return chain
+
+
+def _passed_through(exc: BaseException, function: Any) -> bool:
+    code = getattr(function, "__code__", None)
+    traceback = exc.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code is code:
+            return True
+        traceback = traceback.tb_next
+    return False

@@ -1,0 +1,143 @@
+"""The exceptions of this package, their translation, and the record they leave."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+import webob.exc
+
+from wsgi_api._i18n import Text, translate, translate_standard
+
+__all__ = [
+    "BodyTooLarge",
+    "ExcInfo",
+    "InvalidContentType",
+    "MalformedBody",
+    "log_exception",
+    "translate_exception",
+    "translate_for",
+]
+
+LOG = logging.getLogger(__name__)
+
+ExcInfo: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType | None]
+    | tuple[None, None, None]
+    | BaseException
+    | bool
+    | None
+)
+
+AnyException = TypeVar("AnyException", bound=BaseException)
+
+
+class InvalidContentType(webob.exc.HTTPUnsupportedMediaType):
+    """The body of a request has a media type that the service does not read: 415.
+
+    :param content_type: what the client declared; ``None`` if it declared nothing
+    """
+
+    def __init__(self, content_type: str | None = None) -> None:
+        if content_type is None:
+            text = Text("The request has a body but no Content-Type.")
+        else:
+            text = Text(
+                "The content type %(content_type)s is not supported.",
+                {"content_type": content_type},
+            )
+        super().__init__(explanation=text)
+
+
+class BodyTooLarge(webob.exc.HTTPRequestEntityTooLarge):
+    """The body of a request is larger than the service reads: 413.
+
+    :param limit: the largest size that would have been read, in bytes
+    """
+
+    def __init__(self, limit: int) -> None:
+        text = Text(
+            "The request body is larger than %(limit)d bytes.", {"limit": limit}
+        )
+        super().__init__(explanation=text)
+
+
+class MalformedBody(webob.exc.HTTPBadRequest):
+    """The body of a request cannot be read as what it claims to be: 400.
+
+    :param explanation: what is wrong with it, and where
+    """
+
+    def __init__(self, explanation: str) -> None:
+        super().__init__(explanation=explanation)
+
+
+@runtime_checkable
+class ChoosesLanguage(Protocol):
+    """A request that knows the language of its client."""
+
+    def best_match_language(self) -> str | None: ...
+
+
+def translate_exception(exception: AnyException, locale: str | None) -> AnyException:
+    """Translate everything in an exception that a client may read.
+
+    The exception gets a ``message`` (its own one, or else its text); an HTTP error
+    also has its ``explanation``, ``detail`` and ``body_template`` translated. Plain
+    strings stay as they are.
+
+    :param exception: any exception; it is changed in place
+    :param locale: such as ``de`` or ``pt_BR``; ``None`` takes the system's
+    :returns: the same exception
+
+    Source: ``heat.common.wsgi.translate_exception``.
+    """
+    # An exception class of a service may take attributes that nobody declared here.
+    error: Any = exception
+    message = getattr(error, "message", None)
+    if message is None:
+        message = str(error)
+    error.message = translate(message, locale)
+    if isinstance(exception, webob.exc.HTTPError):
+        error.explanation = _explanation(exception, locale)
+        error.detail = translate(getattr(error, "detail", None), locale)
+        template = getattr(error, "body_template", None)
+        if template:
+            error.body_template = translate(template, locale)
+    return exception
+
+
+def translate_for(request: object, exception: AnyException) -> AnyException:
+    """Translate an exception into the language that a request asks for.
+
+    :param request: a request; without ``best_match_language`` nothing is translated
+    :param exception: any exception; it is changed in place
+    :returns: the same exception
+
+    Source: ``glance.common.wsgi.translate_exception``.
+    """
+    if not isinstance(request, ChoosesLanguage):
+        return exception
+    return translate_exception(exception, request.best_match_language())
+
+
+def log_exception(err: BaseException, exc_info: ExcInfo) -> None:
+    """Leave one record of an error that no part of the service expected.
+
+    :param err: the error
+    :param exc_info: as for :meth:`logging.Logger.error`; ``None`` leaves the
+        traceback out
+
+    Source: ``heat.common.wsgi.log_exception``.
+    """
+    LOG.error("unexpected error while serving a request: %s", err, exc_info=exc_info)
+
+
+def _explanation(error: webob.exc.HTTPError, locale: str | None) -> Any:
+    explanation = error.explanation
+    # webob's standard explanations are plain strings; only the class's own one may
+    # be looked up, a service's sentence is not ours to translate.
+    if explanation and explanation is type(error).explanation:
+        return translate_standard(explanation, locale)
+    return translate(explanation, locale)
