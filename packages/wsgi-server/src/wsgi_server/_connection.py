@@ -1,0 +1,626 @@
+"""The life of one client connection: reading, running, writing, idling, leaving.
+
+An engine calls `step` when something may have arrived, `run` when a request is ready and
+`expire` when `deadline` has passed. While a request runs, the connection asks the engine to
+wait; otherwise it never waits. A deadline is a number to compare, not a timer.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import math
+import os
+import socket
+import struct
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from ._forwarded import FIELDS as FORWARDED
+from ._http11 import (
+    CONTINUE,
+    END,
+    NEED_DATA,
+    ProtocolError,
+    Request,
+    RequestReader,
+    error_response,
+)
+from ._proxy_protocol import LONGEST, ProxyHeaderError, parse_proxy_header
+from ._transport import TlsTransport
+from ._wsgi import BodyError, BodyInput, ClientGone, Exchange
+
+if TYPE_CHECKING:
+    from ._http11 import Head
+    from ._site import Site
+
+LOG = logging.getLogger(__name__)
+
+#: Bytes asked of the kernel at once.
+PIECE: Final = 65536
+#: Unread body bytes that are taken in after the response to keep the connection.
+DISCARD_LIMIT: Final = 65536
+#: How long, and for how much, a closing connection still listens (RFC 9112 9.6).
+LINGER_SECONDS: Final = 2.0
+LINGER_LIMIT: Final = 1 << 20
+#: Bytes of progress that body_timeout and write_timeout are granted for.
+PROGRESS: Final = 65536
+#: Bytes after which a transfer that never had to wait lets others run.
+BREATH: Final = 1 << 20
+
+_NEVER: Final = math.inf
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+class State(enum.IntEnum):
+    """Where a connection is. Up to HEAD it reads requests.
+
+    PREFACE waits for a PROXY header, DISCARDING reads over the rest of a body, LINGERING
+    has half-closed and waits for the client to do so.
+    """
+
+    IDLE = 0
+    HEAD = 1
+    HANDSHAKE = 2
+    READY = 3
+    RUNNING = 4
+    DISCARDING = 5
+    LINGERING = 6
+    CLOSED = 7
+    PREFACE = 8
+
+
+_IDLE, _HEAD, _HANDSHAKE, _READY = State.IDLE, State.HEAD, State.HANDSHAKE, State.READY
+_RUNNING, _DISCARDING = State.RUNNING, State.DISCARDING
+_LINGERING, _CLOSED, _PREFACE = State.LINGERING, State.CLOSED, State.PREFACE
+
+
+class Connection:
+    """One client."""
+
+    __slots__ = (
+        "_body_open",
+        "_count",
+        "_extra",
+        "_idle_bytes",
+        "_keep",
+        "_reader",
+        "_request",
+        "_said_continue",
+        "deadline",
+        "ended",
+        "exchange",
+        "fd",
+        "peer",
+        "runner",
+        "signalled",
+        "site",
+        "sock",
+        "state",
+        "waiter",
+        "watched",
+    )
+
+    def __init__(
+        self, sock: socket.SocketType, peer: tuple[str, str], site: Site, now: float
+    ) -> None:
+        self.fd = sock.fileno()
+        self.site = site
+        self.peer = peer
+        self.deadline = now + site.settings.header_timeout
+        #: Set by an engine that saw the descriptor ready at an inconvenient time.
+        self.signalled = False
+        #: Set by an engine that was told the client will send no more.
+        self.ended = False
+        #: An engine's notes: who waits for the client, who runs the request, what it
+        #: watches.
+        self.waiter: Any = None
+        self.runner: Any = None
+        self.watched = 0
+        self.exchange: Exchange | None = None
+        self._reader = RequestReader(site.limits)
+        self._request: Request | None = None
+        self._count = 0
+        self._keep = False
+        self._body_open = False
+        self._said_continue = False
+        self._idle_bytes = 0
+        self._extra: dict[str, Any] | None = None
+        self.sock: socket.SocketType | TlsTransport = sock
+        if site.settings.proxy_protocol and peer[0] in site.settings.proxy_protocol:
+            self.state = _PREFACE
+        else:
+            self._open()
+
+    # -- called by the engine ---------------------------------------------------------
+
+    def step(self, now: float) -> bool:
+        """Takes in what has arrived; true when a request is ready to `run`."""
+        self.signalled = False
+        if self.state > _HEAD:
+            return self._step_aside(now)
+        try:
+            data = self.sock.recv(PIECE)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.close()
+            return False
+        if not data:
+            self._input_ended()
+            return False
+        if len(data) == PIECE or self.ended or self.site.tls is not None:
+            self.signalled = True
+        self._reader.feed(data)
+        return self._parse(now)
+
+    def run(self, now: float) -> bool:
+        """Runs the request that is ready; true when the next one is already there."""
+        request = cast("Request", self._request)
+        site = self.site
+        self._request = None
+        self._count += 1
+        self.state = _RUNNING
+        environ = site.environ.copy()
+        environ["REQUEST_METHOD"] = request.method
+        environ["PATH_INFO"] = request.path
+        environ["QUERY_STRING"] = request.query
+        environ["RAW_URI"] = environ["REQUEST_URI"] = request.target
+        environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.http11 else "HTTP/1.0"
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = self.peer
+        headers = request.headers
+        environ.update(headers)
+        if self._extra:
+            environ.update(self._extra)
+        if not FORWARDED.isdisjoint(headers) or site.believes:
+            site.admit(environ, self.peer[0])
+        if request.has_body:
+            self._body_open = True
+            self._said_continue = not request.expect_continue
+            environ["wsgi.input"] = BodyInput(self)
+        else:
+            self._reader.next_event()
+        exchange = self.exchange = Exchange(self, request, environ, now)
+        try:
+            exchange.run(site.app)
+        finally:
+            self.exchange = None
+            done = monotonic()
+            exchange.seconds = done - now
+            if site.log is not None:
+                site.log.record(exchange)
+        return self._next(done)
+
+    def expire(self, now: float) -> None:
+        """The deadline has passed: ends what the client let lie."""
+        if self.state is _HEAD and self._reader.buffered:
+            self.refuse(408, "The request head did not arrive in time.")
+        elif self.state is _IDLE and self.site.draining:
+            self._linger(now)
+        elif self.state is _DISCARDING:
+            self._linger(now)
+        else:
+            self.close()
+
+    def retire(self, deadline: float) -> None:
+        """The worker drains: an idle connection may bring one more request till then."""
+        if self.state is _IDLE:
+            self.deadline = min(self.deadline, deadline)
+
+    def close(self) -> None:
+        """Closes at once. Harmless when it is closed already."""
+        if self.state is not _CLOSED:
+            self.state = _CLOSED
+            self.deadline = _NEVER
+            self.site.engine.forget(self)
+            self.sock.close()
+
+    # -- the channel of the running exchange --------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Sends all of `data`. Raises `ClientGone` where the client does not take it."""
+        if self.state is not _RUNNING:
+            raise ClientGone("the connection is closed")
+        try:
+            sent = self.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as exc:
+            raise ClientGone(f"while sending: {exc}") from exc
+        if sent < len(data):
+            self._send_rest(memoryview(data)[sent:])
+
+    @property
+    def can_send_file(self) -> bool:
+        """The kernel can send files where nothing has to be encrypted."""
+        return self.site.tls is None
+
+    def send_file(self, fd: int, offset: int, count: int) -> int:
+        """Sends up to `count` bytes of a regular file; fewer when the file ends."""
+        sent = 0
+        patience = self._patience(self.site.settings.write_timeout)
+        while sent < count:
+            try:
+                done = os.sendfile(
+                    self.fd, fd, offset + sent, min(count - sent, BREATH)
+                )
+            except BlockingIOError:
+                self._wait(patience, writable=True)
+                continue
+            except OSError as exc:
+                raise ClientGone(f"while sending: {exc}") from exc
+            if not done:
+                break
+            sent += done
+            patience.progress(done)
+            if done == BREATH:
+                self.site.engine.breathe()
+        return sent
+
+    def read_body(self, limit: int) -> bytes:
+        """Up to `limit` bytes of the request body; empty at its end.
+
+        Raises `BodyError` or `ClientGone`.
+        """
+        reader = self._reader
+        patience: Patience | None = None
+        while self._body_open:
+            try:
+                part = reader.read_body(limit)
+            except ProtocolError as exc:
+                self._keep = False
+                raise BodyError(exc.status, exc.detail) from exc
+            if part is END:
+                self._body_open = False
+                break
+            if part is not NEED_DATA:
+                return part
+            if not self._said_continue:
+                self._said_continue = True
+                self.send(CONTINUE)
+            if patience is None:
+                patience = self._patience(self.site.settings.body_timeout)
+            data = self._receive(patience)
+            if not data:
+                self._keep = False
+                raise ClientGone("the client closed in the middle of the request body")
+            reader.feed(data)
+        return b""
+
+    def head(self, exchange: Exchange, body_length: int | None) -> Head:
+        """Renders the head; decides whether the connection can be kept."""
+        request = exchange.request
+        site = self.site
+        settings = site.settings
+        keep = (
+            request.keep_alive
+            and settings.http_keepalive
+            and not site.draining
+            and (
+                settings.max_keepalive_requests is None
+                or self._count < settings.max_keepalive_requests
+            )
+            and (not self._body_open or self._body_will_end(request))
+        )
+        head = site.heads.head(
+            cast("str", exchange.status),
+            exchange.headers or (),
+            http11=request.http11,
+            head_request=request.method == "HEAD",
+            keep_alive=keep,
+            body_length=body_length,
+        )
+        self._keep = head.keep_alive
+        return head
+
+    def refuse(self, status: int, detail: str) -> None:
+        """Answers for the application, or instead of it, and leaves."""
+        if self.state is _CLOSED:
+            return
+        LOG.info("%s:%s answered %d: %s", *self.peer, status, detail)
+        head_request = self.exchange is not None and (
+            self.exchange.request.method == "HEAD"
+        )
+        answer = error_response(status, detail, self.site.date, head_request)
+        try:
+            self.sock.send(answer)
+        except OSError as exc:
+            # Nobody is waiting for a client that cannot take a short error.
+            LOG.debug("%s:%s did not take the answer: %s", *self.peer, exc)
+            self.close()
+        else:
+            self._linger(monotonic())
+
+    def abort(self) -> None:
+        """Resets the connection, so that no client takes the response for whole."""
+        if self.state is not _CLOSED:
+            if isinstance(self.sock, TlsTransport):
+                # Closing without close_notify is what truncation looks like in TLS.
+                self.close()
+                return
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.close()
+
+    # -- inside ---------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        tls = self.site.tls
+        if tls is None:
+            self.state = _HEAD
+        else:
+            self.sock = TlsTransport(cast("socket.SocketType", self.sock), tls)
+            self.state = _HANDSHAKE
+
+    def _parse(self, now: float) -> bool:
+        try:
+            event = self._reader.next_event()
+        except ProtocolError as exc:
+            self.refuse(exc.status, exc.detail)
+            return False
+        if event is NEED_DATA:
+            if self.state is _IDLE and self._reader.buffered:
+                self.state = _HEAD
+                self.deadline = now + self.site.settings.header_timeout
+            return False
+        self._request = cast("Request", event)
+        self.state = _READY
+        self.deadline = _NEVER
+        return True
+
+    def _next(self, now: float) -> bool:
+        """After a response: keeps, discards the rest of a body, or leaves."""
+        if self.state is not _RUNNING:
+            return False
+        if isinstance(self.sock, TlsTransport):
+            try:
+                self._flush(self.sock)
+            except ClientGone:
+                self.close()
+                return False
+        if not self._keep:
+            self._leave(now)
+            return False
+        if self._body_open:
+            self.state = _DISCARDING
+            self.deadline = now + LINGER_SECONDS
+            self._idle_bytes = 0
+            return self._discard(now)
+        self.state = _IDLE
+        self.deadline = now + self.site.settings.keepalive_timeout
+        return bool(self._reader.buffered) and self._parse(now)
+
+    def _step_aside(self, now: float) -> bool:
+        """`step` in the states that do not read a head."""
+        state = self.state
+        if state is _READY:
+            return True
+        if state is _RUNNING:
+            self.signalled = True
+        elif state is _HANDSHAKE:
+            return self._shake_hands(now)
+        elif state is _PREFACE:
+            return self._read_preface(now)
+        elif state is _DISCARDING:
+            return self._receive_rest(now) and self._discard(now)
+        elif state is _LINGERING and self._receive_rest(now):
+            self.signalled = True
+        return False
+
+    def _shake_hands(self, now: float) -> bool:
+        transport = cast("TlsTransport", self.sock)
+        try:
+            transport.handshake()
+        except BlockingIOError:
+            return False
+        except OSError as exc:
+            LOG.info("%s:%s failed the TLS handshake: %s", *self.peer, exc)
+            self.close()
+            return False
+        self._extra = _tls_environ(transport)
+        self.state = _HEAD
+        return self.step(now)
+
+    def _read_preface(self, now: float) -> bool:
+        """Looks at what arrived and takes just the PROXY header, for TLS may follow."""
+        sock = cast("socket.SocketType", self.sock)
+        try:
+            data = sock.recv(LONGEST, socket.MSG_PEEK)
+            found = parse_proxy_header(data) if data else (0, None)
+            if found is None:
+                return False
+            sock.recv(found[0])
+        except BlockingIOError:
+            return False
+        except (OSError, ProxyHeaderError) as exc:
+            LOG.info("%s:%s refused: %s", *self.peer, exc)
+            self.close()
+            return False
+        if not data:
+            self.close()
+            return False
+        if found[1] is not None:
+            self.peer = found[1]
+        self._open()
+        return self.step(now)
+
+    def _receive_rest(self, now: float) -> bool:
+        """Takes in what nobody will read; false when there is nothing (more)."""
+        try:
+            data = self.sock.recv(PIECE)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.close()
+            return False
+        self._idle_bytes += len(data)
+        if not data or (self.state is _LINGERING and self._idle_bytes > LINGER_LIMIT):
+            self.close()
+            return False
+        if self.state is _DISCARDING:
+            self._reader.feed(data)
+        return True
+
+    def _discard(self, now: float) -> bool:
+        """Reads over the rest of a body; true when the next request is there."""
+        while True:
+            try:
+                part = self._reader.read_body(PIECE)
+            except ProtocolError:
+                self._linger(now)
+                return False
+            if part is NEED_DATA:
+                if self._idle_bytes > DISCARD_LIMIT:
+                    self._linger(now)
+                elif self._receive_rest(now):
+                    continue
+                return False
+            if part is END:
+                break
+        self._body_open = False
+        self.state = _IDLE
+        self.deadline = now + self.site.settings.keepalive_timeout
+        return bool(self._reader.buffered) and self._parse(now)
+
+    def _input_ended(self) -> None:
+        if self._reader.buffered:
+            LOG.debug("%s:%s closed in the middle of a request head", *self.peer)
+        self.close()
+
+    def _leave(self, now: float) -> None:
+        """Closes after a last response; lingers where unread input would reset it."""
+        if self._body_open or self._reader.buffered or self.signalled:
+            self._linger(now)
+            return
+        if isinstance(self.sock, TlsTransport):
+            self._shut()
+        self.close()
+
+    def _linger(self, now: float) -> None:
+        """Half-closes, then listens until the client has read the answer and closes."""
+        if self._shut():
+            self.state = _LINGERING
+            self.deadline = now + LINGER_SECONDS
+            self._idle_bytes = 0
+            self.signalled = True
+
+    def _shut(self) -> bool:
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            # ENOTCONN: the client was faster.
+            self.close()
+            return False
+        return True
+
+    def _body_will_end(self, request: Request) -> bool:
+        """Whether the rest of the request body is worth waiting for."""
+        if not self._said_continue:
+            return False
+        return request.chunked or (request.content_length or 0) <= DISCARD_LIMIT
+
+    def _receive(self, patience: Patience) -> bytes:
+        while True:
+            try:
+                data = self.sock.recv(PIECE)
+            except BlockingIOError:
+                try:
+                    self._wait(patience, writable=False)
+                except ClientGone as exc:
+                    self._keep = False
+                    raise BodyError(408, "The request body came too slowly.") from exc
+                continue
+            except OSError as exc:
+                raise ClientGone(f"while reading the request body: {exc}") from exc
+            patience.progress(len(data))
+            return data
+
+    def _send_rest(self, rest: memoryview) -> None:
+        patience = self._patience(self.site.settings.write_timeout)
+        unbroken = 0
+        while rest:
+            try:
+                sent = self.sock.send(rest)
+            except BlockingIOError:
+                self._wait(patience, writable=True)
+                unbroken = 0
+                continue
+            except OSError as exc:
+                raise ClientGone(f"while sending: {exc}") from exc
+            rest = rest[sent:]
+            patience.progress(sent)
+            unbroken += sent
+            if unbroken >= BREATH:
+                self.site.engine.breathe()
+                unbroken = 0
+
+    def _flush(self, transport: TlsTransport) -> None:
+        patience = self._patience(self.site.settings.write_timeout)
+        while True:
+            try:
+                transport.flush()
+            except BlockingIOError:
+                self._wait(patience, writable=True)
+            except OSError as exc:
+                raise ClientGone(f"while sending: {exc}") from exc
+            else:
+                return
+
+    def _wait(self, patience: Patience, *, writable: bool) -> None:
+        started = monotonic()
+        try:
+            self.site.engine.wait(self, patience.deadline(started), writable=writable)
+        except TimeoutError as exc:
+            raise ClientGone("the client was too slow") from exc
+        patience.waited(monotonic() - started)
+
+    def _patience(self, limit: float | None) -> Patience:
+        return Patience(limit, self.site.settings.client_socket_timeout)
+
+
+class Patience:
+    """How long a client may still keep a request waiting.
+
+    `limit` seconds of waiting are granted for every `PROGRESS` bytes that move, and no
+    single wait may exceed `single`. Only waiting counts, not the application's own time.
+    """
+
+    __slots__ = ("_left", "_limit", "_moved", "_single")
+
+    def __init__(self, limit: float | None, single: float | None) -> None:
+        self._limit = self._left = _NEVER if limit is None else limit
+        self._single = _NEVER if single is None else single
+        self._moved = 0
+
+    def deadline(self, now: float) -> float:
+        """When waiting from `now` on has lasted too long."""
+        return now + min(self._left, self._single)
+
+    def waited(self, seconds: float) -> None:
+        """Takes off what was spent waiting."""
+        self._left -= seconds
+
+    def progress(self, count: int) -> None:
+        """`count` bytes moved; a full portion renews the grant."""
+        self._moved += count
+        if self._moved >= PROGRESS:
+            self._moved = 0
+            self._left = self._limit
+
+
+def _tls_environ(transport: TlsTransport) -> dict[str, Any]:
+    """mod_ssl's names, which applications know."""
+    version, cipher = transport.session_facts()
+    environ: dict[str, Any] = {"HTTPS": "on", "SSL_PROTOCOL": version or ""}
+    if cipher is not None:
+        environ["SSL_CIPHER"] = cipher[0]
+    certificate = transport.peer_certificate()
+    if certificate is not None:
+        environ["SSL_CLIENT_VERIFY"] = "SUCCESS"
+        environ["SSL_CLIENT_S_DN"] = _distinguished_name(certificate.get("subject"))
+        environ["SSL_CLIENT_I_DN"] = _distinguished_name(certificate.get("issuer"))
+        environ["SSL_CLIENT_M_SERIAL"] = certificate.get("serialNumber", "")
+    return environ
+
+
+def _distinguished_name(parts: Any) -> str:
+    return ",".join(f"{key}={value}" for rdn in parts or () for key, value in rdn)

@@ -1,0 +1,433 @@
+"""PEP 3333 over one connection: the environ, `wsgi.input`, and one response.
+
+An `Exchange` is one request with its response. It decides what the application's output
+means and hands bytes to its connection; it never waits and never sees a socket.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from ._accesslog import escaped
+from ._http11 import LAST_CHUNK, ProtocolError, Request, ResponseError, encode_chunk
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from ._http11 import Head
+
+LOG = logging.getLogger(__name__)
+
+Headers = list[tuple[str, str]]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
+
+#: Blocks of a list up to this size together are sent in one write.
+JOIN_LIMIT: Final = 65536
+
+
+class ClientGone(ConnectionError):
+    """The client closed, reset or stalled in the middle of a request or a response."""
+
+
+class BodyError(OSError):
+    """The request body cannot be had: malformed, too large or too slow.
+
+    An application that lets it pass answers with `status`.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class RequestTimeout(BaseException):
+    """Raised in an application that exceeds `request_timeout`.
+
+    Not an `Exception`, so that a handler's broad `except` does not swallow it.
+    """
+
+
+class Channel(Protocol):
+    """What an exchange needs of its connection."""
+
+    def send(self, data: bytes) -> None:
+        """Sends all of `data`, waiting for the client where it must."""
+
+    def send_file(self, fd: int, offset: int, count: int) -> int:
+        """Sends `count` bytes of a file, or fewer where the file ends; returns them."""
+
+    @property
+    def can_send_file(self) -> bool:
+        """Whether `send_file` works here."""
+
+    def read_body(self, limit: int) -> bytes:
+        """Up to `limit` bytes of the request body; empty at its end."""
+
+    def head(self, exchange: Exchange, body_length: int | None) -> Head:
+        """The rendered head of the response, with its framing decided."""
+
+    def refuse(self, status: int, detail: str) -> None:
+        """Sends a short answer of the server's own and ends the connection."""
+
+    def abort(self) -> None:
+        """Ends the connection so that no client takes the response for whole."""
+
+
+class EmptyInput:
+    """`wsgi.input` of a request without a body."""
+
+    __slots__ = ()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return b""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return b""
+
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
+        return []
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(())
+
+
+EMPTY_INPUT: Final = EmptyInput()
+
+
+class BodyInput:
+    """`wsgi.input`: the request body as it arrives, never more of it than was asked for.
+
+    Sizes are as for binary files. Raises `BodyError` where the body is malformed, over
+    the limit or too slow, and `ClientGone` where it ends early; both are `OSError`.
+    """
+
+    __slots__ = ("_channel", "_kept")
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._kept = b""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """`size` bytes, fewer only at the end; everything for a negative size or None."""
+        if size == 0:
+            return b""
+        wanted = -1 if size is None else size
+        part = self._part(wanted)
+        if not part or len(part) == wanted:
+            return part
+        parts = [part]
+        have = len(part)
+        while wanted < 0 or have < wanted:
+            part = self._part(wanted - have if wanted > 0 else -1)
+            if not part:
+                break
+            parts.append(part)
+            have += len(part)
+        return b"".join(parts)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Up to and with the next line feed, at most `size` bytes."""
+        if size == 0:
+            return b""
+        limit = -1 if size is None else size
+        parts: list[bytes] = []
+        have = 0
+        while True:
+            part = self._part(limit - have if limit > 0 else -1)
+            if not part:
+                break
+            end = part.find(b"\n") + 1
+            if end:
+                self._kept = part[end:] + self._kept
+                parts.append(part[:end])
+                break
+            parts.append(part)
+            have += len(part)
+            if have == limit:
+                break
+        return b"".join(parts)
+
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
+        """All lines, or whole lines until `hint` bytes are passed."""
+        lines = []
+        have = 0
+        for line in self:
+            lines.append(line)
+            have += len(line)
+            if hint is not None and 0 < hint <= have:
+                break
+        return lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def _part(self, limit: int) -> bytes:
+        if self._kept:
+            kept = self._kept
+            if limit < 0 or len(kept) <= limit:
+                self._kept = b""
+                return kept
+            self._kept = kept[limit:]
+            return kept[:limit]
+        return self._channel.read_body(limit if 0 < limit < JOIN_LIMIT else JOIN_LIMIT)
+
+
+class FileWrapper:
+    """`wsgi.file_wrapper`: a file that the kernel may send by itself (PEP 3333)."""
+
+    def __init__(self, filelike: Any, blksize: int = 65536) -> None:
+        self.filelike = filelike
+        self.blksize = blksize
+        if hasattr(filelike, "close"):
+            self.close = filelike.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: cast("bytes", self.filelike.read(self.blksize)), b"")
+
+    def span(self) -> tuple[int, int, int] | None:
+        """(descriptor, offset, bytes) of what is left; None unless a regular file."""
+        try:
+            fd = self.filelike.fileno()
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                return None
+            offset = self.filelike.tell()
+        except (AttributeError, OSError, io.UnsupportedOperation):
+            return None
+        return fd, offset, max(0, found.st_size - offset)
+
+
+class Exchange:
+    """One request, its environ, and the response an application makes for it."""
+
+    __slots__ = (
+        "_channel",
+        "_head",
+        "environ",
+        "headers",
+        "interrupted",
+        "request",
+        "seconds",
+        "sent",
+        "started",
+        "status",
+    )
+
+    def __init__(
+        self, channel: Channel, request: Request, environ: dict[str, Any], now: float
+    ) -> None:
+        self._channel = channel
+        self._head: Head | None = None
+        self.request = request
+        self.environ = environ
+        self.status: str | None = None
+        self.headers: Headers | None = None
+        #: Body bytes that were sent.
+        self.sent = 0
+        self.started = now
+        self.seconds = 0.0
+        #: Set by an engine that raised `RequestTimeout` in it.
+        self.interrupted = False
+
+    def run(self, app: WSGIApplication) -> None:
+        """Calls the application and sends what it answers.
+
+        Everything that can go wrong ends here: the client gets a whole response, a short
+        answer without internals, or a connection that visibly broke.
+        """
+        try:
+            body = app(self.environ, self.start_response)
+            if type(body) is list:
+                self._send_blocks(body)
+                return
+            try:
+                self._send_body(body)
+            finally:
+                close = getattr(body, "close", None)
+                if close is not None:
+                    close()
+        except ClientGone as exc:
+            LOG.debug("%s: %s", self, exc)
+            self._channel.abort()
+        except BodyError as exc:
+            self._answer_instead(exc.status, exc.detail)
+        except RequestTimeout:
+            self._answer_instead(503, "The request took too long.")
+        # The boundary to the application. BaseException, because eventlet.Timeout and
+        # SystemExit raised in a handler must not end the worker either.
+        except BaseException as exc:
+            LOG.exception("%s failed", self)
+            self._answer_instead(500, "The server could not complete the request.")
+            if isinstance(exc, GeneratorExit) or type(exc).__name__ == "GreenletExit":
+                raise
+
+    def start_response(
+        self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /
+    ) -> Callable[[bytes], None]:
+        """PEP 3333's callable; returns `write`."""
+        if exc_info is not None:
+            try:
+                if self._head is not None:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        elif self.status is not None:
+            raise AssertionError("start_response was called twice without exc_info")
+        self.status = status
+        self.headers = headers
+        return self.write
+
+    def write(self, data: bytes, /) -> None:
+        """Sends a block of the body at once (PEP 3333's imperative interface)."""
+        _check_block(data)
+        head = self._head
+        if head is None:
+            head = self._begin(None)
+            prefix = head.data
+        else:
+            prefix = b""
+        if head.has_body and data:
+            data = self._fitting(data, head)
+            self.sent += len(data)
+            self._channel.send(
+                prefix + encode_chunk(data) if head.chunked else prefix + data
+            )
+        elif prefix:
+            self._channel.send(prefix)
+
+    def __str__(self) -> str:
+        peer = self.environ.get("REMOTE_ADDR") or "unix"
+        return f"{self.request.method} {escaped(self.request.target)} from {peer}"
+
+    @property
+    def responding(self) -> bool:
+        """Whether anything was sent."""
+        return self._head is not None
+
+    def _send_body(self, body: Iterable[bytes]) -> None:
+        if type(body) is tuple:
+            self._send_blocks(body)
+        elif type(body) is not FileWrapper or not self._send_file(body):
+            for data in body:
+                if data:
+                    self.write(data)
+                    if not self._head.has_body:  # type: ignore[union-attr]
+                        break
+                else:
+                    _check_block(data)
+            self._finish()
+
+    def _send_blocks(self, blocks: list[bytes] | tuple[bytes, ...]) -> None:
+        """A body that is all there: its length is known, small ones go in one write."""
+        if self._head is not None:
+            for data in blocks:
+                self.write(data)
+            self._finish()
+            return
+        for data in blocks:
+            _check_block(data)
+        total = len(blocks[0]) if len(blocks) == 1 else sum(map(len, blocks))
+        head = self._begin(total)
+        if not head.has_body:
+            self._channel.send(head.data)
+        elif head.content_length != total:
+            self._channel.send(head.data)
+            for data in blocks:
+                self.write(data)
+            self._finish()
+        elif len(blocks) == 1 or total <= JOIN_LIMIT:
+            self.sent = total
+            self._channel.send(b"".join((head.data, *blocks)))
+        else:
+            self._channel.send(head.data)
+            for data in blocks:
+                self.sent += len(data)
+                self._channel.send(data)
+
+    def _send_file(self, wrapper: FileWrapper) -> bool:
+        """Lets the kernel send a regular file; false where that is not possible."""
+        span = wrapper.span() if self._channel.can_send_file else None
+        if span is None:
+            return False
+        fd, offset, count = span
+        fresh = self._head is None
+        head = self._begin(count) if self._head is None else self._head
+        if head.chunked:
+            return False
+        if fresh:
+            self._channel.send(head.data)
+        if head.has_body:
+            if head.content_length is not None:
+                count = min(count, head.content_length - self.sent)
+            self.sent += self._channel.send_file(fd, offset, count)
+        self._finish()
+        return True
+
+    def _begin(self, body_length: int | None) -> Head:
+        if self.status is None:
+            raise AssertionError("the application returned without start_response")
+        self._head = head = self._channel.head(self, body_length)
+        return head
+
+    def _finish(self) -> None:
+        head = self._head
+        if head is None:
+            head = self._begin(0)
+            self._channel.send(head.data)
+        if not head.has_body:
+            return
+        if head.chunked:
+            self._channel.send(LAST_CHUNK)
+        elif head.content_length is not None and self.sent < head.content_length:
+            LOG.error(
+                "%s: the body ended after %d of %d bytes; connection closed",
+                self,
+                self.sent,
+                head.content_length,
+            )
+            self._channel.abort()
+
+    def _fitting(self, data: bytes, head: Head) -> bytes:
+        """`data` without what would exceed the announced length (RFC 9112 6.3)."""
+        if head.content_length is None or self.sent + len(data) <= head.content_length:
+            return data
+        LOG.error(
+            "%s: the body is longer than its Content-Length of %d; cut",
+            self,
+            head.content_length,
+        )
+        return data[: head.content_length - self.sent]
+
+    def _answer_instead(self, status: int, detail: str) -> None:
+        if self._head is None:
+            self.status = str(status)
+            self.headers = []
+            self._channel.refuse(status, detail)
+        else:
+            self._channel.abort()
+
+
+def _check_block(data: object) -> None:
+    if type(data) is not bytes and not isinstance(data, bytes):
+        raise TypeError(
+            f"the application gave {type(data).__name__}, a WSGI body is made of bytes"
+        )
+
+
+__all__ = [
+    "EMPTY_INPUT",
+    "BodyError",
+    "BodyInput",
+    "ClientGone",
+    "Exchange",
+    "FileWrapper",
+    "ProtocolError",
+    "ResponseError",
+]
