@@ -1,0 +1,283 @@
+"""Every task a person runs: `nox --list` names them, `nox -s NAME -- ARGS` runs one.
+
+Nothing here needs a tool that nox does not install. Each session works in an environment
+of its own, with the exact versions of constraints.txt unless its docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nox
+from packaging.requirements import Requirement
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "typing", "tests", "cover"]
+# A machine without some interpreter tests with those that it has, CI included; whoever
+# must not miss one passes --error-on-missing-interpreters and names the session.
+nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+# Leaves first: the order of a release, and of one pip command over all of them.
+DISTRIBUTIONS = ("wsgi-server", "wsgi-api", "wsgi-paste", "wsgi-stack")
+SOURCES = tuple(f"packages/{name}/src" for name in DISTRIBUTIONS)
+EXAMPLE = Path("docs/examples/images")
+SAMPLE = Path("docs/reference/wsgi-server.conf.sample")
+COVERAGE = Path(".nox/coverage")
+
+
+def _runs(executable: Path, version: str) -> bool:
+    """Whether this file is that Python; a shim can be there and start nothing."""
+    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        answer = subprocess.run(  # noqa: S603
+            [executable, "-c", ask],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.returncode == 0 and answer.stdout.strip() == version
+
+
+def _pyenv_homes(version: str) -> Iterator[Path]:
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    yield from sorted(root.glob(f"versions/{version}.*/bin"), reverse=True)
+
+
+def _offer_interpreters() -> None:
+    """Put on PATH, last, what pyenv has installed and its shims would not start."""
+    for version in PYTHONS:
+        name = f"python{version}"
+        path = os.environ.get("PATH", "").split(os.pathsep)
+        if any(_runs(Path(place, name), version) for place in path if place):
+            continue
+        home = next((h for h in _pyenv_homes(version) if _runs(h / name, version)), None)
+        if home is not None:
+            os.environ["PATH"] = os.pathsep.join([*path, str(home)])
+
+
+_offer_interpreters()
+
+
+def _group(*names: str) -> list[str]:
+    return nox.project.dependency_groups(PROJECT, *names)
+
+
+def _package_toml(distribution: str) -> dict[str, Any]:
+    return nox.project.load_toml(f"packages/{distribution}/pyproject.toml")
+
+
+def _install(session: nox.Session, *requirements: str) -> None:
+    """Install from the index alone, at the versions that CI ran with."""
+    session.install("-c", "constraints.txt", *requirements)
+
+
+def _install_distributions(
+    session: nox.Session,
+    *requirements: str,
+    names: tuple[str, ...] = DISTRIBUTIONS,
+    constraints: str = "constraints.txt",
+) -> None:
+    """Install our distributions as a user would: built, not editable."""
+    fresh = []
+    if session.venv_backend == "uv":
+        # uv keeps the wheel of a directory until its pyproject.toml changes.
+        fresh = [f"--refresh-package={name}" for name in names]
+    paths = [f"./packages/{name}" for name in names]
+    session.install(*fresh, "-c", constraints, *paths, *requirements)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and spelling; `nox -s lint -- --fix` repairs what a tool can."""
+    _install(session, *_group("lint"))
+    fix = "--fix" in session.posargs
+    session.run("ruff", "check", *(["--fix"] if fix else []), ".")
+    session.run("ruff", "format", *([] if fix else ["--check"]), ".")
+    session.run("codespell", *(["--write-changes"] if fix else []))
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check the types of the four packages and of this file, strictly."""
+    _install_distributions(session, *_group("typing"))
+    session.run("mypy", *SOURCES, "noxfile.py")
+
+
+def _pytest(session: nox.Session, *args: str) -> None:
+    """Run pytest under coverage; the data goes to a folder of this session's own."""
+    folder = COVERAGE / session.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    session.run(
+        *("coverage", "run", "-m", "pytest", *args, *session.posargs),
+        env={"COVERAGE_FILE": str(folder.resolve() / "data")},
+    )
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Test everything, installed, on each Python found; arguments go to pytest."""
+    _install_distributions(session, *_group("test"))
+    _pytest(session)
+
+
+@nox.session
+def cover(session: nox.Session) -> None:
+    """Combine what the test sessions measured, report it, and hold the floor."""
+    _install(session, "coverage")
+    folders = sorted(str(path) for path in COVERAGE.glob("*") if path.is_dir())
+    if not folders:
+        session.error("nothing measured yet: run `nox -s tests` first")
+    env = {"COVERAGE_FILE": ".nox/coverage.combined"}
+    session.run("coverage", "combine", "--keep", *folders, env=env)
+    session.run("coverage", "report", *session.posargs, env=env)
+
+
+@nox.session
+@nox.parametrize("distribution", DISTRIBUTIONS, ids=DISTRIBUTIONS)
+def install(session: nox.Session, distribution: str) -> None:
+    """Install each distribution into a fresh environment, where it does its job."""
+    alone = distribution != "wsgi-stack"
+    names = (distribution,) if alone else DISTRIBUTIONS
+    session.install("pip")
+    _install_distributions(session, names=names)
+    session.run("python", "-m", "pip", "check")
+    program = Path(f"tests/install/{distribution.replace('-', '_')}_works.py").resolve()
+    # From elsewhere: nothing of the checkout may be importable by accident.
+    session.chdir(session.create_tmp())
+    session.run("python", "-W", "error", "-I", str(program))
+
+
+def _floors(distributions: tuple[str, ...]) -> Iterator[str]:
+    """The lowest versions that our distributions declare, as constraints."""
+    for distribution in distributions:
+        for text in _package_toml(distribution)["project"]["dependencies"]:
+            requirement = Requirement(text)
+            floors = [s.version for s in requirement.specifier if s.operator == ">="]
+            if requirement.name not in DISTRIBUTIONS and floors:
+                yield f"{requirement.name}=={floors[0]}"
+
+
+@nox.session(python=PYTHONS[0])
+def minimums(session: nox.Session) -> None:
+    """Test with the lowest direct dependencies that the distributions declare."""
+    floors = Path(session.create_tmp(), "floors.txt")
+    floors.write_text("\n".join(sorted(set(_floors(DISTRIBUTIONS)))) + "\n", "utf-8")
+    _install_distributions(session, *_group("test"), constraints=str(floors))
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel of each distribution into dist/ and check what is inside."""
+    _install(session, *_group("build"))
+    dist = Path("dist")
+    shutil.rmtree(dist, ignore_errors=True)
+    for name in DISTRIBUTIONS:
+        session.run("python", "-m", "build", "--outdir", "dist", f"packages/{name}")
+    session.run("twine", "check", "--strict", *map(str, sorted(dist.iterdir())))
+    for name in DISTRIBUTIONS:
+        missing = sorted(_missing_from_archives(dist, name))
+        if missing:
+            session.error(f"{name}: not in the archives: {', '.join(missing)}")
+    session.log("the archives hold every source file, py.typed, licence and locale")
+
+
+def _missing_from_archives(dist: Path, distribution: str) -> Iterator[str]:
+    """What stands in the source tree and in neither or only one archive."""
+    source = ROOT / "packages" / distribution / "src"
+    stem = distribution.replace("-", "_")
+    version = _package_toml(distribution)["project"]["version"]
+    files = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    licence = f"{stem}-{version}.dist-info/licenses/LICENSE"
+    with zipfile.ZipFile(dist / f"{stem}-{version}-py3-none-any.whl") as wheel:
+        yield from (files | {licence}) - set(wheel.namelist())
+    inside = {f"{stem}-{version}/src/{name}" for name in files}
+    inside |= {f"{stem}-{version}/{name}" for name in ("LICENSE", "README.md")}
+    with tarfile.open(dist / f"{stem}-{version}.tar.gz") as sdist:
+        yield from inside - set(sdist.getnames())
+
+
+def _option(args: list[str], name: str, default: str) -> str:
+    """The value that the last `--name VALUE` or `--name=VALUE` gives."""
+    for position in range(len(args) - 1, -1, -1):
+        if args[position].startswith(f"{name}="):
+            return args[position].partition("=")[2]
+        if args[position] == name and position + 1 < len(args):
+            return args[position + 1]
+    return default
+
+
+TRY = """
+The image registry answers at {url} as soon as the log says "listening on".
+In another terminal, one after the other:
+
+  curl -s {url}/v1/images -H 'Content-Type: application/json' -d '{{"name": "first"}}'
+  curl -s {url}/v1/images/first/file -T README.md
+  curl -s {url}/v1/images/first/file -r 0-99
+
+Ctrl-C stops it.
+"""
+
+
+@nox.session
+def serve(session: nox.Session) -> None:
+    """Run the example service; arguments go to wsgi-server, e.g. --bind-port 9000."""
+    _install_distributions(session, *_group("example"))
+    args = ["--bind-host", "127.0.0.1", "--bind-port", "8080", "--workers", "2"]
+    args += session.posargs
+    host = _option(args, "--bind-host", "")
+    port = _option(args, "--bind-port", "")
+    state = session.cache_dir.resolve() / "images"
+    state.mkdir(parents=True, exist_ok=True)
+    command = [
+        *("wsgi-server", f"config:{EXAMPLE}/api-paste.ini#main"),
+        *("--config-file", f"{EXAMPLE}/images.conf", *args),
+    ]
+    session.log(shlex.join(command))
+    print(TRY.format(url=f"http://{host}:{port}"), flush=True)
+    path = os.pathsep.join([*(session.bin_paths or []), os.environ.get("PATH", "")])
+    env = {**os.environ, "PATH": path, "PYTHONPATH": str(EXAMPLE)}
+    env["IMAGES_STATE"] = str(state)
+    # The server takes over this process. Signals then mean what the server says they
+    # mean, and Ctrl-C is not answered by nox as well, which would kill after 0.3 s.
+    os.execvpe(command[0], command, env)  # noqa: S606
+
+
+@nox.session
+def constraints(session: nox.Session) -> None:
+    """Write constraints.txt anew: the newest versions that suit every Python at once."""
+    session.install("uv")
+    wanted = Path(session.create_tmp(), "wanted.in")
+    extras = {"wsgi-server": "[glance-store,proctitle]"}
+    lines = [f"{ROOT}/packages/{name}{extras.get(name, '')}" for name in DISTRIBUTIONS]
+    lines += _group(*PROJECT["dependency-groups"])
+    wanted.write_text("\n".join(lines) + "\n", "utf-8")
+    session.run(
+        *("uv", "pip", "compile", "--quiet", "--upgrade", "--universal"),
+        *("--python-version", PYTHONS[0], "--no-header", "--no-annotate"),
+        *(f"--no-emit-package={name}" for name in DISTRIBUTIONS),
+        *("--output-file", "constraints.txt", str(wanted)),
+    )
