@@ -11,7 +11,13 @@ import json
 import re
 import uuid
 from collections.abc import Callable
-from types import GeneratorType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 from xmlrpc.client import DateTime
 
@@ -80,7 +86,7 @@ def plain(value: Any) -> Any:
             return convert(value)
     if type(value).__module__.partition(".")[0] == "netaddr":
         return str(value)
-    if callable(value) or isinstance(value, _ENDLESS):
+    if isinstance(value, _NOT_DATA):
         return str(value)
     if hasattr(value, "items"):
         return dict(value.items())
@@ -154,7 +160,15 @@ _CONVERSIONS: dict[type, Callable[[Any], Any]] = {
     BaseException: repr,
 }
 
-# What could be iterated, but only once or without end.
-_ENDLESS = (GeneratorType, itertools.count, ModuleType)
+# Named, not followed: to iterate over one would use it up, or never end.
+_NOT_DATA = (
+    type,
+    BuiltinFunctionType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+    ModuleType,
+    itertools.count,
+)
 
 _ENCODER = json.JSONEncoder(default=plain)

@@ -22,7 +22,9 @@ def parse_accept_language(header: str) -> list[str]:
     the lookup of RFC 4647 has no use for it.
     """
     weighted: list[tuple[float, str]] = []
-    for item in header[:_LONGEST_HEADER].split(","):
+    if len(header) > _LONGEST_HEADER:
+        header = header[:_LONGEST_HEADER].rpartition(",")[0]
+    for item in header.split(","):
         match = _RANGE.fullmatch(item.strip(" \t"))
         if match is None:
             continue

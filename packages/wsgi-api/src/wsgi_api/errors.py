@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from string import Template
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -105,6 +106,8 @@ def translate_exception(exception: AnyException, locale: str | None) -> AnyExcep
         template = getattr(error, "body_template", None)
         if template:
             error.body_template = translate(template, locale)
+            # The one that webob fills in.
+            error.body_template_obj = Template(error.body_template)
     return exception
 
 

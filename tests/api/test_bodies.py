@@ -1,0 +1,353 @@
+"""Bodies: what is read, what is refused, what is written."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import io
+import ipaddress
+import itertools
+import json
+import uuid
+from typing import Any
+from xmlrpc.client import DateTime
+
+import pytest
+import webob
+import webob.exc
+from hypothesis import given
+from hypothesis import strategies as st
+from webob.multidict import MultiDict
+from wsgi_api import (
+    JSONRequestDeserializer,
+    JSONResponseSerializer,
+    Request,
+    XMLResponseSerializer,
+)
+
+
+def _request(body: bytes | None = None, **headers: str) -> Request:
+    request = Request.blank("/", method="POST", headers=headers)
+    if body is not None:
+        request.body = body
+    return request
+
+
+@pytest.mark.parametrize(
+    ("method", "encoding", "length", "expected"),
+    [
+        ("POST", None, None, False),
+        ("POST", None, "0", False),
+        ("POST", None, "4", True),
+        ("GET", None, "4", True),
+        ("POST", "chunked", None, True),
+        ("PATCH", "gzip", None, True),
+        ("GET", "chunked", None, False),
+        ("POST", "invalid", None, False),
+        ("POST", "chunked, gzip", None, False),
+        ("POST", "chunked, gzip", "4", True),
+    ],
+)
+def test_has_body(
+    method: str, encoding: str | None, length: str | None, expected: bool
+) -> None:
+    request = Request.blank("/", method=method)
+    request.environ.pop("CONTENT_LENGTH", None)
+    if encoding is not None:
+        request.headers["Transfer-Encoding"] = encoding
+    if length is not None:
+        request.headers["Content-Length"] = length
+    assert JSONRequestDeserializer().has_body(request) is expected
+
+
+def test_valid_methods_and_encodings_are_those_of_the_class() -> None:
+    request = _request(**{"Transfer-Encoding": "CHUNKED"})
+    assert JSONRequestDeserializer.is_valid_encoding(request)
+    assert JSONRequestDeserializer.is_valid_method(request)
+    assert not JSONRequestDeserializer.is_valid_encoding(_request())
+    assert not JSONRequestDeserializer.is_valid_method(Request.blank("/"))
+
+
+def test_default_gives_the_body_or_nothing() -> None:
+    deserializer = JSONRequestDeserializer()
+    assert deserializer.default(_request()) == {}
+    assert deserializer.default(_request(b'{"key": "value"}')) == {
+        "body": {"key": "value"}
+    }
+
+
+@pytest.mark.parametrize("text", ['{"a": [1]}', b'{"a": [1]}', b" [1, 2] "])
+def test_from_json_takes_text_and_bytes(text: str | bytes) -> None:
+    assert JSONRequestDeserializer().from_json(text) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", "line 1, column 1"),
+        (b'{"a": 1,\n "b" 2}', "Expecting ':' delimiter at line 2, column 6"),
+        (b"[1] x", "Extra data at line 1, column 5"),
+        (b'"text"', "object or array"),
+        (b"17", "object or array"),
+        (b'{"a": "\xff"}', "byte 7"),
+        (b"[NaN]", "NaN"),
+        (b"[-Infinity]", "-Infinity"),
+        (b"[" + b"1" * 5000 + b"]", "number too long"),
+        (b"[" * 101 + b"]" * 101, "deeper than 100"),
+        (b'{"a":' * 101 + b"1" + b"}" * 101, "deeper than 100"),
+        (b"[" * 100_000, "deeper than 100"),
+    ],
+)
+def test_from_json_says_what_is_wrong(text: bytes, said: str) -> None:
+    with pytest.raises(webob.exc.HTTPBadRequest) as caught:
+        JSONRequestDeserializer().from_json(text)
+    assert said in caught.value.explanation
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100 + "]" * 100,
+        json.dumps(["[" * 500, '"[' * 500, "\\[" * 500]),
+        json.dumps([[] for _ in range(500)]),
+    ],
+)
+def test_what_is_not_too_deep_is_read(text: str) -> None:
+    assert JSONRequestDeserializer().from_json(text) == json.loads(text)
+
+
+def test_an_unclosed_string_of_quotes_is_refused_in_linear_time() -> None:
+    text = "[" * 101 + '"' + '\\"' * 400_000
+    with pytest.raises(webob.exc.HTTPBadRequest):
+        JSONRequestDeserializer(max_json_body_size=None).from_json(text)
+
+
+def test_the_last_of_duplicate_keys_counts_unless_they_are_refused() -> None:
+    text = '{"a": 1, "b": {"a": 2, "a": 3}}'
+    assert JSONRequestDeserializer().from_json(text)["b"] == {"a": 3}
+    strict = JSONRequestDeserializer(duplicate_keys="reject")
+    with pytest.raises(webob.exc.HTTPBadRequest) as caught:
+        strict.from_json(text)
+    assert '"a"' in caught.value.explanation
+    assert strict.from_json('{"a": {"a": 1}}') == {"a": {"a": 1}}
+
+
+def test_nan_is_read_where_it_is_allowed() -> None:
+    lax = JSONRequestDeserializer(allow_nan=True)
+    assert lax.from_json("[Infinity]") == [float("inf")]
+
+
+def test_a_text_longer_than_the_limit_is_refused() -> None:
+    deserializer = JSONRequestDeserializer(max_json_body_size=10)
+    assert deserializer.from_json("[" + " " * 8 + "]") == []
+    with pytest.raises(webob.exc.HTTPRequestEntityTooLarge):
+        deserializer.from_json("[" + " " * 9 + "]")
+
+
+class _Counting(io.BytesIO):
+    """Counts what was read of it."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.taken += len(data)
+        return data
+
+
+def test_a_chunked_body_is_not_read_beyond_the_limit() -> None:
+    source = _Counting(b"[" + b" " * 100_000 + b"]")
+    request = Request.blank("/", method="POST")
+    request.headers["Transfer-Encoding"] = "chunked"
+    request.environ["wsgi.input"] = source
+    request.is_body_seekable = False
+    request.environ.pop("CONTENT_LENGTH", None)
+    with pytest.raises(webob.exc.HTTPRequestEntityTooLarge):
+        JSONRequestDeserializer(max_json_body_size=1000).default(request)
+    assert source.taken == 1001
+
+
+def test_a_chunked_body_below_the_limit_stays_readable() -> None:
+    request = Request.blank("/", method="POST")
+    request.headers["Transfer-Encoding"] = "chunked"
+    request.environ["wsgi.input"] = io.BytesIO(b"[1]")
+    request.is_body_seekable = False
+    request.environ.pop("CONTENT_LENGTH", None)
+    assert JSONRequestDeserializer().default(request) == {"body": [1]}
+    assert request.body == b"[1]"
+
+
+def test_a_sized_body_beyond_the_limit_is_not_read_at_all() -> None:
+    source = _Counting(b"[" + b" " * 100 + b"]")
+    request = Request.blank("/", method="POST")
+    request.environ.update({"wsgi.input": source, "CONTENT_LENGTH": "102"})
+    with pytest.raises(webob.exc.HTTPRequestEntityTooLarge):
+        JSONRequestDeserializer(max_json_body_size=101).default(request)
+    assert source.taken == 0
+    control = JSONRequestDeserializer(max_json_body_size=102)
+    assert control.default(request) == {"body": []}
+
+
+def test_without_a_limit_everything_is_read() -> None:
+    deserializer = JSONRequestDeserializer(max_json_body_size=None, max_depth=5)
+    body = b"[" + b" " * (2 << 20) + b"]"
+    assert deserializer.default(_request(body)) == {"body": []}
+
+
+class _Image:
+    def to_dict(self) -> dict[str, Any]:
+        return {"when": datetime.datetime(2024, 1, 31, 12)}  # noqa: DTZ001
+
+
+class _Mapping:
+    def items(self) -> list[tuple[str, int]]:
+        return [("a", 1)]
+
+
+class _Day(datetime.datetime):
+    pass
+
+
+netaddr = pytest.importorskip("netaddr")
+_UUID = uuid.UUID("12345678-1234-5678-1234-567812345678")
+_PLUS2 = datetime.timezone(datetime.timedelta(hours=2))
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ({"key": "value"}, '{"key": "value"}'),
+        ([1, None, True, 1.5], "[1, null, true, 1.5]"),
+        ({"ü": "é"}, '{"\\u00fc": "\\u00e9"}'),
+        ({"foo"}, '["foo"]'),
+        (frozenset({1}), "[1]"),
+        (_UUID, f'"{_UUID}"'),
+        (datetime.date(2024, 1, 31), '"2024-01-31"'),
+        (decimal.Decimal("1.50"), '"1.50"'),
+        ("é".encode(), '"\\u00e9"'),
+        (ipaddress.ip_address("::1"), '"::1"'),
+        (netaddr.IPNetwork("10.0.0.0/8"), '"10.0.0.0/8"'),
+        (MultiDict([("a", 1), ("a", 2), ("b", 3)]), '{"a": [1, 2], "b": 3}'),
+        (_Image(), '{"when": "2024-01-31T12:00:00.000000"}'),
+        (_Mapping(), '{"a": 1}'),
+        (range(3), "[0, 1, 2]"),
+        (ValueError("x"), "\"ValueError('x')\""),
+        (itertools.count(3), '"count(3)"'),
+        (DateTime("20240131T12:00:00"), '"2024-01-31T12:00:00.000000"'),
+        (
+            datetime.datetime(1901, 3, 8, 2),  # noqa: DTZ001
+            '"1901-03-08T02:00:00.000000"',
+        ),
+        (
+            datetime.datetime(2024, 1, 31, 12, 0, 0, 7, _PLUS2),
+            '"2024-01-31T12:00:00.000007"',
+        ),
+        (_Day(2024, 1, 31), '"2024-01-31T00:00:00.000000"'),
+    ],
+)
+def test_to_json(data: Any, text: str) -> None:
+    assert JSONResponseSerializer().to_json(data) == text.encode()
+
+
+def test_years_before_1000_are_written_as_the_platform_does() -> None:
+    value = datetime.datetime(987, 1, 1)  # noqa: DTZ001
+    text = json.loads(JSONResponseSerializer().to_json(value))
+    assert text == value.strftime("%Y-%m-%dT%H:%M:%S.%f")
+
+
+def test_functions_and_generators_are_written_as_text_not_run() -> None:
+    ran = []
+    generator = (ran.append(n) for n in range(3))
+    written = json.loads(JSONResponseSerializer().to_json([generator, len]))
+    assert written == [str(generator), str(len)]
+    assert ran == []
+
+
+@pytest.mark.parametrize("data", [object(), io.BytesIO(b"x"), {(1, 2): 3}])
+def test_to_json_refuses_what_has_no_form(data: Any) -> None:
+    with pytest.raises(TypeError):
+        JSONResponseSerializer().to_json(data)
+
+
+def test_to_json_refuses_what_contains_itself() -> None:
+    data: list[Any] = []
+    data.append(data)
+    with pytest.raises(ValueError, match="Circular"):
+        JSONResponseSerializer().to_json(data)
+
+
+_JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
+    lambda children: (
+        st.lists(children, max_size=4)
+        | st.dictionaries(st.text(), children, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.lists(_JSON_VALUES) | st.dictionaries(st.text(), _JSON_VALUES))
+def test_what_is_written_is_read_back(data: Any) -> None:
+    lax = JSONRequestDeserializer(allow_nan=True)
+    assert lax.from_json(JSONResponseSerializer().to_json(data)) == data
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    try:
+        read = JSONRequestDeserializer().from_json(data)
+    except webob.exc.HTTPBadRequest as exc:
+        read = [exc.explanation]
+    assert isinstance(read, (dict, list))
+
+
+def test_the_json_serializer_fills_the_response() -> None:
+    response = webob.Response()
+    JSONResponseSerializer().default(response, {"key": "value"})
+    assert response.status_int == 200
+    assert response.headers.getall("Content-Type") == ["application/json"]
+    assert response.body == b'{"key": "value"}'
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ({"r": {"a": 1, "b": None}}, "<r><a>1</a><b>None</b></r>"),
+        (
+            {"r": ["x", {"y": "z"}]},
+            "<r><member>x</member><member><y>z</y></member></r>",
+        ),
+        ({"r": {}}, "<r/>"),
+        ({"r": []}, "<r/>"),
+        ({"r": ""}, "<r></r>"),
+        ({"r": "<&>\r\"'"}, "<r>&lt;&amp;&gt;&#13;\"'</r>"),
+        ({"r": "é\x00\ud800"}, "<r>&#233;&#65533;&#65533;</r>"),
+        ({"r": {"Metadata": {"a": 1}}}, '<r><Metadata>{"a": 1}</Metadata></r>'),
+        ({"r": {"TemplateBody": ""}}, "<r><TemplateBody/></r>"),
+        (
+            {"r": {"Metadata": {"a": _UUID}}},
+            f'<r><Metadata>{{"a": "{_UUID}"}}</Metadata></r>',
+        ),
+    ],
+)
+def test_to_xml(data: Any, text: str) -> None:
+    assert XMLResponseSerializer().to_xml(data) == text.encode()
+
+
+def test_json_inside_xml_falls_back_to_text() -> None:
+    odd = {(1, 2): 3}
+    xml = XMLResponseSerializer().to_xml({"r": {"Metadata": odd}})
+    assert xml == b"<r><Metadata>{(1, 2): 3}</Metadata></r>"
+
+
+@pytest.mark.parametrize("data", [{}, {"a b": 1}, {"r": {"<": 1}}, {"": 1}])
+def test_to_xml_refuses_what_cannot_name_an_element(data: Any) -> None:
+    with pytest.raises(ValueError, match="name"):
+        XMLResponseSerializer().to_xml(data)
+
+
+def test_the_xml_serializer_fills_the_response() -> None:
+    response = webob.Response()
+    XMLResponseSerializer().default(response, {"r": 1})
+    assert response.content_type == "application/xml"
+    assert response.body == b"<r>1</r>"
