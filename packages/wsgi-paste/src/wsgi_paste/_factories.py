@@ -1,0 +1,172 @@
+"""Factories that hand a `ConfigOpts` to the applications and filters of a paste file.
+
+PasteDeploy knows nothing of oslo.config: it imports `module:attribute` and calls what it
+finds with the settings of the section. The factories here are what it finds. They import
+the real constructor, named by the section's `KEY`, and add the `ConfigOpts` of the load
+that is under way. That is kept in a context variable, so loads in different threads or
+greenlets do not see each other, and a load inside another gives way to it again.
+"""
+
+from __future__ import annotations
+
+import abc
+import importlib
+import re
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .errors import ImportFailed, InvalidSetting, MissingSetting
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+    from oslo_config import cfg
+
+_confs: ContextVar[tuple[cfg.ConfigOpts, ...]] = ContextVar("wsgi_paste_confs")
+
+
+class BasePasteFactory(abc.ABC):
+    """Base of paste application and filter factories; `conf` goes to what they make.
+
+    Subclasses set `KEY`, the setting that names the callable, and define `__call__`.
+    """
+
+    KEY: ClassVar[str | None] = None
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self.conf = conf
+
+    @abc.abstractmethod
+    def __call__(self, global_conf: dict[str, str] | None, **local_conf: str) -> Any:
+        """The PasteDeploy factory protocol."""
+
+    def _import_factory(self, local_conf: dict[str, str]) -> Callable[..., Any]:
+        if self.KEY is None:
+            raise MissingSetting(f"{type(self).__name__}.KEY is not set: name the key")
+        # Taken out, so that constructors may have a signature without it.
+        spec = local_conf.pop(self.KEY, None)
+        if spec is None:
+            raise MissingSetting(
+                f"this setting is missing: write {self.KEY} = module:callable",
+                key=self.KEY,
+            )
+        factory: Callable[..., Any] = import_object(spec, key=self.KEY)
+        return factory
+
+
+class AppFactory(BasePasteFactory):
+    """Makes the application that `KEY` names, calling it as `(conf, **settings)`.
+
+    ::
+
+        [app:main]
+        paste.app_factory = wsgi_paste:app_factory
+        wsgi_paste.app_factory = myservice.api:make_app
+    """
+
+    KEY: ClassVar[str | None] = "wsgi_paste.app_factory"
+
+    def __call__(self, global_conf: dict[str, str] | None, **local_conf: str) -> Any:
+        """The `paste.app_factory` protocol.
+
+        Raises `wsgi_paste.errors.LoadError` when `KEY` is missing or names nothing that
+        can be imported.
+        """
+        factory = self._import_factory(local_conf)
+        return factory(self.conf, **local_conf)
+
+
+class FilterFactory(AppFactory):
+    """Makes the filter that `KEY` names, calling it as `(app, conf, **settings)`.
+
+    ::
+
+        [filter:audit]
+        paste.filter_factory = wsgi_paste:filter_factory
+        wsgi_paste.filter_factory = myservice.audit:AuditFilter
+    """
+
+    KEY: ClassVar[str | None] = "wsgi_paste.filter_factory"
+
+    def __call__(
+        self, global_conf: dict[str, str] | None, **local_conf: str
+    ) -> Callable[[WSGIApplication], Any]:
+        """The `paste.filter_factory` protocol; raises as `AppFactory` does."""
+        factory = self._import_factory(local_conf)
+
+        def make_filter(app: WSGIApplication) -> Any:
+            return factory(app, self.conf, **local_conf)
+
+        return make_filter
+
+
+def app_factory(global_conf: dict[str, str] | None, **local_conf: str) -> Any:
+    """`AppFactory` with the conf of the load under way, for ini files to name."""
+    return AppFactory(current_conf())(global_conf, **local_conf)
+
+
+def filter_factory(
+    global_conf: dict[str, str] | None, **local_conf: str
+) -> Callable[[WSGIApplication], Any]:
+    """`FilterFactory` with the conf of the load under way, for ini files to name."""
+    return FilterFactory(current_conf())(global_conf, **local_conf)
+
+
+def setup_paste_factories(conf: cfg.ConfigOpts) -> None:
+    """Lets `app_factory` and `filter_factory` work with `conf` from here on.
+
+    For those who call PasteDeploy themselves; `paste_deploy_app` needs no set-up. Holds
+    for this thread or greenlet until `teardown_paste_factories`; calls may be nested.
+    """
+    _confs.set((*_confs.get(()), conf))
+
+
+def teardown_paste_factories() -> None:
+    """Undoes the latest `setup_paste_factories`; raises `RuntimeError` without one."""
+    confs = _confs.get(())
+    if not confs:
+        raise RuntimeError("teardown_paste_factories without setup_paste_factories")
+    _confs.set(confs[:-1])
+
+
+def current_conf() -> cfg.ConfigOpts:
+    """The `ConfigOpts` of the load under way.
+
+    Raises `wsgi_paste.errors.MissingSetting` outside `paste_deploy_app` and of
+    `setup_paste_factories`.
+    """
+    confs = _confs.get(())
+    if not confs:
+        raise MissingSetting(
+            "no ConfigOpts to pass on: load the file with wsgi_paste.paste_deploy_app, "
+            "or call setup_paste_factories(conf) before PasteDeploy"
+        )
+    return confs[-1]
+
+
+_SPEC = re.compile(r"(?P<module>\w+(\.\w+)*)\s*:\s*(?P<attribute>\w+(\.\w+)*)")
+_DOTTED = re.compile(r"(?P<module>\w+(\.\w+)*)\.(?P<attribute>\w+)")
+
+
+def import_object(spec: str, *, key: str | None = None) -> Any:
+    """What `spec` names: `module:attribute`, `module:Class.method`, or all dots.
+
+    White space and newlines around it do not matter (ConfigParser gives a value that
+    begins on the next line a leading newline). Raises `InvalidSetting` for another form,
+    `ImportFailed` when there is nothing of that name; what the module itself raises while
+    it is imported passes through.
+    """
+    text = spec.strip()
+    match = _SPEC.fullmatch(text) or _DOTTED.fullmatch(text)
+    if match is None:
+        raise InvalidSetting(f"{text!r} is not of the form module:callable", key=key)
+    try:
+        found: Any = importlib.import_module(match["module"])
+    except ImportError as exc:
+        raise ImportFailed(f"cannot import {text}: {exc}", key=key) from exc
+    for name in match["attribute"].split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError as exc:
+            raise ImportFailed(f"cannot import {text}: {exc}", key=key) from exc
+    return found

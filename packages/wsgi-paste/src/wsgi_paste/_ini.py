@@ -1,0 +1,271 @@
+"""PasteDeploy's ini loader, made to say where in the file a fault is.
+
+PasteDeploy builds a tree of contexts (one for each section it meets) and then creates
+objects from it, leaf by leaf. `IniLoader` follows both steps, gives every error the file,
+section and key that it met first, refuses sections that refer to themselves, and reads
+files whose path contains a `%` or a `#`.
+
+Everything that touches PasteDeploy's inner methods stands in this module.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+from urllib.parse import unquote
+
+from paste.deploy import loadwsgi
+
+from ._factories import import_object
+from .errors import (
+    ImportFailed,
+    InvalidSetting,
+    LoadError,
+    MissingSection,
+    MissingSetting,
+    UnreadableFile,
+    add_note,
+)
+
+#: The sections being resolved or created, outermost first, as (file, section).
+_open_sections: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("open", default=())
+
+_PROTOCOLS = {
+    "application": "paste.app_factory",
+    "app": "paste.app_factory",
+    "composite": "paste.composite_factory",
+    "composit": "paste.composite_factory",
+}
+
+
+class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no types
+    """One paste file, read once; `global_conf` is as if it stood in `[DEFAULT]`.
+
+    Raises `UnreadableFile` or `InvalidSetting` when the file cannot be read or parsed.
+    """
+
+    def __init__(self, path: str, global_conf: Mapping[str, str] | None = None) -> None:
+        self.filename = path
+        absolute = os.path.abspath(path)
+        self.parser = loadwsgi.NicerConfigParser(
+            path,
+            defaults={
+                # Interpolation would take a % in the path for its own.
+                "here": _escaped(os.path.dirname(absolute)),
+                "__file__": _escaped(absolute),
+            },
+        )
+        self.parser.optionxform = str
+        try:
+            with open(path, encoding="utf-8") as file:
+                self.parser.read_file(file)
+        except OSError as exc:
+            raise UnreadableFile(
+                f"cannot read it: {exc.strerror or exc}", file=path
+            ) from exc
+        except UnicodeDecodeError as exc:
+            raise InvalidSetting(f"not UTF-8 text: {exc.reason}", file=path) from exc
+        except configparser.Error as exc:
+            raise InvalidSetting(_parser_message(exc), file=path) from exc
+        defaults = self.parser._defaults
+        for key, value in (global_conf or {}).items():
+            defaults.setdefault(key, _escaped(value))
+
+    def get_context(
+        self,
+        object_type: Any,
+        name: str | None = None,
+        global_conf: dict[str, str] | None = None,
+    ) -> Any:
+        """The context of the section `name` of this kind, or of another source.
+
+        `name` may be a URI: `config:other.ini#name`, `egg:dist#name`, `call:mod:func`.
+        """
+        if name is not None and self.absolute_name(name):
+            return self._from_uri(object_type, name, global_conf)
+        section = self.find_config_section(object_type, name)
+        with self.inside(section):
+            context = super().get_context(object_type, name, global_conf)
+        return _LocatedContext(context, self, section)
+
+    def find_config_section(self, object_type: Any, name: str | None = None) -> str:
+        """The one section of this kind and name; raises `MissingSection` otherwise."""
+        prefixes = [prefix for group in object_type.config_prefixes for prefix in group]
+        found: list[str] = [
+            section
+            for prefix in prefixes
+            for section in self._find_sections(self.parser.sections(), prefix, name)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            listed = ", ".join(f"[{section}]" for section in found)
+            problem = f"{name!r} is ambiguous: {listed}"
+        else:
+            # The first of each group is the spelling to recommend.
+            wanted = [f"[{group[0]}:{name}]" for group in object_type.config_prefixes]
+            problem = f"there is no section {' or '.join(wanted)}"
+            present = ", ".join(f"[{each}]" for each in self.parser.sections())
+            problem += f"; the file has {present or 'no section'}"
+        raise MissingSection(problem, name=name, file=self.filename)
+
+    @contextmanager
+    def inside(self, section: str) -> Iterator[None]:
+        """Locates what is raised in the block, and refuses to enter a section twice."""
+        place = (self.filename, section)
+        entered = _open_sections.get()
+        if place in entered:
+            circle = [*entered[entered.index(place) :], place]
+            raise InvalidSetting(
+                "refers to itself: " + " -> ".join(f"[{name}]" for _, name in circle),
+                file=self.filename,
+                section=section,
+            )
+        token = _open_sections.set((*entered, place))
+        try:
+            yield
+        except LoadError as exc:
+            exc.locate(self.filename, section, self._key_behind(exc, section))
+            raise
+        except configparser.InterpolationError as exc:
+            raise InvalidSetting(
+                "a % must be written %%, or be part of %(name)s with a known name",
+                file=self.filename,
+                section=exc.section,
+                key=exc.option,
+            ) from exc
+        except Exception as exc:
+            add_note(exc, f"while loading {self.filename}: [{section}]")
+            raise
+        finally:
+            _open_sections.reset(token)
+
+    def raw_items(self, section: str) -> dict[str, str]:
+        """The section's own settings as written, without those of `[DEFAULT]`."""
+        return dict(self.parser._sections[section])
+
+    def _key_behind(self, exc: LoadError, section: str) -> str | None:
+        """The key whose value names the section that is missing."""
+        name = getattr(exc, "name", None)
+        for key, value in self.raw_items(section).items():
+            if name is not None and name in value.split():
+                return key
+        return None
+
+    def _from_uri(
+        self, object_type: Any, uri: str, global_conf: dict[str, str] | None
+    ) -> Any:
+        scheme, _, rest = uri.partition(":")
+        path, _, fragment = rest.partition("#")
+        if scheme.lower() == "config":
+            file = os.path.join(os.path.dirname(self.filename), unquote(path))
+            other = IniLoader(file, global_conf)
+            return other.get_context(object_type, fragment or "main", global_conf)
+        if scheme.lower() == "egg":
+            return egg_context(object_type, path, fragment or None, global_conf)
+        if scheme.lower() == "call":
+            found = import_object(rest)
+            loader = loadwsgi.FuncLoader(rest)
+            return loadwsgi.LoaderContext(
+                found, object_type, None, global_conf or {}, {}, loader
+            )
+        raise InvalidSetting(
+            f"{uri!r} has an unknown scheme (known: config, egg, call; "
+            f"a callable is written call:{uri})"
+        )
+
+    def _context_from_use(
+        self,
+        object_type: Any,
+        local_conf: dict[str, str],
+        global_conf: dict[str, str],
+        global_additions: dict[str, str],
+        section: str,
+    ) -> Any:
+        try:
+            return super()._context_from_use(
+                object_type, local_conf, global_conf, global_additions, section
+            )
+        except LoadError as exc:
+            exc.locate(self.filename, section, "use")
+            raise
+
+    def _context_from_explicit(
+        self,
+        object_type: Any,
+        local_conf: dict[str, str],
+        global_conf: dict[str, str],
+        global_additions: dict[str, str],
+        section: str,
+    ) -> Any:
+        protocols = [p for group in object_type.egg_protocols for p in group]
+        given = [protocol for protocol in protocols if protocol in local_conf]
+        if len(given) > 1:
+            raise InvalidSetting(f"only one of {' and '.join(given)} may be given")
+        if not given:
+            raise MissingSetting(
+                f"nothing says what to load: write use = or {' = or '.join(protocols)} ="
+            )
+        protocol = given[0]
+        found = import_object(local_conf.pop(protocol), key=protocol)
+        return loadwsgi.LoaderContext(
+            found, object_type, protocol, global_conf, local_conf, self
+        )
+
+
+class _LocatedContext(loadwsgi.LoaderContext):  # type: ignore[misc]  # paste has no types
+    """A context that creates its object inside the section it came from."""
+
+    def __init__(self, context: Any, loader: IniLoader, section: str) -> None:
+        # PasteDeploy sets attributes of contexts from outside, `loader` among them.
+        self.__dict__.update(context.__dict__)
+        self._place = (loader, section)
+
+    def create(self) -> Any:
+        loader, section = self._place
+        with loader.inside(section):
+            return super().create()
+
+
+def egg_context(
+    object_type: Any,
+    distribution: str,
+    name: str | None,
+    global_conf: dict[str, str] | None,
+) -> Any:
+    """The context of an entry point (`main` without a name) of an installed distribution.
+
+    Raises `ImportFailed` when the distribution is not installed or the entry point cannot
+    be imported, `MissingSetting` when it has no such entry point.
+    """
+    uri = f"egg:{distribution}" + (f"#{name}" if name else "")
+    try:
+        return loadwsgi.EggLoader(distribution).get_context(
+            object_type, name, global_conf
+        )
+    except ImportError as exc:
+        raise ImportFailed(f"cannot import {uri}: {exc}") from exc
+    except LookupError as exc:
+        raise MissingSetting(f"cannot find {uri}: {exc}") from exc
+
+
+def _escaped(value: str) -> str:
+    return value.replace("%", "%%")
+
+
+def _parser_message(exc: configparser.Error) -> str:
+    """The parser's words without its angle brackets and newlines around the place."""
+    if isinstance(exc, configparser.MissingSectionHeaderError):
+        return f"line {exc.lineno}: a [section] must come before {exc.line.strip()!r}"
+    if isinstance(exc, configparser.DuplicateSectionError):
+        return f"line {exc.lineno}: [{exc.section}] stands here a second time"
+    if isinstance(exc, configparser.DuplicateOptionError):
+        return f"line {exc.lineno}: [{exc.section}] {exc.option} is set a second time"
+    if isinstance(exc, configparser.ParsingError):
+        lineno, line = exc.errors[0]
+        return f"line {lineno}: neither a [section] nor a setting: {line}"
+    return exc.message
