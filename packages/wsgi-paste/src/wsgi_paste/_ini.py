@@ -34,22 +34,23 @@ from .errors import (
 #: The sections being resolved or created, outermost first, as (file, section).
 _open_sections: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("open", default=())
 
-_PROTOCOLS = {
-    "application": "paste.app_factory",
-    "app": "paste.app_factory",
-    "composite": "paste.composite_factory",
-    "composit": "paste.composite_factory",
-}
-
 
 class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no types
     """One paste file, read once; `global_conf` is as if it stood in `[DEFAULT]`.
 
+    Without `imports` contexts have no objects: enough to see whether they would resolve.
     Raises `UnreadableFile` or `InvalidSetting` when the file cannot be read or parsed.
     """
 
-    def __init__(self, path: str, global_conf: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        global_conf: Mapping[str, str] | None = None,
+        *,
+        imports: bool = True,
+    ) -> None:
         self.filename = path
+        self.imports = imports
         absolute = os.path.abspath(path)
         self.parser = loadwsgi.NicerConfigParser(
             path,
@@ -139,19 +140,19 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
                 key=exc.option,
             ) from exc
         except Exception as exc:
-            add_note(exc, f"while loading {self.filename}: [{section}]")
+            add_note(exc, f"{self.filename}: [{section}]")
             raise
         finally:
             _open_sections.reset(token)
 
-    def raw_items(self, section: str) -> dict[str, str]:
+    def settings(self, section: str) -> dict[str, str]:
         """The section's own settings as written, without those of `[DEFAULT]`."""
         return dict(self.parser._sections[section])
 
     def _key_behind(self, exc: LoadError, section: str) -> str | None:
         """The key whose value names the section that is missing."""
         name = getattr(exc, "name", None)
-        for key, value in self.raw_items(section).items():
+        for key, value in self.settings(section).items():
             if name is not None and name in value.split():
                 return key
         return None
@@ -163,15 +164,15 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         path, _, fragment = rest.partition("#")
         if scheme.lower() == "config":
             file = os.path.join(os.path.dirname(self.filename), unquote(path))
-            other = IniLoader(file, global_conf)
+            other = IniLoader(file, global_conf, imports=self.imports)
             return other.get_context(object_type, fragment or "main", global_conf)
-        if scheme.lower() == "egg":
+        if scheme.lower() == "egg" and self.imports:
             return egg_context(object_type, path, fragment or None, global_conf)
-        if scheme.lower() == "call":
-            found = import_object(rest)
-            loader = loadwsgi.FuncLoader(rest)
+        if scheme.lower() in ("egg", "call"):
+            found = import_object(rest) if self.imports else None
+            # Without a protocol PasteDeploy takes the one of the section's kind.
             return loadwsgi.LoaderContext(
-                found, object_type, None, global_conf or {}, {}, loader
+                found, object_type, None, global_conf or {}, {}, self
             )
         raise InvalidSetting(
             f"{uri!r} has an unknown scheme (known: config, egg, call; "
@@ -211,7 +212,8 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
                 f"nothing says what to load: write use = or {' = or '.join(protocols)} ="
             )
         protocol = given[0]
-        found = import_object(local_conf.pop(protocol), key=protocol)
+        spec = local_conf.pop(protocol)
+        found = import_object(spec, key=protocol) if self.imports else None
         return loadwsgi.LoaderContext(
             found, object_type, protocol, global_conf, local_conf, self
         )

@@ -17,7 +17,7 @@ from paste.deploy import loadwsgi
 
 from ._factories import setup_paste_factories, teardown_paste_factories
 from ._ini import IniLoader, egg_context
-from .errors import FactoryFailed, LoadError
+from .errors import LoadError, as_load_error
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -95,6 +95,4 @@ def _factory_errors(place: str) -> Iterator[None]:
         # These families are printed without a traceback, so the line must say where. A
         # TypeError is a setting that the factory's signature does not know. Any other
         # exception is a bug, and its traceback tells more than we could.
-        notes = getattr(exc, "__notes__", None)
-        where = notes[0].removeprefix("while loading ") if notes else place
-        raise FactoryFailed(f"{where}: {type(exc).__name__}: {exc}") from exc
+        raise as_load_error(exc, place) from exc

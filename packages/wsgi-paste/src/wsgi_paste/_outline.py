@@ -1,0 +1,252 @@
+"""What a paste file says, section by section, without creating anything of it.
+
+PasteDeploy itself only follows the one name it is asked for; this reads every section, so
+that all faults are found at once and the whole can be drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from paste.deploy import loadwsgi
+
+from ._factories import import_object
+from ._ini import IniLoader
+from .errors import LoadError, MissingSection, as_load_error
+
+#: What a section makes, by the word before the colon of its title.
+_KINDS: Final = {
+    "app": loadwsgi.APP,
+    "application": loadwsgi.APP,
+    "composite": loadwsgi.APP,
+    "composit": loadwsgi.APP,
+    "pipeline": loadwsgi.APP,
+    "filter-app": loadwsgi.APP,
+    "filter": loadwsgi.FILTER,
+    "server": loadwsgi.SERVER,
+}
+_COMPOSITES: Final = ("composite", "composit")
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """One section; `title` is what stands in the brackets, `kind` the word before `:`."""
+
+    title: str
+    kind: str
+    name: str
+    settings: dict[str, str]
+
+    @property
+    def is_application(self) -> bool:
+        return _KINDS[self.kind] is loadwsgi.APP
+
+    @property
+    def made_by(self) -> str:
+        """The callable that a generic factory is told to use, else the factory."""
+        named = generic_factory_setting(self) or next(
+            (
+                key
+                for key in self.settings
+                if key in ("use", "pipeline") or key.startswith("paste.")
+            ),
+            None,
+        )
+        return "" if named is None else " ".join(self.settings[named].split())
+
+
+def generic_factory_setting(section: Section) -> str | None:
+    """The `KEY` of `AppFactory` and its kin (any `x.app_factory`), where one is set."""
+    for key in section.settings:
+        group, _, role = key.rpartition(".")
+        if role in ("app_factory", "filter_factory") and group not in ("", "paste"):
+            return key
+    return None
+
+
+@dataclass(frozen=True)
+class Member:
+    """A name in a setting; `section` is None where the file has none of that name."""
+
+    name: str
+    kind: object
+    section: Section | None
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Something a section leads to: the members of one setting, as a request meets them.
+
+    `label` is the setting, empty where the kind of the section says it already.
+    """
+
+    label: str
+    members: tuple[Member, ...]
+
+
+class Outline:
+    """The sections of the paste file `path`, in its order.
+
+    Sections that are not PasteDeploy's, such as `[loggers]`, are left out. Raises
+    `LoadError` when the file cannot be read or parsed.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._loader = IniLoader(path)
+        self.sections: dict[str, Section] = {}
+        for title in self._loader.parser.sections():
+            kind, _, name = title.partition(":")
+            if kind in _KINDS:
+                settings = self._loader.settings(title)
+                section = Section(title, kind, name.strip() or "main", settings)
+                self.sections[title] = section
+
+    def application(self, name: str) -> Section:
+        """The application, composite or pipeline `name`; raises `MissingSection`."""
+        return self.sections[self._loader.find_config_section(loadwsgi.APP, name)]
+
+    def roots(self) -> list[Section]:
+        """The applications no other one uses; all of them if each is used by another."""
+        applications = [each for each in self.sections.values() if each.is_application]
+        used = {
+            member.section
+            for each in applications
+            for branch in self.branches(each)
+            for member in branch.members
+        }
+        return [each for each in applications if each not in used] or applications
+
+    def branches(self, section: Section) -> list[Branch]:
+        """What `section` leads to, in the order of its settings."""
+        found = []
+        for key, value in section.settings.items():
+            names = value.split()
+            if section.kind == "pipeline" and key == "pipeline":
+                found.append(self._branch("", names))
+            elif key == "filter-with":
+                found.append(self._branch(key, names, last=loadwsgi.FILTER))
+            elif key == "next" and section.kind == "filter-app":
+                found.append(self._branch(key, names))
+            elif key == "use":
+                if not self._loader.absolute_name(value):
+                    kind = _KINDS[section.kind]
+                    found.append(self._branch(key, names, last=kind))
+            elif section.kind in _COMPOSITES and names:
+                # A composite's factory alone knows what its settings mean; those whose
+                # every word is a section are taken for names of sections.
+                branch = self._branch(key, names)
+                if all(member.section for member in branch.members):
+                    found.append(branch)
+        return found
+
+    def faults(self, *, imports: bool) -> list[LoadError]:
+        """Everything that would keep a section from loading; empty when all is well.
+
+        With `imports` every factory is imported as well.
+        """
+        loader = IniLoader(self.path, imports=imports)
+        # A fault shows again in each section that leads to it, with the same place.
+        found: dict[str, LoadError] = {}
+        for section in self.sections.values():
+            for fault in self._faults_of(section, loader):
+                found.setdefault(str(fault), fault)
+        return list(found.values())
+
+    def tree(self, roots: Sequence[Section]) -> Iterator[str]:
+        """Lines that draw what requests to `roots` pass through, each part once."""
+        drawn: set[Section] = set()
+        for root in roots:
+            yield from self._section(root, "", "", drawn)
+
+    def _section(
+        self, section: Section, lead: str, indent: str, drawn: set[Section]
+    ) -> Iterator[str]:
+        branches = self.branches(section)
+        if branches and section in drawn:
+            yield f"{lead}[{section.title}]  (as above)"
+            return
+        drawn.add(section)
+        yield lead + _described(section)
+        for number, branch in enumerate(branches):
+            if not branch.label:
+                yield from self._members(branch.members, indent, drawn)
+                continue
+            corner, below = _corner(number, branches)
+            if len(branch.members) == 1:
+                label = f"{indent}{corner}{branch.label}: "
+                yield from self._member(branch.members[0], label, indent + below, drawn)
+            else:
+                yield f"{indent}{corner}{branch.label}:"
+                yield from self._members(branch.members, indent + below, drawn)
+
+    def _members(
+        self, members: tuple[Member, ...], indent: str, drawn: set[Section]
+    ) -> Iterator[str]:
+        for number, member in enumerate(members):
+            corner, below = _corner(number, members)
+            yield from self._member(member, indent + corner, indent + below, drawn)
+
+    def _member(
+        self, member: Member, lead: str, indent: str, drawn: set[Section]
+    ) -> Iterator[str]:
+        if member.section is not None:
+            yield from self._section(member.section, lead, indent, drawn)
+        elif self._loader.absolute_name(member.name):
+            yield f"{lead}{member.name}"
+        else:
+            yield f"{lead}{member.name}  (no such section)"
+
+    def _branch(
+        self, label: str, names: list[str], last: object = loadwsgi.APP
+    ) -> Branch:
+        kinds = [*[loadwsgi.FILTER] * (len(names) - 1), last]
+        return Branch(
+            label,
+            tuple(
+                Member(name, kind, self._find(kind, name))
+                for name, kind in zip(names, kinds, strict=False)
+            ),
+        )
+
+    def _find(self, kind: object, name: str) -> Section | None:
+        try:
+            return self.sections[self._loader.find_config_section(kind, name)]
+        except MissingSection:
+            return None
+
+    def _faults_of(self, section: Section, loader: IniLoader) -> list[LoadError]:
+        faults: list[LoadError] = []
+
+        @contextmanager
+        def collected() -> Iterator[None]:
+            try:
+                yield
+            except Exception as exc:  # noqa: BLE001  importing runs a stranger's code
+                faults.append(as_load_error(exc, f"{self.path}: [{section.title}]"))
+
+        for branch in self.branches(section):
+            for member in branch.members:
+                if not loader.absolute_name(member.name):
+                    with collected(), loader.inside(section.title):
+                        loader.find_config_section(member.kind, member.name)
+        with collected():
+            loader.get_context(_KINDS[section.kind], section.name)
+        key = generic_factory_setting(section)
+        if key is not None and loader.imports:
+            with collected(), loader.inside(section.title):
+                import_object(section.settings[key], key=key)
+        return faults
+
+
+def _described(section: Section) -> str:
+    made_by = "" if section.kind == "pipeline" else section.made_by
+    return f"[{section.title}]  {made_by}".rstrip()
+
+
+def _corner(number: int, siblings: Sequence[object]) -> tuple[str, str]:
+    """What leads to this one of `siblings`, and what stands before all below it."""
+    return ("`-- ", "    ") if number == len(siblings) - 1 else ("|-- ", "|   ")
