@@ -6,12 +6,10 @@ of its own, with the exact versions of constraints.txt unless its docstring says
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
 import shutil
 import subprocess
-import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -68,7 +66,9 @@ def _offer_interpreters() -> None:
         path = os.environ.get("PATH", "").split(os.pathsep)
         if any(_runs(Path(place, name), version) for place in path if place):
             continue
-        home = next((h for h in _pyenv_homes(version) if _runs(h / name, version)), None)
+        home = next(
+            (h for h in _pyenv_homes(version) if _runs(h / name, version)), None
+        )
         if home is not None:
             os.environ["PATH"] = os.pathsep.join([*path, str(home)])
 
@@ -77,7 +77,7 @@ _offer_interpreters()
 
 
 def _group(*names: str) -> list[str]:
-    return nox.project.dependency_groups(PROJECT, *names)
+    return list(nox.project.dependency_groups(PROJECT, *names))
 
 
 def _package_toml(distribution: str) -> dict[str, Any]:
