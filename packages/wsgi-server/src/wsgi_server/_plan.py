@@ -1,0 +1,142 @@
+"""Who lives and who goes: decisions as pure functions of the workers there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+
+class Member(Protocol):
+    """What a decision needs to know of a worker."""
+
+    @property
+    def worker_id(self) -> int:
+        """Its number, from 1; two generations use the same numbers."""
+
+    @property
+    def generation(self) -> int:
+        """The configuration it serves."""
+
+    @property
+    def ready(self) -> bool:
+        """It accepts connections."""
+
+    @property
+    def stopping(self) -> bool:
+        """It was told to go, or goes by itself."""
+
+    @property
+    def due(self) -> bool:
+        """It asked to be replaced (its age, its requests, its size)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Start a worker."""
+
+    worker_id: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Tell a worker to drain and leave."""
+
+    worker: Member
+
+
+def plan(
+    workers: Sequence[Member],
+    wanted: int,
+    generation: int,
+    *,
+    candidate: tuple[int, int] | None = None,
+) -> list[Spawn | Stop]:
+    """What to do next, so that `wanted` workers of `generation` serve.
+
+    Old workers go only as new ones report ready. While a reload is under way `candidate`
+    is the new generation and the workers wanted of it: it is raised beside the present
+    one, which stays whole until the candidate has been accepted. A worker that is due goes
+    when its successor is ready, one at a time.
+    """
+    steps: list[Spawn | Stop] = [*_missing(workers, wanted, generation)]
+    if candidate is not None:
+        return [*steps, *_missing(workers, candidate[1], candidate[0])]
+    fresh = _serving(workers, generation)
+    old = [w for w in workers if w.generation != generation and not w.stopping]
+    ready = [w for w in fresh if w.ready]
+    steps += [Stop(w) for w in old[: max(0, len(old) + len(ready) - wanted)]]
+    surplus = len(ready) - wanted
+    if surplus > 0:
+        # Whoever is due goes first, then the highest numbers: 1..wanted stay.
+        leavers = sorted(ready, key=lambda w: (not w.due, -w.worker_id))
+        steps += [Stop(w) for w in leavers[:surplus]]
+    elif len(fresh) == wanted == len(ready):
+        steps += _successor(workers, fresh, generation)
+    return steps
+
+
+def complete(workers: Sequence[Member], wanted: int, generation: int) -> bool:
+    """Whether all the workers wanted of `generation` are ready."""
+    return sum(w.ready for w in _serving(workers, generation)) >= wanted
+
+
+def _serving(workers: Sequence[Member], generation: int) -> list[Member]:
+    return [w for w in workers if w.generation == generation and not w.stopping]
+
+
+def _missing(
+    workers: Sequence[Member], wanted: int, generation: int
+) -> Sequence[Spawn]:
+    taken = {w.worker_id for w in _serving(workers, generation)}
+    free = [number for number in range(1, wanted + 1) if number not in taken]
+    return [Spawn(number, generation) for number in free[: wanted - len(taken)]]
+
+
+def _successor(
+    workers: Sequence[Member], fresh: Sequence[Member], generation: int
+) -> Sequence[Spawn]:
+    if any(w.due and w.stopping for w in workers):
+        # The last one still drains: at most one worker more than wanted at any time.
+        return []
+    return [Spawn(w.worker_id, generation) for w in fresh if w.due][:1]
+
+
+#: Replacements that may follow each other at once, and how fast that allowance returns.
+BURST: Final = 5
+PER_SECOND: Final = 5.0
+#: A worker that was ready for less than this fell over its own feet, in seconds.
+STABLE: Final = 1.0
+#: The longest wait between two attempts, in seconds.
+LONGEST: Final = 30.0
+
+
+class Backoff:
+    """How soon dead workers may be replaced.
+
+    Workers that served for a while are replaced at once, five per second at most. Those
+    that die before or right after they were ready make every next attempt wait twice as
+    long, up to 30 s.
+    """
+
+    def __init__(self) -> None:
+        self._allowance = float(BURST)
+        self._counted = 0.0
+        self._failures = 0
+        #: Monotonic seconds before which nothing may be spawned.
+        self.until = 0.0
+
+    def died(self, now: float, served: float | None) -> None:
+        """A worker ended unasked; `served` is how long it was ready, None for never."""
+        if served is None or served < STABLE:
+            self._failures += 1
+            delay = min(LONGEST, 2.0 ** (self._failures - 1) / PER_SECOND)
+            self.until = max(self.until, now + delay)
+            return
+        self._failures = 0
+        regained = (now - self._counted) * PER_SECOND
+        self._allowance = min(float(BURST), self._allowance + regained) - 1.0
+        self._counted = now
+        if self._allowance < 0:
+            self.until = max(self.until, now - self._allowance / PER_SECOND)

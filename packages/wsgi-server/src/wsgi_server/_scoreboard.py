@@ -1,0 +1,165 @@
+"""What each worker is doing, in memory that all processes share.
+
+One slot per worker, written by that worker alone and read by the supervisor. A slot is a
+row of aligned 64-bit numbers, so that a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import enum
+import mmap
+from typing import Final
+
+#: Numbers per slot; 128 bytes, so that two workers never share a cache line.
+_WIDTH: Final = 16
+_PID, _WORKER, _GENERATION, _STATE = 0, 1, 2, 3
+_STARTED, _ERRORS, _RSS = 4, 5, 6
+# Side by side: the engine writes them together, once per turn of its loop.
+_BEAT, _REQUESTS, _IN_FLIGHT, _CONNECTIONS = 8, 9, 10, 11
+
+
+class State(enum.IntEnum):
+    """Where a worker is in its life."""
+
+    FREE = 0
+    STARTING = 1
+    READY = 2
+    DRAINING = 3
+
+
+class Slot:
+    """One worker's row. Numbers are exact up to 2**53; times are monotonic seconds."""
+
+    __slots__ = ("_row", "index")
+
+    def __init__(self, row: memoryview[float], index: int) -> None:
+        self._row = row
+        self.index = index
+
+    @classmethod
+    def local(cls) -> Slot:
+        """A slot of this process alone, where nothing is forked."""
+        return cls(memoryview(bytearray(8 * _WIDTH)).cast("d"), 0)
+
+    def update(
+        self, beat: float, requests: int, in_flight: int, connections: int
+    ) -> None:
+        """What the engine reports once per turn of its loop."""
+        row = self._row
+        row[8] = beat
+        row[9] = requests
+        row[10] = in_flight
+        row[11] = connections
+
+    def clear(self) -> None:
+        """Makes the slot one that nobody has used."""
+        for place in range(_WIDTH):
+            self._row[place] = 0.0
+
+    @property
+    def beat(self) -> float:
+        """When the engine's loop last turned."""
+        return self._row[_BEAT]
+
+    @beat.setter
+    def beat(self, now: float) -> None:
+        self._row[_BEAT] = now
+
+    @property
+    def requests(self) -> int:
+        """Requests begun since the worker started."""
+        return int(self._row[_REQUESTS])
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that run now."""
+        return int(self._row[_IN_FLIGHT])
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open now."""
+        return int(self._row[_CONNECTIONS])
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id; 0 when the slot is free."""
+        return int(self._row[_PID])
+
+    @pid.setter
+    def pid(self, pid: int) -> None:
+        self._row[_PID] = pid
+
+    @property
+    def worker_id(self) -> int:
+        """The worker's number, from 1."""
+        return int(self._row[_WORKER])
+
+    @worker_id.setter
+    def worker_id(self, number: int) -> None:
+        self._row[_WORKER] = number
+
+    @property
+    def generation(self) -> int:
+        """The configuration that the worker serves, counted from 1."""
+        return int(self._row[_GENERATION])
+
+    @generation.setter
+    def generation(self, number: int) -> None:
+        self._row[_GENERATION] = number
+
+    @property
+    def state(self) -> State:
+        """Where the worker is in its life."""
+        return State(int(self._row[_STATE]))
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._row[_STATE] = state
+
+    @property
+    def started(self) -> float:
+        """When the worker was forked."""
+        return self._row[_STARTED]
+
+    @started.setter
+    def started(self, now: float) -> None:
+        self._row[_STARTED] = now
+
+    @property
+    def errors(self) -> int:
+        """Requests that ended in a fault of the application."""
+        return int(self._row[_ERRORS])
+
+    @errors.setter
+    def errors(self, count: int) -> None:
+        self._row[_ERRORS] = count
+
+    @property
+    def rss(self) -> int:
+        """Resident bytes at the last beat, where `max_worker_rss` asks for them."""
+        return int(self._row[_RSS])
+
+    @rss.setter
+    def rss(self, size: int) -> None:
+        self._row[_RSS] = size
+
+
+class Scoreboard:
+    """`slots` slots in anonymous shared memory; the kernel backs only what is used."""
+
+    def __init__(self, slots: int) -> None:
+        self._memory = mmap.mmap(-1, slots * _WIDTH * 8)
+        table = memoryview(self._memory).cast("d")
+        self.slots = [
+            Slot(table[index * _WIDTH : (index + 1) * _WIDTH], index)
+            for index in range(slots)
+        ]
+
+    def claim(self) -> Slot:
+        """A free slot, cleared. Raises `LookupError` when every one is taken."""
+        for slot in self.slots:
+            if slot.state is State.FREE:
+                slot.clear()
+                slot.state = State.STARTING
+                return slot
+        raise LookupError(f"all {len(self.slots)} slots of the scoreboard are taken")

@@ -1,0 +1,114 @@
+"""Signals as something to poll for: the handler takes a note, a pipe wakes the loop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from types import FrameType
+from typing import Any
+
+from ._originals import original
+from .errors import ServerError
+
+_os: Any = original("os")
+# Bound now: a later monkey_patch() changes the module, not these.
+_read, _write = _os.read, _os.write
+
+
+class SignalPipe:
+    """Handles `signals` by noting them; `fileno()` is readable while notes wait.
+
+    Must be made in the main thread (Python runs handlers nowhere else); raises
+    `ServerError` in another. `close` puts back every handler and the wake-up descriptor
+    that were there before.
+    """
+
+    def __init__(self, signals: Iterable[signal.Signals]) -> None:
+        self._notes: list[int] = []
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        try:
+            self._old_wakeup = signal.set_wakeup_fd(
+                self._writer, warn_on_full_buffer=False
+            )
+        except ValueError as exc:
+            os.close(self._reader)
+            os.close(self._writer)
+            raise ServerError(
+                "the server must be started in the main thread: only there can it "
+                "receive signals"
+            ) from exc
+        self._old = {signum: signal.signal(signum, self._note) for signum in signals}
+
+    def fileno(self) -> int:
+        """The descriptor to poll."""
+        return self._reader
+
+    def take(self) -> list[signal.Signals]:
+        """The signals since the last call, in order; never waits."""
+        # Empty the pipe first: a note taken after that leaves a byte for the next poll.
+        try:
+            while len(_read(self._reader, 4096)) == 4096:
+                continue
+        except BlockingIOError:
+            # EAGAIN: nothing was written since the last time.
+            pass
+        taken, self._notes[:] = [signal.Signals(note) for note in self._notes], []
+        return taken
+
+    def send(self, signum: signal.Signals) -> None:
+        """Behaves as if `signum` had arrived; from any thread of this process."""
+        self._notes.append(signum)
+        # EAGAIN means that the pipe is full, so the loop wakes anyway.
+        with contextlib.suppress(BlockingIOError):
+            _write(self._writer, b"\0")
+
+    def close(self) -> None:
+        """Restores what was there before and closes the pipe."""
+        for signum, handler in self._old.items():
+            # None: the handler was not installed from Python and cannot be put back.
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
+        signal.set_wakeup_fd(self._old_wakeup, warn_on_full_buffer=False)
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def forget(self) -> None:
+        """In a forked child: default handlers, and nothing wakes the parent's loop.
+
+        Call it with the signals blocked (`blocked`), so that none is lost between the
+        fork and the child's own handlers.
+        """
+        signal.set_wakeup_fd(-1)
+        for signum in self._old:
+            signal.signal(signum, signal.SIG_DFL)
+        self._notes.clear()
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def _note(self, signum: int, _frame: FrameType | None) -> None:
+        self._notes.append(signum)
+
+
+class blocked:
+    """Holds signals back while the block runs; the kernel delivers them at its end.
+
+    `release` ends it early, in a child that leaves the block by `os._exit` alone.
+    """
+
+    def __init__(self, signals: Iterable[signal.Signals]) -> None:
+        self._signals = set(signals)
+        self._mask: set[int | signal.Signals] = set()
+
+    def __enter__(self) -> blocked:
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Restores the mask from before."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)

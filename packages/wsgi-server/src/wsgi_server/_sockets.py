@@ -1,0 +1,413 @@
+"""Listening sockets: bound once, kept over reloads, handed down by other processes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import logging
+import os
+import socket
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from . import _privileges
+from ._addresses import (
+    Address,
+    InheritedAddress,
+    SystemdAddress,
+    TcpAddress,
+    UnixAddress,
+)
+from ._originals import original
+from .errors import BindError, ConfigError
+
+if TYPE_CHECKING:
+    import ssl
+
+    from ._settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+# A green socket waits for a hub, which the supervisor has not. Bound now, because a later
+# monkey_patch() changes the module and not what was taken from it.
+_Socket: Any = original("socket").socket
+_getaddrinfo: Any = original("socket").getaddrinfo
+
+#: Attempts at finding one port that is free on every address of a name.
+_SAME_PORT_ATTEMPTS: Final = 20
+
+
+class AddressInUse(BindError):
+    """Somebody else listens there; worth another attempt a little later."""
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """A non-blocking listening socket and what must be known of it."""
+
+    sock: socket.socket
+    #: What the configuration asked for, and which of its addresses this is.
+    source: Address
+    part: int = 0
+    tls: ssl.SSLContext | None = None
+    #: Device and inode of a Unix socket's file that this process created.
+    file: tuple[int, int] | None = None
+    owner: int = dataclasses.field(default_factory=os.getpid)
+
+    @property
+    def family(self) -> int:
+        """The socket's address family."""
+        return self.sock.family
+
+    @property
+    def address(self) -> str:
+        """For people: `127.0.0.1:8080`, `[::1]:8080` or `unix:/path`."""
+        bound = self.sock.getsockname()
+        if isinstance(bound, tuple):
+            return str(TcpAddress(bound[0], bound[1]))
+        if isinstance(bound, bytes):
+            return f"unix:@{bound[1:].decode(errors='backslashreplace')}"
+        return f"unix:{bound}"
+
+    @property
+    def url(self) -> str:
+        """For people: where clients find it; Unix sockets have their address."""
+        if self.address.startswith("unix:"):
+            return self.address
+        return f"{'http' if self.tls is None else 'https'}://{self.address}"
+
+    @property
+    def key(self) -> str:
+        """The same for two configurations that mean this socket."""
+        return f"{self.source}#{self.part}"
+
+    def close(self, *, unlink: bool = True) -> None:
+        """Closes this process's copy.
+
+        The file of a Unix socket goes with it if this very process created it and nobody
+        has put another in its place; `unlink=False` leaves it for a successor.
+        """
+        path = self.source.path if isinstance(self.source, UnixAddress) else ""
+        if unlink and self.file is not None and self.owner == os.getpid():
+            with contextlib.suppress(FileNotFoundError):
+                found = os.lstat(path)
+                if (found.st_dev, found.st_ino) == self.file:
+                    os.unlink(path)
+        self.sock.close()
+
+
+class Inheritance:
+    """Sockets that the process was started with: from systemd, or from a predecessor."""
+
+    def __init__(
+        self,
+        systemd: Sequence[tuple[str, int]] = (),
+        predecessor: Mapping[str, int] | None = None,
+    ) -> None:
+        self.systemd = list(systemd)
+        #: By `Listener.key`; emptied as they are taken.
+        self.predecessor = dict(predecessor or {})
+
+    def close(self) -> None:
+        """Closes what the predecessor had and the configuration no longer asks for."""
+        for fd in self.predecessor.values():
+            os.close(fd)
+        self.predecessor.clear()
+
+
+def open_listeners(
+    settings: Settings,
+    tls: ssl.SSLContext | None = None,
+    *,
+    present: Iterable[Listener] = (),
+    inheritance: Inheritance | None = None,
+) -> list[Listener]:
+    """Everything that `settings.binds` names, listening.
+
+    Sockets that `present` or `inheritance` already hold are used again, not opened anew;
+    their options are left as they are (see `reconfigure`). Raises `AddressInUse` where
+    another attempt may succeed, `BindError` and `ConfigError` where it will not; then
+    nothing that was opened here stays open.
+    """
+    known = {listener.key: listener for listener in present}
+    source = inheritance if inheritance is not None else Inheritance()
+    found: list[Listener] = []
+    opened: list[Listener] = []
+    try:
+        for address in settings.binds:
+            again = _present(known, address)
+            fresh = [] if again else _open(address, settings, source)
+            opened += fresh
+            found += [dataclasses.replace(item, tls=tls) for item in again or fresh]
+    except BaseException:
+        for listener in opened:
+            listener.close()
+        raise
+    return found
+
+
+def reconfigure(listener: Listener, settings: Settings) -> None:
+    """Applies backlog and TCP options to a socket that listens already.
+
+    Connections accepted from now on inherit the options; the backlog counts at once.
+    """
+    if listener.family in (socket.AF_INET, socket.AF_INET6):
+        _set_tcp_options(listener.sock, settings)
+    listener.sock.listen(settings.backlog)
+
+
+def _present(known: Mapping[str, Listener], address: Address) -> list[Listener]:
+    """All the listeners there are for `address`, in order."""
+    parts: list[Listener] = []
+    while (key := f"{address}#{len(parts)}") in known:
+        parts.append(known[key])
+    return parts
+
+
+def _open(address: Address, settings: Settings, source: Inheritance) -> list[Listener]:
+    inherited = _take(address, source)
+    if inherited:
+        return inherited
+    match address:
+        case TcpAddress():
+            return _open_tcp(address, settings)
+        case UnixAddress():
+            return [_open_unix(address, settings)]
+        case InheritedAddress():
+            return [Listener(_adopt(address.fd, str(address)), address)]
+        case SystemdAddress():
+            return _from_systemd(address, source)
+
+
+def _take(address: Address, source: Inheritance) -> list[Listener]:
+    """What a predecessor had for `address`."""
+    taken: list[Listener] = []
+    while (fd := source.predecessor.pop(f"{address}#{len(taken)}", None)) is not None:
+        sock = _adopt(fd, str(address))
+        file = None
+        if isinstance(address, UnixAddress) and not address.path.startswith("@"):
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(address.path)
+                file = (status.st_dev, status.st_ino)
+        taken.append(Listener(sock, address, len(taken), file=file))
+    return taken
+
+
+# -- TCP ------------------------------------------------------------------------------------
+
+
+def _open_tcp(address: TcpAddress, settings: Settings) -> list[Listener]:
+    targets = _resolve(address)
+    for attempt in range(_SAME_PORT_ATTEMPTS):
+        try:
+            return _bind_all(address, targets, settings)
+        except AddressInUse:
+            # Port 0 on a name with several addresses: the port that the kernel chose for
+            # the first was taken on another.
+            if address.port or len(targets) == 1 or attempt == _SAME_PORT_ATTEMPTS - 1:
+                raise
+    raise AssertionError("the loop returns or raises")
+
+
+def _resolve(address: TcpAddress) -> list[tuple[int, tuple[Any, ...]]]:
+    try:
+        infos = _getaddrinfo(
+            address.host,
+            address.port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
+        )
+    except (OSError, UnicodeError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
+        raise BindError(
+            f"cannot bind {address}: {reason} (is the host name right?)"
+        ) from exc
+    return list(dict.fromkeys((info[0], info[4]) for info in infos))
+
+
+def _bind_all(
+    address: TcpAddress,
+    targets: list[tuple[int, tuple[Any, ...]]],
+    settings: Settings,
+) -> list[Listener]:
+    opened: list[Listener] = []
+    absent: BindError | None = None
+    port = address.port
+    try:
+        for family, target in targets:
+            shown = TcpAddress(target[0], port)
+            where = (target[0], port, *target[2:])
+            try:
+                sock = _bind_tcp(family, where, shown, settings)
+            except _NoSuchAddress as exc:
+                # A name may list ::1 on a machine without IPv6: the others will do.
+                absent = exc
+                continue
+            opened.append(Listener(sock, address, len(opened)))
+            port = sock.getsockname()[1]
+    except BaseException:
+        for listener in opened:
+            listener.close()
+        raise
+    if not opened and absent is not None:
+        raise absent
+    return opened
+
+
+class _NoSuchAddress(BindError):
+    """The machine has no such address, or none of that family."""
+
+
+def _bind_tcp(
+    family: int, where: tuple[Any, ...], shown: TcpAddress, settings: Settings
+) -> socket.socket:
+    try:
+        sock: socket.socket = _Socket(family, socket.SOCK_STREAM)
+    except OSError as exc:
+        raise _NoSuchAddress(f"cannot bind {shown}: {exc.strerror}") from exc
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if settings.reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6 and (
+            where[0] != "::" or _binds_any_v4(settings, where[1])
+        ):
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        _set_tcp_options(sock, settings)
+        sock.bind(where)
+        sock.listen(settings.backlog)
+        sock.setblocking(False)
+    except OSError as exc:
+        sock.close()
+        raise _bind_error(shown, exc) from exc
+    return sock
+
+
+def _binds_any_v4(settings: Settings, port: int) -> bool:
+    """Whether 0.0.0.0 is bound as well, so that :: must not take IPv4 for itself."""
+    return TcpAddress("0.0.0.0", port) in settings.binds  # noqa: S104  compared
+
+
+def _set_tcp_options(sock: socket.socket, settings: Settings) -> None:
+    # Linux hands all of these down from the listening socket to the accepted ones,
+    # which saves a system call each per connection.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    keepidle = getattr(socket, "TCP_KEEPIDLE", None)
+    if keepidle is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, keepidle, settings.tcp_keepidle)
+
+
+def _bind_error(shown: Address, exc: OSError) -> BindError:
+    reason = (exc.strerror or str(exc)).lower()
+    if exc.errno == errno.EADDRINUSE:
+        return AddressInUse(
+            f"cannot bind {shown}: {reason} (another server listens there)"
+        )
+    if exc.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return _NoSuchAddress(
+            f"cannot bind {shown}: {reason} (this machine has no such address)"
+        )
+    if exc.errno == errno.EACCES and isinstance(shown, TcpAddress):
+        hint = " (ports below 1024 need privileges)" if shown.port < 1024 else ""
+        return BindError(f"cannot bind {shown}: {reason}{hint}")
+    return BindError(f"cannot bind {shown}: {reason}")
+
+
+# -- Unix sockets -----------------------------------------------------------------------------
+
+
+def _open_unix(address: UnixAddress, settings: Settings) -> Listener:
+    abstract = address.path.startswith("@")
+    path = f"\0{address.path[1:]}" if abstract else address.path
+    if not abstract:
+        _clear_stale(address)
+    sock: socket.socket = _Socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        file = None
+        if not abstract:
+            status = os.lstat(path)
+            file = (status.st_dev, status.st_ino)
+            # Nobody can connect before listen(), so the mode is right from the start.
+            os.chmod(path, settings.unix_socket_mode)
+            _privileges.resolve(settings.user, settings.group).own(path)
+        sock.listen(settings.backlog)
+        sock.setblocking(False)
+    except OSError as exc:
+        sock.close()
+        raise _bind_error(address, exc) from exc
+    return Listener(sock, address, file=file)
+
+
+def _clear_stale(address: UnixAddress) -> None:
+    """Removes a socket file that nobody listens on any more; raises for one in use."""
+    try:
+        mode = os.lstat(address.path).st_mode
+    except OSError:
+        # Absent, or not to be reached: bind() has the better message.
+        return
+    if not stat.S_ISSOCK(mode):
+        raise BindError(
+            f"cannot bind {address}: a file that is no socket is in the way"
+        )
+    with _Socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # A full backlog answers EAGAIN at once instead of holding us up.
+        probe.setblocking(False)
+        try:
+            probe.connect(address.path)
+        except ConnectionRefusedError:
+            LOG.info("removing %s, which nobody listens on", address)
+            os.unlink(address.path)
+            return
+        except BlockingIOError:
+            # EAGAIN: somebody listens, and is busy.
+            LOG.debug("%s is in use", address)
+        except OSError as exc:
+            raise _bind_error(address, exc) from exc
+    raise AddressInUse(
+        f"cannot bind {address}: address already in use (another server listens there)"
+    )
+
+
+# -- descriptors from others --------------------------------------------------------------
+
+
+def _from_systemd(address: SystemdAddress, source: Inheritance) -> list[Listener]:
+    fds = [
+        fd
+        for name, fd in source.systemd
+        if address.name is None or name == address.name
+    ]
+    if not fds:
+        raise BindError(
+            f"bind = {address}: no such socket was passed by systemd "
+            "(start the socket unit, or check FileDescriptorName)"
+        )
+    return [
+        Listener(_adopt(fd, str(address)), address, part) for part, fd in enumerate(fds)
+    ]
+
+
+def _adopt(fd: int, shown: str) -> socket.socket:
+    """A socket around an inherited descriptor that must listen already."""
+    try:
+        sock: socket.socket = _Socket(fileno=fd)
+    except OSError as exc:
+        raise BindError(f"bind = {shown}: descriptor {fd}: {exc.strerror}") from exc
+    try:
+        listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as exc:
+        sock.detach()
+        raise BindError(f"bind = {shown}: descriptor {fd}: {exc.strerror}") from exc
+    if not listening or sock.type != socket.SOCK_STREAM:
+        sock.detach()
+        raise ConfigError(
+            f"bind = {shown}: descriptor {fd} is not a listening stream socket"
+        )
+    sock.setblocking(False)
+    os.set_inheritable(fd, False)
+    return sock

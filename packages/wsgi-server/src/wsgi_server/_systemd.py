@@ -1,0 +1,97 @@
+"""systemd's two protocols: messages to the manager, sockets from it.
+
+sd_notify(3) is a datagram to `$NOTIFY_SOCKET`; sd_listen_fds(3) hands over descriptors
+from 3 on, counted in `$LISTEN_FDS`, meant for the process `$LISTEN_PID`.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ._originals import original
+
+LOG = logging.getLogger(__name__)
+
+# Bound now: a later monkey_patch() changes the module, not the class.
+_Socket: Any = original("socket").socket
+
+_FIRST_FD: Final = 3
+
+
+def listen_fds(environ: Mapping[str, str], pid: int) -> list[tuple[str, int]]:
+    """The sockets that systemd passed to process `pid`, as (name, descriptor)."""
+    if environ.get("LISTEN_PID") != str(pid):
+        return []
+    count = environ.get("LISTEN_FDS", "0")
+    if not count.isdecimal():
+        return []
+    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    return [
+        (names[index] if index < len(names) else "", _FIRST_FD + index)
+        for index in range(int(count))
+    ]
+
+
+class Notifier:
+    """Tells systemd how the service is doing; silent where systemd did not ask."""
+
+    def __init__(self, environ: Mapping[str, str], pid: int) -> None:
+        self._path = environ.get("NOTIFY_SOCKET", "")
+        self._last_status = ""
+        self._failing = False
+        #: Seconds between two signs of life, None when no watchdog waits for them:
+        #: half of what systemd allows, as sd_watchdog_enabled(3) advises.
+        self.interval: float | None = None
+        usec = environ.get("WATCHDOG_USEC", "")
+        if usec.isdecimal() and environ.get("WATCHDOG_PID", str(pid)) == str(pid):
+            self.interval = int(usec) / 2e6
+
+    def ready(self, status: str) -> None:
+        """The service answers: after a start, or again after a reload."""
+        self._send("READY=1", f"STATUS={status}")
+
+    def reloading(self) -> None:
+        """A reload began; the time stamp is what `Type=notify-reload` waits for."""
+        usec = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._send("RELOADING=1", f"MONOTONIC_USEC={usec}", "STATUS=reloading")
+
+    def stopping(self) -> None:
+        """The service is on its way out."""
+        self._send("STOPPING=1", "STATUS=draining")
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`, sent when it changed."""
+        if text != self._last_status:
+            self._send(f"STATUS={text}")
+
+    def alive(self) -> None:
+        """A sign of life for the watchdog."""
+        self._send("WATCHDOG=1")
+
+    def main_pid(self, pid: int) -> None:
+        """Another process is the service's main one from now on."""
+        self._send(f"MAINPID={pid}")
+
+    def _send(self, *lines: str) -> None:
+        if not self._path:
+            return
+        for line in lines:
+            if line.startswith("STATUS="):
+                self._last_status = line.removeprefix("STATUS=")
+        # A leading @ stands for the NUL of an abstract name.
+        address = f"\0{self._path[1:]}" if self._path[0] == "@" else self._path
+        with _Socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            try:
+                sock.sendto("\n".join(lines).encode(), address)
+            except OSError as exc:
+                # Not ours to die of: the manager may be restarting, or its queue full.
+                if not self._failing:
+                    LOG.warning("cannot notify %s: %s", self._path, exc.strerror)
+                self._failing = True
+            else:
+                self._failing = False
