@@ -10,14 +10,16 @@ import logging
 import os
 import stat
 import string
+import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .errors import ConfigError
 
 if TYPE_CHECKING:
-    from ._wsgi import Exchange
+    from ._http11 import Request
 
 LOG = logging.getLogger(__name__)
 
@@ -33,6 +35,23 @@ _UNSAFE: Final = str.maketrans(
 )
 
 
+class Answered(Protocol):
+    """What a line is made of: a request and what became of it."""
+
+    @property
+    def request(self) -> Request: ...
+    @property
+    def environ(self) -> dict[str, Any]: ...
+    @property
+    def status(self) -> str | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, str]] | None: ...
+    @property
+    def sent(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+
 def escaped(text: str) -> str:
     """`text` with everything escaped that could break out of a quoted log field."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
@@ -40,26 +59,26 @@ def escaped(text: str) -> str:
     return text.translate(_UNSAFE)
 
 
-def _header(key: str) -> Callable[[Exchange], str]:
-    def field(exchange: Exchange) -> str:
+def _header(key: str) -> Callable[[Answered], str]:
+    def field(exchange: Answered) -> str:
         value = exchange.request.headers.get(key)
         return "-" if value is None else escaped(value)
 
     return field
 
 
-def _request_line(exchange: Exchange) -> str:
+def _request_line(exchange: Answered) -> str:
     request = exchange.request
     version = "HTTP/1.1" if request.http11 else "HTTP/1.0"
     return f"{request.method} {escaped(request.target)} {version}"
 
 
-def _status(exchange: Exchange) -> str:
+def _status(exchange: Answered) -> str:
     return exchange.status[:3] if exchange.status else "-"
 
 
-def _from_response(name: str) -> Callable[[Exchange], str]:
-    def field(exchange: Exchange) -> str:
+def _from_response(name: str) -> Callable[[Answered], str]:
+    def field(exchange: Answered) -> str:
         for key, value in exchange.headers or ():
             if key.lower() == name:
                 return escaped(value)
@@ -68,7 +87,7 @@ def _from_response(name: str) -> Callable[[Exchange], str]:
     return field
 
 
-_FIELDS: Final[dict[str, Callable[[Exchange], Any]]] = {
+_FIELDS: Final[dict[str, Callable[[Answered], Any]]] = {
     "client": lambda x: x.environ["REMOTE_ADDR"] or "unix",
     "port": lambda x: x.environ.get("REMOTE_PORT", "-"),
     "user": lambda x: escaped(x.environ.get("REMOTE_USER") or "-"),
@@ -104,23 +123,28 @@ class AccessLog:
         self._fields["time"] = lambda _: self._now()
         self._fields["worker"] = lambda _: worker_id
         self._form, self._getters = self._compile(form)
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque()
+        self._lock = threading.Lock()
         self._backlog = b""
         self._dropped = 0
         self._failing = False
         self._fd = self._open()
 
-    def record(self, exchange: Exchange) -> None:
+    def record(self, exchange: Answered) -> None:
         """Takes the line of a finished exchange."""
         self._lines.append(self._form % tuple([get(exchange) for get in self._getters]))
 
     def flush(self) -> None:
         """Writes what was recorded since the last time, as far as the log takes it."""
-        if not self._lines and not self._backlog:
-            return
-        data = self._backlog + "".join(self._lines).encode("latin-1", "replace")
+        if self._lines or self._backlog:
+            with self._lock:
+                self._write()
+
+    def _write(self) -> None:
         count = len(self._lines)
-        self._lines.clear()
+        # Lines that other threads add meanwhile belong to the next time.
+        text = "".join([self._lines.popleft() for _ in range(count)])
+        data = self._backlog + text.encode("latin-1", "replace")
         try:
             written = os.write(self._fd, data)
         except BlockingIOError:
@@ -180,9 +204,9 @@ class AccessLog:
                 LOG.debug("stdout cannot be opened anew: %s", exc)
         return os.dup(1)
 
-    def _compile(self, form: str) -> tuple[str, list[Callable[[Exchange], Any]]]:
+    def _compile(self, form: str) -> tuple[str, list[Callable[[Answered], Any]]]:
         template: list[str] = []
-        getters: list[Callable[[Exchange], Any]] = []
+        getters: list[Callable[[Answered], Any]] = []
         trial: list[object] = []
         try:
             for literal, name, spec, _ in string.Formatter().parse(form):

@@ -7,6 +7,7 @@ wait; otherwise it never waits. A deadline is a number to compare, not a timer.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import logging
 import math
@@ -181,6 +182,8 @@ class Connection:
         else:
             self._reader.next_event()
         exchange = self.exchange = Exchange(self, request, environ, now)
+        if site.settings.request_timeout is not None:
+            exchange.compete()
         try:
             exchange.run(site.app)
         finally:
@@ -195,9 +198,7 @@ class Connection:
         """The deadline has passed: ends what the client let lie."""
         if self.state is _HEAD and self._reader.buffered:
             self.refuse(408, "The request head did not arrive in time.")
-        elif self.state is _IDLE and self.site.draining:
-            self._linger(now)
-        elif self.state is _DISCARDING:
+        elif (self.state is _IDLE and self.site.draining) or self.state is _DISCARDING:
             self._linger(now)
         else:
             self.close()
@@ -331,6 +332,12 @@ class Connection:
         else:
             self._linger(monotonic())
 
+    def dismiss(self, status: int, detail: str) -> None:
+        """Answers from outside, while the application still runs; it stays its own."""
+        with contextlib.suppress(OSError):
+            self.sock.send(error_response(status, detail, self.site.date))
+            self.sock.shutdown(socket.SHUT_WR)
+
     def abort(self) -> None:
         """Resets the connection, so that no client takes the response for whole."""
         if self.state is not _CLOSED:
@@ -385,8 +392,18 @@ class Connection:
             self.deadline = now + LINGER_SECONDS
             self._idle_bytes = 0
             return self._discard(now)
+        return self._rest(now)
+
+    def _rest(self, now: float) -> bool:
+        """Waits for the next request; true when it is already there."""
+        settings = self.site.settings
+        patience = (
+            settings.drain_idle_timeout
+            if self.site.draining
+            else settings.keepalive_timeout
+        )
+        self.deadline = now + patience
         self.state = _IDLE
-        self.deadline = now + self.site.settings.keepalive_timeout
         return bool(self._reader.buffered) and self._parse(now)
 
     def _step_aside(self, now: float) -> bool:
@@ -477,9 +494,7 @@ class Connection:
             if part is END:
                 break
         self._body_open = False
-        self.state = _IDLE
-        self.deadline = now + self.site.settings.keepalive_timeout
-        return bool(self._reader.buffered) and self._parse(now)
+        return self._rest(now)
 
     def _input_ended(self) -> None:
         if self._reader.buffered:

@@ -22,7 +22,7 @@ from .errors import ConfigError
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: Requests that may run at once in a worker, by engine, when `threads` is not set.
-DEFAULT_THREADS: Final[Mapping[str, int]] = {"eventlet": 1000}
+DEFAULT_THREADS: Final[Mapping[str, int]] = {"eventlet": 1000, "threads": 32}
 
 #: The default number of workers never exceeds this (seed: glance, bug 1748916).
 MAX_DEFAULT_WORKERS: Final = 8
@@ -70,6 +70,8 @@ class Settings:
     workers: int
     engine: str
     threads: int
+    queue_size: int
+    queue_timeout: float
     preload_app: bool
     pid_file: str | None
     user: str | None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from collections.abc import Mapping
 
 #: Ciphertext is read and plaintext written in pieces of this size.
 PIECE = 65536
@@ -93,7 +94,7 @@ class TlsTransport:
     def close(self) -> None:
         self._sock.close()
 
-    def peer_certificate(self) -> dict[str, object] | None:
+    def peer_certificate(self) -> Mapping[str, object] | None:
         """The verified client certificate, decoded; None when there is none."""
         return self._tls.getpeercert() or None
 

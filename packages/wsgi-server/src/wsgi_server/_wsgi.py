@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 Headers = list[tuple[str, str]]
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
+ExcInfo = (
+    tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+)
 
 #: Blocks of a list up to this size together are sent in one write.
 JOIN_LIMIT: Final = 65536
@@ -209,6 +211,7 @@ class Exchange:
 
     __slots__ = (
         "_channel",
+        "_claims",
         "_head",
         "environ",
         "headers",
@@ -233,6 +236,8 @@ class Exchange:
         self.sent = 0
         self.started = now
         self.seconds = 0.0
+        #: One answer may be given, by whoever claims it first; None: nobody competes.
+        self._claims: list[None] | None = None
         #: Set by an engine that raised `RequestTimeout` in it.
         self.interrupted = False
 
@@ -272,7 +277,7 @@ class Exchange:
         self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /
     ) -> Callable[[bytes], None]:
         """PEP 3333's callable; returns `write`."""
-        if exc_info is not None:
+        if exc_info is not None and exc_info[1] is not None:
             try:
                 if self._head is not None:
                     raise exc_info[1].with_traceback(exc_info[2])
@@ -301,6 +306,21 @@ class Exchange:
             )
         elif prefix:
             self._channel.send(prefix)
+
+    def compete(self) -> None:
+        """From now on the response must be claimed: a deadline may answer instead."""
+        self._claims = [None]
+
+    def claim(self) -> bool:
+        """Whether the caller may answer; true once."""
+        if self._claims is None:
+            return self._head is None
+        try:
+            # A list's pop is atomic, with and without the GIL.
+            self._claims.pop()
+        except IndexError:
+            return False
+        return True
 
     def __str__(self) -> str:
         peer = self.environ.get("REMOTE_ADDR") or "unix"
@@ -373,6 +393,8 @@ class Exchange:
     def _begin(self, body_length: int | None) -> Head:
         if self.status is None:
             raise AssertionError("the application returned without start_response")
+        if self._claims is not None and not self.claim():
+            raise ClientGone("the request took too long and was answered already")
         self._head = head = self._channel.head(self, body_length)
         return head
 
@@ -406,7 +428,7 @@ class Exchange:
         return data[: head.content_length - self.sent]
 
     def _answer_instead(self, status: int, detail: str) -> None:
-        if self._head is None:
+        if self._head is None and self.claim():
             self.status = str(status)
             self.headers = []
             self._channel.refuse(status, detail)

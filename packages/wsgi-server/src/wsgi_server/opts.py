@@ -111,6 +111,7 @@ PROCESS_OPTS: Sequence[cfg.Opt] = (
         default="eventlet",
         choices=[
             ("eventlet", "greenlets; applications may use anything green"),
+            ("threads", "native threads; eventlet is not imported"),
         ],
         help="What runs requests inside a worker.",
     ),
@@ -118,7 +119,20 @@ PROCESS_OPTS: Sequence[cfg.Opt] = (
         "threads",
         min=1,
         help="Requests that may run at the same time in one worker; connections are "
-        "not counted. Default: 1000.",
+        "not counted. Default: 1000 greenlets, or 32 threads.",
+    ),
+    _count(
+        "queue-size",
+        1024,
+        "Requests that may wait in one worker for a free place; more are answered with "
+        "503.",
+        minimum=1,
+    ),
+    _seconds(
+        "queue-timeout",
+        30,
+        "How long a request may wait for a free place before it is answered with 503.",
+        minimum=0.001,
     ),
     cfg.BoolOpt(
         "preload-app",

@@ -50,6 +50,7 @@ class Engine(Protocol):
 
 _ENGINES: Final[Mapping[str, str]] = {
     "eventlet": "wsgi_server._engines.eventlet:EventletEngine",
+    "threads": "wsgi_server._engines.threads:ThreadsEngine",
 }
 
 

@@ -1,0 +1,490 @@
+"""What every engine does with connections: accept, watch, expire, drain, cut.
+
+A loop knows which connections there are and when each is due. Who runs a request, and how
+somebody is woken, is the business of the engine that inherits it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import heapq
+import logging
+import math
+import os
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from wsgi_server._accesslog import AccessLog
+from wsgi_server._connection import LINGER_SECONDS, Connection, State
+from wsgi_server._originals import original
+from wsgi_server._site import Site
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from wsgi_server._scoreboard import Slot
+    from wsgi_server._settings import Settings
+    from wsgi_server._sockets import Listener
+
+LOG = logging.getLogger(__name__)
+
+select: Any = original("select")
+socket: Any = original("socket")
+
+#: Connections accepted per listener and turn, so that sibling workers get theirs.
+ACCEPT_BATCH: Final = 16
+#: How precisely deadlines are kept, in seconds; one pass over all connections each.
+RESOLUTION: Final = 0.1
+#: Seconds without accepting after descriptors ran out.
+ACCEPT_PAUSE: Final = 0.25
+
+#: What a connection is watched for. Edge-triggered: registered once, never re-armed.
+READABLE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+WRITABLE: Final = READABLE | select.EPOLLOUT
+ENDED: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+
+#: The runner of a request that waits in the queue.
+QUEUED: Final = object()
+
+_NO_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_IDLE, _READY, _CLOSED = State.IDLE, State.READY, State.CLOSED
+
+
+class Loop(ABC):
+    """The connections of one worker."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        slot: Slot,
+        *,
+        worker_id: int = 0,
+        request_limit: int | None = None,
+        on_request_limit: Callable[[], object] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._slot = slot
+        self._worker_id = worker_id
+        self._request_limit = math.inf if request_limit is None else request_limit
+        self._on_request_limit = on_request_limit
+        self._log = _open_log(settings, worker_id)
+        self._epoll = select.epoll()
+        self._sites: dict[int, Site] = {}
+        self._doors: dict[int, Any] = {}
+        self._conns: dict[int, Connection] = {}
+        self._callbacks: dict[int, Callable[[], object]] = {}
+        self._ready: deque[Connection] = deque()
+        #: Connections whose request waits because `threads` requests are running.
+        self._queue: deque[Connection] = deque()
+        self._running = 0
+        self._requests = 0
+        self._sweep_timer: Any = None
+        self._sweep_due = math.inf
+        #: The shortest time after which an idle connection may expire.
+        self._shortest = min(
+            settings.header_timeout, settings.keepalive_timeout, LINGER_SECONDS
+        )
+        self._accepting = False
+        self._starved = False
+        self._draining = False
+        self._stopped = False
+        # Readable while somebody should look into `_ready`.
+        self._baton = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._raised = False
+        self.watch(self._baton, self._lower_baton)
+
+    # -- what an engine adds ----------------------------------------------------------
+
+    @abstractmethod
+    def call_at(self, deadline: float, callback: Callable[[], object]) -> Any:
+        """Calls `callback` in the loop at `deadline`; the result has `cancel`."""
+
+    @abstractmethod
+    def serve(
+        self,
+        listeners: Sequence[Listener],
+        app: WSGIApplication,
+        ready: Callable[[], object],
+    ) -> None:
+        """Accepts and answers until drained; calls `ready` once it can."""
+
+    @abstractmethod
+    def wait(self, conn: Connection, deadline: float, *, writable: bool) -> None:
+        """Waits for the client of a running request. `TimeoutError` at `deadline`."""
+
+    @abstractmethod
+    def breathe(self) -> None:
+        """Lets others run in the middle of a long transfer."""
+
+    @abstractmethod
+    def _resume(self, conn: Connection, *, timed_out: bool) -> None:
+        """Wakes whoever waits for `conn`."""
+
+    @abstractmethod
+    def _interrupt(self, conn: Connection) -> None:
+        """Deals with a request that exceeded `request_timeout`, once."""
+
+    @abstractmethod
+    def _where(self, conn: Connection) -> str:
+        """Where the application stands that answers `conn`, for the log."""
+
+    @abstractmethod
+    def _wake_if_finished(self) -> None:
+        """Lets `serve` return when there is nothing left to do."""
+
+    # -- the engine protocol ------------------------------------------------------------
+
+    def watch(self, fd: int, callback: Callable[[], object]) -> None:
+        """Calls `callback` in the loop whenever `fd` is readable."""
+        self._callbacks[fd] = callback
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        """Forgets `fd`. Harmless where it is not watched."""
+        if self._callbacks.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def drain(self, deadline: float) -> None:
+        """Stops accepting, finishes what was started, cuts what runs at `deadline`."""
+        if self._draining:
+            self.call_at(deadline, self._cut)
+            return
+        self._accept_all()
+        self._draining = True
+        self._close_doors()
+        for site in self._sites.values():
+            # Nobody may connect to a port that this worker alone still holds open.
+            site.listener.sock.close()
+        patience = min(deadline, monotonic() + self._settings.drain_idle_timeout)
+        for site in self._sites.values():
+            site.draining = True
+        for conn in self._conns.values():
+            conn.retire(patience)
+        self.call_at(patience, self._sweep)
+        self.call_at(deadline, self._cut)
+        self._wake_if_finished()
+
+    def replace(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
+        """Serves `app` on `listeners` from now on; what runs is finished as it began."""
+        old = self._sites
+        self._close_doors()
+        self._sites = {}
+        self._open(listeners, app)
+        by_address = {site.listener.address: site for site in self._sites.values()}
+        retired = {id(site) for site in old.values()}
+        for conn in self._conns.values():
+            if id(conn.site) in retired:
+                successor = by_address.get(conn.site.listener.address)
+                if successor is None:
+                    conn.site.draining = True
+                elif conn.runner is None:
+                    conn.site = successor
+        self._resume_accepting()
+
+    def reopen_logs(self) -> None:
+        """Opens the access log anew."""
+        if self._log is not None:
+            self._log.reopen()
+
+    def forget(self, conn: Connection) -> None:
+        """The connection is about to close its descriptor; epoll notices by itself."""
+        self._conns.pop(conn.fd, None)
+        if self._starved:
+            self._resume_accepting()
+        if self._draining:
+            self._wake_if_finished()
+
+    def _beat(self) -> None:
+        """Shows that the loop still turns, also when there is nothing to do."""
+        self._report()
+        if self._settings.worker_timeout is not None and not self._stopped:
+            self.call_at(monotonic() + self._settings.worker_timeout / 4, self._beat)
+
+    # -- connections --------------------------------------------------------------------
+
+    def _settle(self, conn: Connection) -> None:
+        """Puts a connection where its next event will find it."""
+        if conn.state is _CLOSED or conn.runner is not None:
+            return
+        if conn.signalled or conn.state is _READY:
+            self._ready.append(conn)
+        if not conn.watched:
+            self._watch_conn(conn, READABLE)
+
+    def _enqueue(self, conn: Connection, now: float) -> bool:
+        """All places are taken: the request waits, or false: it is sent away.
+
+        Accepting pauses while the queue is half full, so that sibling workers take what
+        comes next.
+        """
+        waiting = len(self._queue)
+        if waiting >= self._settings.queue_size:
+            conn.refuse(503, "The server is busy.")
+            return False
+        conn.runner = QUEUED
+        conn.deadline = now + self._settings.queue_timeout
+        if conn.deadline < self._sweep_due:
+            self._sweep_at(conn.deadline)
+        self._queue.append(conn)
+        if waiting * 2 >= self._settings.queue_size:
+            self._starve("%d requests are waiting for a place", waiting)
+        return True
+
+    def _dequeue(self) -> Connection | None:
+        """The request that waited longest, taken off the queue."""
+        try:
+            conn = self._queue.popleft()
+        except IndexError:
+            return None
+        conn.deadline = math.inf
+        if self._starved and len(self._queue) * 4 <= self._settings.queue_size:
+            self._resume_accepting()
+        return conn
+
+    def _withdraw(self, conn: Connection) -> bool:
+        """Takes `conn` off the queue; false when it has just been served."""
+        try:
+            self._queue.remove(conn)
+        except ValueError:
+            return False
+        return True
+
+    def _watch_conn(self, conn: Connection, wanted: int) -> None:
+        before, conn.watched = conn.watched, wanted
+        if before:
+            self._epoll.modify(conn.fd, wanted)
+        else:
+            self._epoll.register(conn.fd, wanted)
+
+    def _collect(self, timeout: float | None = 0) -> bool:
+        """Fetches what is ready into `_ready`; false when that is nothing."""
+        events = self._epoll.poll(timeout)
+        ready = self._ready
+        for fd, mask in events:
+            conn = self._conns.get(fd)
+            if conn is None:
+                if fd in self._doors:
+                    self._accept(fd, ACCEPT_BATCH)
+                elif fd in self._callbacks:
+                    self._callbacks[fd]()
+                continue
+            if mask & ENDED:
+                # The end of input shares its edge with the last bytes: look again.
+                conn.ended = True
+            if conn.waiter is not None:
+                self._resume(conn, timed_out=False)
+            elif conn.runner is not None:
+                conn.signalled = True
+            else:
+                ready.append(conn)
+        return bool(ready)
+
+    def _report(self) -> None:
+        self._slot.update(monotonic(), self._requests, self._running, len(self._conns))
+        if self._requests >= self._request_limit:
+            self._request_limit = math.inf
+            if self._on_request_limit is not None:
+                self._on_request_limit()
+
+    def _raise_baton(self) -> None:
+        self._raised = True
+        os.eventfd_write(self._baton, 1)
+
+    def _lower_baton(self) -> None:
+        self._raised = False
+        # Another thread has said that it raises it, but has not come to it yet.
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._baton)
+
+    # -- accepting --------------------------------------------------------------------
+
+    def _open(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
+        for listener in listeners:
+            # A descriptor of our own, and never a green socket.
+            fd = os.dup(listener.sock.fileno())
+            door = socket.SocketType(
+                listener.sock.family, socket.SOCK_STREAM, listener.sock.proto, fd
+            )
+            door.setblocking(False)
+            site = Site(
+                listener,
+                app,
+                self._settings,
+                self,
+                self._log,
+                worker_id=self._worker_id,
+            )
+            self._sites[fd] = site
+            self._doors[fd] = door
+
+    def _resume_accepting(self) -> None:
+        self._starved = False
+        if not self._accepting and not self._draining:
+            self._accepting = True
+            for fd in self._doors:
+                # One worker is woken for a connection, not all of them.
+                self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+
+    def _pause_accepting(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            for fd in self._doors:
+                self._epoll.unregister(fd)
+
+    def _close_doors(self) -> None:
+        self._pause_accepting()
+        for door in self._doors.values():
+            door.close()
+        self._doors.clear()
+
+    def _accept(self, fd: int, most: int) -> bool:
+        """Accepts up to `most` connections; true when there may be more."""
+        door, site = self._doors[fd], self._sites[fd]
+        now = monotonic()
+        for _ in range(most):
+            if len(self._conns) >= self._settings.max_connections and not self._shed():
+                self._starve("max_connections = %d reached", len(self._conns))
+                return False
+            try:
+                # The C-level socket costs a third of the Python class, per connection.
+                new, address = door._accept()
+            except BlockingIOError:
+                return False
+            except OSError as exc:
+                if exc.errno in _NO_DESCRIPTORS:
+                    self._starve("cannot accept: %s", exc.strerror)
+                    self.call_at(now + ACCEPT_PAUSE, self._resume_accepting)
+                    return False
+                # The client took its connection back before we came to it.
+                LOG.debug("accept: %s", exc)
+                continue
+            sock = socket.SocketType(door.family, socket.SOCK_STREAM, door.proto, new)
+            sock.setblocking(False)
+            peer = (address[0], str(address[1])) if type(address) is tuple else ("", "")
+            self._conns[new] = conn = Connection(sock, peer, site, now)
+            self._ready.append(conn)
+        if self._sweep_due is math.inf:
+            self._sweep_at(now + self._shortest)
+        return True
+
+    def _accept_all(self) -> None:
+        """Takes what the kernel has completed, so that closing resets nobody."""
+        if self._accepting:
+            for fd in list(self._doors):
+                self._accept(fd, self._settings.backlog)
+            self._kick()
+
+    def _shed(self) -> bool:
+        """Closes the connections that have been idle longest; false if none is."""
+        idle = [conn for conn in self._conns.values() if conn.state is _IDLE]
+        for conn in heapq.nsmallest(ACCEPT_BATCH, idle, key=lambda conn: conn.deadline):
+            conn.close()
+        return bool(idle)
+
+    def _starve(self, reason: str, detail: object) -> None:
+        """Stops accepting until something is closed; one log line an episode."""
+        if not self._starved:
+            LOG.warning("accepting pauses: " + reason, detail)  # noqa: G003
+            self._starved = True
+        self._pause_accepting()
+
+    # -- deadlines ----------------------------------------------------------------------
+
+    def _sweep_at(self, when: float) -> None:
+        if when < self._sweep_due:
+            if self._sweep_timer is not None:
+                self._sweep_timer.cancel()
+            self._sweep_due = when
+            self._sweep_timer = self.call_at(when, self._sweep)
+
+    def _sweep(self) -> None:
+        """Ends what is overdue and comes back when the next deadline may be due."""
+        now = monotonic()
+        self._sweep_due = math.inf
+        self._sweep_timer = None
+        limit = self._settings.request_timeout
+        soonest = now + self._shortest
+        for conn in list(self._conns.values()):
+            due = conn.deadline
+            if limit is not None and conn.exchange is not None:
+                overdue = conn.exchange.started + limit
+                if overdue <= now:
+                    if not conn.exchange.interrupted:
+                        conn.exchange.interrupted = True
+                        self._interrupt(conn)
+                else:
+                    due = min(due, overdue)
+            if due <= now:
+                self._expire(conn, now)
+            elif due < soonest:
+                soonest = due
+        self._kick()
+        self._report()
+        if self._conns:
+            self._sweep_at(max(soonest, now + RESOLUTION))
+
+    def _expire(self, conn: Connection, now: float) -> None:
+        if conn.waiter is not None:
+            self._resume(conn, timed_out=True)
+        elif conn.runner is QUEUED:
+            if self._withdraw(conn):
+                conn.runner = None
+                conn.refuse(503, "The server is busy; the request waited too long.")
+                self._settle(conn)
+        elif conn.runner is None:
+            conn.expire(now)
+            self._settle(conn)
+
+    def _kick(self) -> None:
+        """From the hub: has somebody serve what was put into `_ready`."""
+        if self._ready and not self._raised:
+            self._raise_baton()
+
+    # -- the end ------------------------------------------------------------------------
+
+    def _cut(self) -> None:
+        """The grace is over: names what still runs and drops it."""
+        now = monotonic()
+        for conn in list(self._conns.values()):
+            if conn.exchange is not None:
+                LOG.error(
+                    "%s cut after %.1f s; it stands at\n%s",
+                    conn.exchange,
+                    now - conn.exchange.started,
+                    self._where(conn),
+                )
+                conn.abort()
+            else:
+                conn.close()
+        self._stopped = True
+        self._wake_if_finished()
+
+    def _finished(self) -> bool:
+        return self._stopped or (
+            self._draining and not self._conns and not self._running
+        )
+
+    def _release(self) -> None:
+        """Gives back everything that the loop holds."""
+        self._close_doors()
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        for conn in list(self._conns.values()):
+            conn.close()
+        self._report()
+        self._epoll.close()
+        os.close(self._baton)
+        if self._log is not None:
+            self._log.close()
+
+
+def _open_log(settings: Settings, worker_id: int) -> AccessLog | None:
+    if settings.access_log is None:
+        return None
+    return AccessLog(
+        settings.access_log, settings.access_log_format, worker_id=worker_id
+    )

@@ -1,0 +1,379 @@
+"""Requests in native threads, without paying for a switch where none is needed.
+
+One thread has the lead: it polls, accepts, reads heads, and runs a request itself when that
+is likely to be quick. The main thread watches it. When the leader has been inside an
+application for longer than `OVERTIME`, another thread takes the lead over, and for a while
+requests go to the pool straight away: a service that waits gets its threads, a service that
+does not never leaves the leader. A thread that finishes somebody else's request gives the
+connection back to whoever leads then.
+
+A connection belongs to one thread at a time: to the thread in `conn.runner` while that is
+set, to the leader otherwise. The hand-over is `runner = None` followed by an epoll_ctl,
+which makes the kernel report again whatever arrived in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import logging
+import math
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, Final
+
+from wsgi_server._connection import Connection, State
+from wsgi_server._engines.loop import READABLE, Loop, select
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from wsgi_server._scoreboard import Slot
+    from wsgi_server._settings import Settings
+    from wsgi_server._sockets import Listener
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds inside an application after which the leader is replaced.
+OVERTIME: Final = 0.001
+#: Seconds for which requests go to the pool after one has waited.
+CAUTION: Final = 0.1
+#: Looks at a leader that does nothing before the watch goes to sleep.
+QUIET: Final = 100
+#: Seconds after which a thread that nobody needed ends.
+THREAD_IDLE: Final = 30.0
+#: Seconds that `serve` waits for threads that are still in an application at the end.
+JOIN: Final = 1.0
+
+_CLOSED, _READY = State.CLOSED, State.READY
+
+
+class Timer:
+    """A callback at a time, until cancelled."""
+
+    __slots__ = ("_callback",)
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self._callback: Callable[[], object] | None = callback
+
+    def cancel(self) -> None:
+        """Makes it do nothing."""
+        self._callback = None
+
+    def fire(self) -> None:
+        """Calls back, once."""
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
+
+
+class ThreadsEngine(Loop):
+    """The `threads` engine of one worker. See `wsgi_server._engines.Engine`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        slot: Slot,
+        **context: Any,
+    ) -> None:
+        super().__init__(settings, slot, **context)
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._order = itertools.count()
+        # Guards the lead, the queue and the threads; never held while waiting or running.
+        self._work = threading.Condition()
+        self._vacant = False
+        self._term = 0
+        self._threads: set[threading.Thread] = set()
+        self._spare = 0
+        self._entered = 0.0
+        self._cautious_until = 0.0
+        self._watching = False
+        self._alarm = threading.Event()
+
+    # -- the engine protocol ----------------------------------------------------------
+
+    def call_at(self, deadline: float, callback: Callable[[], object]) -> Timer:
+        """Calls `callback` in the leading thread at `deadline`, once."""
+        timer = Timer(callback)
+        with self._work:
+            heapq.heappush(self._timers, (deadline, next(self._order), timer))
+            first = self._timers[0][2] is timer
+        if first:
+            self._kick()
+        return timer
+
+    def serve(
+        self,
+        listeners: Sequence[Listener],
+        app: WSGIApplication,
+        ready: Callable[[], object],
+    ) -> None:
+        """Accepts and answers until drained; calls `ready` once it can."""
+        self._open(listeners, app)
+        self._resume_accepting()
+        self._beat()
+        ready()
+        with self._work:
+            self._vacate()
+        try:
+            self._watch_over()
+        finally:
+            with self._work:
+                self._stopped = True
+                self._work.notify_all()
+            self._raise_baton()
+            deadline = monotonic() + JOIN
+            for thread in list(self._threads):
+                thread.join(max(0.0, deadline - monotonic()))
+            self._release()
+
+    # -- what a connection asks for --------------------------------------------------
+
+    def wait(self, conn: Connection, deadline: float, *, writable: bool) -> None:
+        """Blocks this thread until the client moves. `TimeoutError` at `deadline`."""
+        poll = select.poll()
+        poll.register(conn.fd, select.POLLOUT if writable else select.POLLIN)
+        remaining = deadline - monotonic()
+        timeout = None if remaining == math.inf else max(0.0, remaining) * 1000
+        if not poll.poll(timeout):
+            raise TimeoutError
+
+    def breathe(self) -> None:
+        """Threads are scheduled by the system."""
+
+    # -- the watch: the main thread ---------------------------------------------------
+
+    def _watch_over(self) -> None:
+        """Replaces a leader that is inside an application for too long.
+
+        Signals are handled by the main thread, so it must never run a request itself.
+        """
+        quiet = 0
+        seen = 0.0
+        while not self._finished():
+            entered = self._entered
+            quiet = 0 if entered else quiet + 1
+            if entered and entered == seen:
+                self._overtake(entered)
+            seen = entered
+            if quiet < QUIET:
+                sleep(OVERTIME)
+            else:
+                self._watching = False
+                self._alarm.wait()
+                self._alarm.clear()
+                self._watching = True
+                quiet = 0
+
+    def _overtake(self, entered: float) -> None:
+        with self._work:
+            if self._entered == entered and monotonic() - entered >= OVERTIME:
+                self._entered = 0.0
+                self._term += 1
+                self._cautious_until = monotonic() + CAUTION
+                self._vacate()
+
+    def _wake_if_finished(self) -> None:
+        if self._finished():
+            self._alarm.set()
+            with self._work:
+                self._work.notify_all()
+
+    def _finished(self) -> bool:
+        return super()._finished() and not self._queue
+
+    # -- the threads ----------------------------------------------------------------------
+
+    def _vacate(self) -> None:
+        """The lead is free: an idle thread takes it, or a new one."""
+        self._vacant = True
+        self._call_thread()
+
+    def _call_thread(self) -> None:
+        self._work.notify()
+        if self._spare >= len(self._queue) + self._vacant:
+            return
+        if len(self._threads) <= self._settings.threads:
+            # One more than `threads`: the leader waits while all the others run.
+            thread = threading.Thread(
+                target=self._live, name=f"wsgi-{len(self._threads)}", daemon=True
+            )
+            self._threads.add(thread)
+            thread.start()
+
+    def _live(self) -> None:
+        """The life of a thread: lead when the lead is free, else run what waits."""
+        me = threading.current_thread()
+        try:
+            while True:
+                with self._work:
+                    while not self._wanted():
+                        self._spare += 1
+                        woken = self._work.wait(THREAD_IDLE)
+                        self._spare -= 1
+                        if not woken and not self._wanted():
+                            return
+                    if self._stopped:
+                        return
+                    lead, self._vacant = self._vacant, False
+                    term = self._term
+                    conn = None if lead else self._dequeue()
+                    if conn is not None:
+                        conn.runner = me
+                        self._running += 1
+                if lead:
+                    self._lead(term, me)
+                elif conn is not None:
+                    self._run_handed(conn)
+        finally:
+            with self._work:
+                self._threads.discard(me)
+
+    def _wanted(self) -> bool:
+        return self._vacant or bool(self._queue) or self._stopped
+
+    def _lead(self, term: int, me: threading.Thread) -> None:
+        """Serves connections until overtaken or stopped."""
+        ready = self._ready
+        while not self._stopped:
+            if not ready:
+                if self._log is not None:
+                    self._log.flush()
+                self._report()
+                self._collect(0 if ready else self._until_next_timer())
+                self._fire_timers()
+                if self._finished():
+                    self._wake_if_finished()
+                continue
+            now = monotonic()
+            conn = ready.popleft()
+            if conn.runner is not None:
+                # Handed over since it was put here; its thread gives it back.
+                continue
+            try:
+                if conn.step(now):
+                    self._requests += 1
+                    if now < self._cautious_until:
+                        self._hand_over(conn, now)
+                        continue
+                    if not self._run_here(conn, me, now, term):
+                        return
+            except Exception:  # the loop must survive its own faults
+                LOG.exception("the engine failed while serving a connection")
+                conn.close()
+            self._settle(conn)
+
+    def _run_here(
+        self, conn: Connection, me: threading.Thread, now: float, term: int
+    ) -> bool:
+        """Runs a request in the leading thread; false when the lead was lost over it."""
+        if not self._watching:
+            self._watching = True
+            self._alarm.set()
+        conn.runner = me
+        self._entered = now
+        try:
+            conn.run(now)
+        finally:
+            with self._work:
+                leading = self._term == term
+                if leading:
+                    self._entered = 0.0
+                    conn.runner = None
+        if not leading:
+            self._give_back(conn)
+        return leading
+
+    def _hand_over(self, conn: Connection, now: float) -> None:
+        with self._work:
+            taken = self._enqueue(conn, now)
+            if taken:
+                self._call_thread()
+        if not taken:
+            self._settle(conn)
+
+    def _run_handed(self, conn: Connection) -> None:
+        started = monotonic()
+        try:
+            conn.run(started)
+        except Exception:  # the loop must survive its own faults
+            LOG.exception("the engine failed while serving a connection")
+            conn.close()
+        finally:
+            with self._work:
+                self._running -= 1
+        ended = monotonic()
+        if ended - started > OVERTIME:
+            self._cautious_until = ended + CAUTION
+        self._give_back(conn)
+
+    # -- timers ---------------------------------------------------------------------------
+
+    def _until_next_timer(self) -> float | None:
+        with self._work:
+            if not self._timers:
+                return None
+            return max(0.0, self._timers[0][0] - monotonic())
+
+    def _fire_timers(self) -> None:
+        now = monotonic()
+        while True:
+            with self._work:
+                if not self._timers or self._timers[0][0] > now:
+                    return
+                timer = heapq.heappop(self._timers)[2]
+            timer.fire()
+
+    # -- waking ---------------------------------------------------------------------------
+
+    def _give_back(self, conn: Connection) -> None:
+        """Returns a connection to the leader, with nothing left unread in user space."""
+        if self._log is not None:
+            self._log.flush()
+        if conn.state is _CLOSED:
+            conn.runner = None
+        elif conn.signalled or conn.state is _READY:
+            conn.runner = None
+            self._ready.append(conn)
+            self._kick()
+        else:
+            conn.runner = None
+            # Closed by the leader in this very moment, if it had just expired.
+            with contextlib.suppress(OSError):
+                self._watch_conn(conn, READABLE)
+        if self._draining:
+            self._wake_if_finished()
+
+    def _resume(self, conn: Connection, *, timed_out: bool) -> None:
+        """Nobody waits through the loop: a thread polls for itself."""
+        raise AssertionError("a thread does not wait in the loop")
+
+    def _withdraw(self, conn: Connection) -> bool:
+        with self._work:
+            return super()._withdraw(conn)
+
+    def _interrupt(self, conn: Connection) -> None:
+        """A thread cannot be stopped: the client is answered, the worker replaced."""
+        exchange = conn.exchange
+        if exchange is None:
+            return
+        LOG.error(
+            "%s exceeded request_timeout; the worker will be replaced; it stands at\n%s",
+            exchange,
+            self._where(conn),
+        )
+        if exchange.claim():
+            conn.dismiss(503, "The request took too long.")
+        if self._on_request_limit is not None:
+            self._on_request_limit()
+
+    def _where(self, conn: Connection) -> str:
+        ident = getattr(conn.runner, "ident", None)
+        frame = sys._current_frames().get(ident) if ident is not None else None
+        if frame is None:
+            return "  (nowhere)"
+        return "".join(traceback.format_stack(frame)[-4:]).rstrip()
