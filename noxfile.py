@@ -186,6 +186,21 @@ def minimums(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation, run its examples, compare the sample configuration."""
+    _install_distributions(session, *_group("docs"))
+    fresh = Path(session.create_tmp(), SAMPLE.name)
+    generate = ("oslo-config-generator", "--namespace", "wsgi_server")
+    session.run(*generate, "--output-file", str(fresh))
+    if SAMPLE.read_bytes() != fresh.read_bytes():
+        shutil.copyfile(fresh, SAMPLE)
+        session.error(f"{SAMPLE} was out of date; it is now as the options say: commit")
+    for builder in ("html", "doctest"):
+        strict = ("-n", "-W", "--keep-going", "-b", builder)
+        session.run("sphinx-build", *strict, "docs", f"docs/_build/{builder}")
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build sdist and wheel of each distribution into dist/ and check what is inside."""
     _install(session, *_group("build"))
@@ -218,6 +233,64 @@ def _missing_from_archives(dist: Path, distribution: str) -> Iterator[str]:
     inside |= {f"{stem}-{version}/{name}" for name in ("LICENSE", "README.md")}
     with tarfile.open(dist / f"{stem}-{version}.tar.gz") as sdist:
         yield from inside - set(sdist.getnames())
+
+
+@nox.session
+def news(session: nox.Session) -> None:
+    """Draft the release notes of the distributions named, or of all."""
+    _install(session, *_group("news"))
+    silent = []
+    for name in session.posargs or DISTRIBUTIONS:
+        if _changed_since_release(session, name) and not _fragments(name):
+            silent.append(name)
+            continue
+        session.run(
+            *("towncrier", "build", "--draft", "--config", "towncrier.toml"),
+            *("--dir", f"packages/{name}", "--name", name),
+            *("--version", _package_toml(name)["project"]["version"]),
+        )
+    if silent:
+        session.error(f"changed since their release, no fragment: {', '.join(silent)}")
+
+
+def _fragments(distribution: str) -> list[Path]:
+    return sorted(Path("packages", distribution, "newsfragments").glob("*.*.md"))
+
+
+def _changed_since_release(session: nox.Session, distribution: str) -> bool:
+    """Whether the code differs from the last release; false before the first."""
+    tags = f"{distribution}-v*"
+    last = session.run(
+        *("git", "tag", "--list", tags, "--sort=-version:refname"),
+        external=True,
+        silent=True,
+        log=False,
+    )
+    if not last:
+        return False
+    difference = session.run(
+        *("git", "diff", "--name-only", last.split()[0]),
+        *("--", f"packages/{distribution}/src"),
+        external=True,
+        silent=True,
+        log=False,
+    )
+    return bool(difference)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure beside peers from PyPI; arguments select from tests/benchmarks by name."""
+    _install_distributions(session)
+    # Peers at the versions that a newcomer would get today.
+    session.install(*_group("bench"))
+    scripts = {
+        path.stem: path for path in sorted(Path("tests/benchmarks").glob("*.py"))
+    }
+    for name in session.posargs or scripts:
+        if name not in scripts:
+            session.error(f"no benchmark {name}; there are: {', '.join(scripts)}")
+        session.run("python", str(scripts[name]))
 
 
 def _option(args: list[str], name: str, default: str) -> str:
@@ -273,7 +346,7 @@ def constraints(session: nox.Session) -> None:
     wanted = Path(session.create_tmp(), "wanted.in")
     extras = {"wsgi-server": "[glance-store,proctitle]"}
     lines = [f"{ROOT}/packages/{name}{extras.get(name, '')}" for name in DISTRIBUTIONS]
-    lines += _group(*PROJECT["dependency-groups"])
+    lines += _group(*(name for name in PROJECT["dependency-groups"] if name != "bench"))
     wanted.write_text("\n".join(lines) + "\n", "utf-8")
     session.run(
         *("uv", "pip", "compile", "--quiet", "--upgrade", "--universal"),
