@@ -39,6 +39,8 @@ LOG = logging.getLogger(__name__)
 
 #: Bytes asked of the kernel at once.
 PIECE: Final = 65536
+#: A body up to this size is awaited before the application is called.
+SMALL_BODY: Final = 32768
 #: Unread body bytes that are taken in after the response to keep the connection.
 DISCARD_LIMIT: Final = 65536
 #: How long, and for how much, a closing connection still listens (RFC 9112 9.6).
@@ -56,7 +58,7 @@ _RESET: Final = struct.pack("ii", 1, 0)
 class State(enum.IntEnum):
     """Where a connection is. Up to HEAD it reads requests.
 
-    PREFACE waits for a PROXY header, DISCARDING reads over the rest of a body, LINGERING
+    PREFACE waits for a PROXY header, BODY for the rest of a small body; DISCARDING reads over the rest of a body, LINGERING
     has half-closed and waits for the client to do so.
     """
 
@@ -69,11 +71,13 @@ class State(enum.IntEnum):
     LINGERING = 6
     CLOSED = 7
     PREFACE = 8
+    BODY = 9
 
 
 _IDLE, _HEAD, _HANDSHAKE, _READY = State.IDLE, State.HEAD, State.HANDSHAKE, State.READY
 _RUNNING, _DISCARDING = State.RUNNING, State.DISCARDING
-_LINGERING, _CLOSED, _PREFACE = State.LINGERING, State.CLOSED, State.PREFACE
+_LINGERING, _CLOSED = State.LINGERING, State.CLOSED
+_PREFACE, _BODY = State.PREFACE, State.BODY
 
 
 class Connection:
@@ -140,18 +144,9 @@ class Connection:
         self.signalled = False
         if self.state > _HEAD:
             return self._step_aside(now)
-        try:
-            data = self.sock.recv(PIECE)
-        except BlockingIOError:
-            return False
-        except OSError:
-            self.close()
-            return False
+        data = self._take()
         if not data:
-            self._input_ended()
             return False
-        if len(data) == PIECE or self.ended or self.site.tls is not None:
-            self.signalled = True
         self._reader.feed(data)
         return self._parse(now)
 
@@ -196,8 +191,8 @@ class Connection:
 
     def expire(self, now: float) -> None:
         """The deadline has passed: ends what the client let lie."""
-        if self.state is _HEAD and self._reader.buffered:
-            self.refuse(408, "The request head did not arrive in time.")
+        if self.state is _BODY or (self.state is _HEAD and self._reader.buffered):
+            self.refuse(408, "The request did not arrive in time.")
         elif (self.state is _IDLE and self.site.draining) or self.state is _DISCARDING:
             self._linger(now)
         else:
@@ -369,10 +364,23 @@ class Connection:
                 self.state = _HEAD
                 self.deadline = now + self.site.settings.header_timeout
             return False
-        self._request = cast("Request", event)
+        request = self._request = cast("Request", event)
+        if request.has_body and self._is_small(request):
+            self.state = _BODY
+            self.deadline = now + (self.site.settings.body_timeout or _NEVER)
+            return False
         self.state = _READY
         self.deadline = _NEVER
         return True
+
+    def _is_small(self, request: Request) -> bool:
+        """Whether the body is not worth occupying an application while it arrives."""
+        length = request.content_length
+        return (
+            length is not None
+            and self._reader.buffered < length <= SMALL_BODY
+            and not request.expect_continue
+        )
 
     def _next(self, now: float) -> bool:
         """After a response: keeps, discards the rest of a body, or leaves."""
@@ -417,11 +425,43 @@ class Connection:
             return self._shake_hands(now)
         elif state is _PREFACE:
             return self._read_preface(now)
+        elif state is _BODY:
+            return self._read_small_body()
         elif state is _DISCARDING:
-            return self._receive_rest(now) and self._discard(now)
-        elif state is _LINGERING and self._receive_rest(now):
+            return self._take_and_count() and self._discard(now)
+        elif state is _LINGERING and self._take_and_count():
             self.signalled = True
         return False
+
+    def _take(self) -> bytes:
+        """What has arrived; empty for nothing, and then it may just have been closed."""
+        try:
+            data = self.sock.recv(PIECE)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            self.close()
+            return b""
+        if not data:
+            if self.state is not _LINGERING and self._reader.buffered:
+                LOG.debug("%s:%s closed in the middle of a request", *self.peer)
+            self.close()
+        elif len(data) == PIECE or self.ended or self.site.tls is not None:
+            # The kernel, or the TLS session, may hold more without a new edge.
+            self.signalled = True
+        return data
+
+    def _read_small_body(self) -> bool:
+        data = self._take()
+        if not data:
+            return False
+        self._reader.feed(data)
+        request = cast("Request", self._request)
+        if self._reader.buffered < (request.content_length or 0):
+            return False
+        self.state = _READY
+        self.deadline = _NEVER
+        return True
 
     def _shake_hands(self, now: float) -> bool:
         transport = cast("TlsTransport", self.sock)
@@ -460,22 +500,16 @@ class Connection:
         self._open()
         return self.step(now)
 
-    def _receive_rest(self, now: float) -> bool:
+    def _take_and_count(self) -> bool:
         """Takes in what nobody will read; false when there is nothing (more)."""
-        try:
-            data = self.sock.recv(PIECE)
-        except BlockingIOError:
-            return False
-        except OSError:
-            self.close()
-            return False
+        data = self._take()
         self._idle_bytes += len(data)
-        if not data or (self.state is _LINGERING and self._idle_bytes > LINGER_LIMIT):
+        if self.state is _DISCARDING and data:
+            self._reader.feed(data)
+        elif self._idle_bytes > LINGER_LIMIT:
             self.close()
             return False
-        if self.state is _DISCARDING:
-            self._reader.feed(data)
-        return True
+        return bool(data)
 
     def _discard(self, now: float) -> bool:
         """Reads over the rest of a body; true when the next request is there."""
@@ -488,18 +522,13 @@ class Connection:
             if part is NEED_DATA:
                 if self._idle_bytes > DISCARD_LIMIT:
                     self._linger(now)
-                elif self._receive_rest(now):
+                elif self._take_and_count():
                     continue
                 return False
             if part is END:
                 break
         self._body_open = False
         return self._rest(now)
-
-    def _input_ended(self) -> None:
-        if self._reader.buffered:
-            LOG.debug("%s:%s closed in the middle of a request head", *self.peer)
-        self.close()
 
     def _leave(self, now: float) -> None:
         """Closes after a last response; lingers where unread input would reset it."""
