@@ -148,7 +148,7 @@ def cover(session: nox.Session) -> None:
         session.error("nothing measured yet: run `nox -s tests` first")
     env = {"COVERAGE_FILE": str(COVERAGE / "data")}
     session.run("coverage", "combine", "--keep", *folders, env=env)
-    session.run("coverage", "report", *session.posargs, env=env)
+    session.run("coverage", "report", env=env)
 
 
 @nox.session
@@ -333,12 +333,14 @@ def serve(session: nox.Session) -> None:
     ]
     session.log(shlex.join(command))
     print(TRY.format(url=f"http://{host}:{port}"), flush=True)
-    path = os.pathsep.join([*(session.bin_paths or []), os.environ.get("PATH", "")])
-    env = {**os.environ, "PATH": path, "PYTHONPATH": str(EXAMPLE)}
+    path = os.pathsep.join([str(Path(session.bin).resolve()), os.environ["PATH"]])
+    env = {**os.environ, **session.env, "PATH": path, "PYTHONPATH": str(EXAMPLE)}
     env["IMAGES_STATE"] = str(state)
     # The server takes over this process. Signals then mean what the server says they
     # mean, and Ctrl-C is not answered by nox as well, which would kill after 0.3 s.
-    os.execvpe(command[0], command, env)  # noqa: S606
+    os.execvpe(  # noqa: S606
+        command[0], command, {k: v for k, v in env.items() if v is not None}
+    )
 
 
 @nox.session
