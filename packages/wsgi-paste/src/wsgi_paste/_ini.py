@@ -11,11 +11,12 @@ Everything that touches PasteDeploy's inner methods stands in this module.
 from __future__ import annotations
 
 import configparser
+import importlib.metadata
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from paste.deploy import loadwsgi
@@ -90,6 +91,7 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
             return self._from_uri(object_type, name, global_conf)
         section = self.find_config_section(object_type, name)
         with self.inside(section):
+            self._check_references(section, global_conf or {})
             context = super().get_context(object_type, name, global_conf)
         return _LocatedContext(context, self, section)
 
@@ -157,6 +159,22 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
                 return key
         return None
 
+    def _check_references(self, section: str, global_conf: Mapping[str, str]) -> None:
+        """What PasteDeploy would answer with an exception that names no key."""
+        keys = self.settings(section)
+        known = {key.removeprefix("set ").strip() for key in keys if key[:4] == "set "}
+        known |= {*global_conf, *self.parser.defaults()}
+        for key in keys:
+            value = self.parser.get(section, key)
+            if key.startswith("get ") and value not in known:
+                raise MissingSetting(f"there is no {value} in [DEFAULT]", key=key)
+            if key == "require":
+                for name in value.split():
+                    try:
+                        importlib.metadata.distribution(name)
+                    except ImportError as exc:
+                        raise ImportFailed(str(exc), key=key) from exc
+
     def _from_uri(
         self, object_type: Any, uri: str, global_conf: dict[str, str] | None
     ) -> Any:
@@ -203,7 +221,7 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         global_additions: dict[str, str],
         section: str,
     ) -> Any:
-        protocols = [p for group in object_type.egg_protocols for p in group]
+        protocols = _protocols(object_type)
         given = [protocol for protocol in protocols if protocol in local_conf]
         if len(given) > 1:
             raise InvalidSetting(f"only one of {' and '.join(given)} may be given")
@@ -216,6 +234,27 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         found = import_object(spec, key=protocol) if self.imports else None
         return loadwsgi.LoaderContext(
             found, object_type, protocol, global_conf, local_conf, self
+        )
+
+    def _pipeline_app_context(
+        self, object_type: Any, section: str, *, local_conf: dict[str, str], **rest: Any
+    ) -> Any:
+        _require(local_conf, "pipeline")
+        if not local_conf["pipeline"].split():
+            raise InvalidSetting("name at least an application", key="pipeline")
+        for key in local_conf:
+            if key != "pipeline":
+                raise InvalidSetting("a pipeline takes no settings of its own", key=key)
+        return super()._pipeline_app_context(
+            object_type, section, local_conf=local_conf, **rest
+        )
+
+    def _filter_app_context(
+        self, object_type: Any, section: str, *, local_conf: dict[str, str], **rest: Any
+    ) -> Any:
+        _require(local_conf, "next")
+        return super()._filter_app_context(
+            object_type, section, local_conf=local_conf, **rest
         )
 
 
@@ -244,15 +283,43 @@ def egg_context(
     Raises `ImportFailed` when the distribution is not installed or the entry point cannot
     be imported, `MissingSetting` when it has no such entry point.
     """
-    uri = f"egg:{distribution}" + (f"#{name}" if name else "")
+    name = name or "main"
+    uri = f"egg:{distribution}#{name}"
     try:
-        return loadwsgi.EggLoader(distribution).get_context(
-            object_type, name, global_conf
-        )
+        entries = importlib.metadata.distribution(distribution).entry_points
     except ImportError as exc:
-        raise ImportFailed(f"cannot import {uri}: {exc}") from exc
-    except LookupError as exc:
-        raise MissingSetting(f"cannot find {uri}: {exc}") from exc
+        raise ImportFailed(
+            f"cannot import {uri}: {distribution} is not installed"
+        ) from exc
+    protocols = _protocols(object_type)
+    fitting = [entry for entry in entries if entry.group in protocols]
+    # PasteDeploy prefers the protocol that it lists first.
+    fitting.sort(key=lambda entry: protocols.index(entry.group))
+    for entry in fitting:
+        if entry.name == name:
+            return loadwsgi.LoaderContext(
+                import_object(f"{entry.module}:{entry.attr}"),
+                object_type,
+                entry.group,
+                global_conf or {},
+                {},
+                loadwsgi.EggLoader(distribution),
+                entry_point_name=name,
+            )
+    offered = ", ".join(sorted({entry.name for entry in fitting})) or "nothing"
+    raise MissingSetting(
+        f"cannot find {uri}: {distribution} offers {offered} "
+        f"under {', '.join(protocols)}"
+    )
+
+
+def _protocols(object_type: Any) -> list[str]:
+    return [protocol for group in object_type.egg_protocols for protocol in group]
+
+
+def _require(local_conf: Mapping[str, str], key: str) -> None:
+    if key not in local_conf:
+        raise MissingSetting("this setting is missing", key=key)
 
 
 def _escaped(value: str) -> str:
@@ -260,14 +327,11 @@ def _escaped(value: str) -> str:
 
 
 def _parser_message(exc: configparser.Error) -> str:
-    """The parser's words without its angle brackets and newlines around the place."""
     if isinstance(exc, configparser.MissingSectionHeaderError):
         return f"line {exc.lineno}: a [section] must come before {exc.line.strip()!r}"
     if isinstance(exc, configparser.DuplicateSectionError):
         return f"line {exc.lineno}: [{exc.section}] stands here a second time"
     if isinstance(exc, configparser.DuplicateOptionError):
         return f"line {exc.lineno}: [{exc.section}] {exc.option} is set a second time"
-    if isinstance(exc, configparser.ParsingError):
-        lineno, line = exc.errors[0]
-        return f"line {lineno}: neither a [section] nor a setting: {line}"
-    return exc.message
+    lineno, line = cast("configparser.ParsingError", exc).errors[0]
+    return f"line {lineno}: neither a [section] nor a setting: {line}"

@@ -123,18 +123,20 @@ class Outline:
     def branches(self, section: Section) -> list[Branch]:
         """What `section` leads to, in the order of its settings."""
         found = []
+        # A filter-app is a filter and the application that comes next.
+        filters_next = section.kind == "filter-app"
         for key, value in section.settings.items():
             names = value.split()
             if section.kind == "pipeline" and key == "pipeline":
                 found.append(self._branch("", names))
             elif key == "filter-with":
                 found.append(self._branch(key, names, last=loadwsgi.FILTER))
-            elif key == "next" and section.kind == "filter-app":
+            elif key == "next" and filters_next:
                 found.append(self._branch(key, names))
             elif key == "use":
                 if not self._loader.absolute_name(value):
-                    kind = _KINDS[section.kind]
-                    found.append(self._branch(key, names, last=kind))
+                    made = loadwsgi.FILTER if filters_next else _KINDS[section.kind]
+                    found.append(self._branch(key, names, last=made))
             elif section.kind in _COMPOSITES and names:
                 # A composite's factory alone knows what its settings mean; those whose
                 # every word is a section are taken for names of sections.
