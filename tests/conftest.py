@@ -1,0 +1,71 @@
+"""Fixtures of all test suites: a live server, and its command."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import live
+import pytest
+
+
+@pytest.fixture(params=live.ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The engine that `live_server` uses: each in turn.
+
+    A test of one engine says so: `@pytest.mark.parametrize("engine", ["eventlet"])`.
+    """
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def live_server(
+    tmp_path: Path, engine: str
+) -> Iterator[Callable[..., live.LiveServer]]:
+    """A function that starts `wsgi-server APP ARGS...` on a port of the kernel's choice.
+
+    `live_server("apps.hello:app", "--workers", "2")` returns a `live.LiveServer` that
+    listens; keyword `env` adds to its environment, `listens=False` does not wait. Working
+    directory is `tmp_path`. One worker unless the arguments say otherwise. Every server
+    is stopped at the end of the test, and one that must be killed fails it.
+    """
+    servers: list[live.LiveServer] = []
+
+    def start(
+        app: str,
+        *args: str,
+        env: dict[str, str] | None = None,
+        listens: bool = True,
+    ) -> live.LiveServer:
+        defaults = []
+        if not any(arg.partition("=")[0].startswith("--bind") for arg in args):
+            defaults += ["--bind-host", "127.0.0.1", "--bind-port", "0"]
+        defaults += ["--engine", engine, "--workers", "1"]
+        server = live.start(tmp_path, app, *defaults, *args, env=env, listens=listens)
+        servers.append(server)
+        return server
+
+    with live.stopping(servers):
+        yield start
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """A function that runs `wsgi-server ARGS...` to its end, within a bounded time."""
+
+    def run(
+        *args: str, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            live.command_line(*args),
+            cwd=tmp_path,
+            env=live.environment(env),
+            capture_output=True,
+            text=True,
+            timeout=live.PATIENCE,
+            check=False,
+        )
+
+    return run

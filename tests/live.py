@@ -1,0 +1,270 @@
+"""A server process as a user would start it, and what tests ask of it.
+
+Tests get these through the fixtures `live_server` and `command` in `conftest.py`. The one
+`sleep` of the test suite is in `wait_until`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+TESTS: Final = Path(__file__).parent
+#: The engines that behaviour tests run on.
+ENGINES: Final = ("eventlet",)
+#: Seconds after which waiting is given up: generous, because a fact ends it early.
+PATIENCE: Final = 20.0
+
+Found = TypeVar("Found")
+
+
+def wait_until(
+    what: str, predicate: Callable[[], Found], timeout: float = PATIENCE
+) -> Found:
+    """The first true value of `predicate`; an `AssertionError` naming `what` if none."""
+    deadline = time.monotonic() + timeout
+    while not (found := predicate()):
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"waited {timeout} s in vain for {what}")
+        time.sleep(0.01)
+    return found
+
+
+def children_of(pid: int) -> set[int]:
+    """The living children of a process, without zombies."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The second field is the name in parentheses, which may hold anything.
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # gone since the directory was read
+        if int(parent) == pid and state != "Z":
+            found.add(int(stat.parent.name))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+@dataclass(frozen=True)
+class Response:
+    """A whole response, as `http.client` understood it."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+@dataclass
+class LiveServer:
+    """A running `wsgi-server`; `start` makes one that listens."""
+
+    process: subprocess.Popen[bytes]
+    directory: Path
+    stderr: Path
+    stdout: Path
+    url: str = ""
+    urls: list[str] = field(default_factory=list)
+
+    # -- what it says -------------------------------------------------------------------
+
+    def log(self) -> str:
+        """Everything on stderr so far."""
+        return self.stderr.read_text(errors="replace")
+
+    def output(self) -> str:
+        """Everything on stdout so far: the access log, unless it goes elsewhere."""
+        return self.stdout.read_text(errors="replace")
+
+    def wait_for(
+        self, what: str, predicate: Callable[[], Found], timeout: float = PATIENCE
+    ) -> Found:
+        """Like `wait_until`, with the server's log in the error."""
+        try:
+            return wait_until(what, predicate, timeout)
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}; the log:\n{self.log()}") from None
+
+    def wait_for_log(self, pattern: str, timeout: float = PATIENCE) -> re.Match[str]:
+        """The first match of a regular expression in the log."""
+
+        def search() -> re.Match[str] | None:
+            found = re.search(pattern, self.log())
+            if found is None and self.process.poll() is not None:
+                raise AssertionError(f"it ended with {self.process.returncode}")
+            return found
+
+        found = self.wait_for(f"{pattern!r} in the log", search, timeout)
+        assert found is not None
+        return found
+
+    # -- processes and signals ------------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        """The supervisor."""
+        return self.process.pid
+
+    def worker_pids(self) -> set[int]:
+        """The supervisor's living children."""
+        return children_of(self.pid)
+
+    def send(self, signum: signal.Signals) -> None:
+        """Sends a signal to the supervisor alone."""
+        self.process.send_signal(signum)
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        """The exit status, once the supervisor has ended."""
+        return self.process.wait(timeout)
+
+    def stop(self) -> int:
+        """TERM, and the exit status; every worker must be gone by then."""
+        workers = self.worker_pids()
+        self.send(signal.SIGTERM)
+        status = self.wait()
+        self.wait_for("the workers' end", lambda: not any(map(is_alive, workers)))
+        return status
+
+    def kill(self) -> None:
+        """The last resort: everything, at once."""
+        for pid in (*self.worker_pids(), self.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    # -- requests --------------------------------------------------------------------------
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the first address."""
+        host, _, port = self.url.partition("//")[2].rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def port(self) -> int:
+        return self.address[1]
+
+    def client(self, timeout: float = PATIENCE) -> http.client.HTTPConnection:
+        """A keep-alive client of the standard library; close it, or use `closing`."""
+        return http.client.HTTPConnection(*self.address, timeout=timeout)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """One request on a connection of its own."""
+        with contextlib.closing(self.client()) as client:
+            client.request(method, path, body, dict(headers or {}))
+            response = client.getresponse()
+            return Response(response.status, response.headers, response.read())
+
+    def get(self, path: str = "/", **headers: str) -> Response:
+        """One GET request; `User_Agent="x"` is sent as `User-Agent: x`."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.request("GET", path, headers=named)
+
+    def connect(self, timeout: float = PATIENCE) -> socket.socket:
+        """A raw connection; a context manager."""
+        return socket.create_connection(self.address, timeout)
+
+    def exchange(self, data: bytes) -> bytes:
+        """Sends bytes on a new connection and reads until the server closes it."""
+        with self.connect() as sock:
+            sock.sendall(data)
+            return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+def command_line(app: str, *args: str) -> list[str]:
+    """The command as `python -m`, so that the environment under test is used."""
+    return [sys.executable, "-m", "wsgi_server", app, *args]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment; the test applications can be imported in it."""
+    path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, **(extra or {})}
+
+
+def start(
+    directory: Path,
+    app: str,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    listens: bool = True,
+) -> LiveServer:
+    """Starts the command in `directory` and waits until it says where it listens.
+
+    `listens=False` returns at once. Raises `AssertionError` with the log when the server
+    ends instead.
+    """
+    number = len(list(directory.glob("server-*.stderr"))) + 1
+    stderr = directory / f"server-{number}.stderr"
+    stdout = directory / f"server-{number}.stdout"
+    # Files, because a pipe that nobody reads can fill up and block the server.
+    with stderr.open("wb") as errors, stdout.open("wb") as output:
+        process = subprocess.Popen(
+            command_line(app, *args),
+            cwd=directory,
+            env=environment(env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+        )
+    server = LiveServer(process, directory, stderr, stdout)
+    if listens:
+        try:
+            server.wait_for_log(r"listening on \S")
+        except AssertionError:
+            server.kill()
+            raise
+        server.urls = re.findall(r"listening on (\S+)", server.log())
+        server.url = server.urls[0]
+    return server
+
+
+@contextlib.contextmanager
+def stopping(servers: list[LiveServer]) -> Iterator[None]:
+    """At its end every server stops on TERM; one that must be killed is a failure."""
+    try:
+        yield
+    finally:
+        stubborn = []
+        for server in servers:
+            workers = server.worker_pids()
+            if server.process.poll() is None:
+                server.send(signal.SIGTERM)
+            try:
+                server.wait()
+                server.wait_for(
+                    "its workers' end", lambda w=workers: not any(map(is_alive, w))
+                )
+            except (subprocess.TimeoutExpired, AssertionError):
+                stubborn.append(server)
+                server.kill()
+            print(f"--- log of server {server.pid} ---\n{server.log()}")
+        assert not stubborn, f"had to be killed: {[server.pid for server in stubborn]}"
