@@ -272,7 +272,7 @@ def test_to_json_refuses_what_has_no_form(data: Any) -> None:
 def test_to_json_refuses_what_contains_itself() -> None:
     data: list[Any] = []
     data.append(data)
-    with pytest.raises(ValueError, match="Circular"):
+    with pytest.raises(ValueError, match="circular"):
         JSONResponseSerializer().to_json(data)
 
 

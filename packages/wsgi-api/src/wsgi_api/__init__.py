@@ -5,10 +5,12 @@ from wsgi_api._bodies import (
     JSONResponseSerializer,
     XMLResponseSerializer,
 )
+from wsgi_api._conditions import Selection
 from wsgi_api._mapper import APIMapper
 from wsgi_api._request import Request, is_json_content_type
 from wsgi_api._resource import Resource
 from wsgi_api._router import DefaultMethodController, RejectMethodController, Router
+from wsgi_api._schema import validated
 from wsgi_api.errors import log_exception, translate_exception, translate_for
 
 __version__ = "0.1.0"
@@ -22,9 +24,11 @@ __all__ = [
     "Request",
     "Resource",
     "Router",
+    "Selection",
     "XMLResponseSerializer",
     "is_json_content_type",
     "log_exception",
     "translate_exception",
     "translate_for",
+    "validated",
 ]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import webob
 import webob.exc
 
 from wsgi_api import _json
 from wsgi_api._i18n import Text
-from wsgi_api.errors import BodyTooLarge
+from wsgi_api.errors import BodyTooLarge, MalformedBody
 
+_INCOMPLETE = Text("The body ended before its announced length.")
 _UNEXPECTED = Text("The body has to be a JSON object or array.")
 
 
@@ -76,10 +78,17 @@ class JSONRequestDeserializer:
 
         Where only the transfer encoding says so, the request is told that its input
         can be read to the end.
+
+        :raises webob.exc.HTTPLengthRequired: its input cannot: the server hands over
+            the bare connection, with the chunks still in their framing
         """
         if self.is_valid_encoding(request) and self.is_valid_method(request):
+            if _is_bare_connection(request):
+                raise webob.exc.HTTPLengthRequired()
             request.is_body_readable = True
             return True
+        if "CONTENT_LENGTH" not in request.environ:
+            return False
         return (request.content_length or 0) > 0
 
     def from_json(self, datastring: str | bytes) -> Any:
@@ -112,25 +121,44 @@ class JSONRequestDeserializer:
         return {"body": self.from_json(self.read(request))}
 
     def read(self, request: webob.Request) -> bytes:
-        """Return the bytes of the body.
+        """Return the bytes of the body, which the request keeps for other readers.
 
         :raises webob.exc.HTTPRequestEntityTooLarge: there are more than
             ``max_json_body_size``; not more than that is read to find out
+        :raises webob.exc.HTTPBadRequest: there are fewer than announced
         """
         limit = self.max_json_body_size
-        if limit is None:
-            return request.body
         length = request.content_length
-        if length is not None and length > limit:
+        if limit is not None and length is not None and length > limit:
             raise BodyTooLarge(limit)
-        if length is None and not request.is_body_seekable:
-            body: bytes = request.body_file.read(limit + 1)
-            if len(body) > limit:
-                raise BodyTooLarge(limit)
-            # Put back, so that whoever asks the request for its body still finds it.
-            request.body = body
-            return body
-        return request.body
+        if request.is_body_seekable or (limit is None and length is None):
+            return request.body
+        if length is None:
+            body = _read(request.body_file, cast("int", limit) + 1)
+            if len(body) > cast("int", limit):
+                raise BodyTooLarge(cast("int", limit))
+        else:
+            body = _read(request.environ["wsgi.input"], length)
+            if len(body) < length:
+                raise MalformedBody(_INCOMPLETE)
+        request.body = body
+        return body
+
+
+def _read(source: Any, size: int) -> bytes:
+    body: bytes = source.read(size)
+    while len(body) < size and (more := source.read(size - len(body))):
+        body += more
+    return body
+
+
+def _is_bare_connection(request: webob.Request) -> bool:
+    # wsgiref does not decode chunks; to wait for the end of such a body is to wait
+    # for the client to hang up.
+    if request.content_length is not None:
+        return False
+    raw = getattr(request.environ["wsgi.input"], "raw", None)
+    return isinstance(raw, socket.SocketIO)
 
 
 class JSONResponseSerializer:

@@ -8,9 +8,10 @@ import io
 import ipaddress
 import itertools
 import json
+import json.encoder
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import (
     BuiltinFunctionType,
     FunctionType,
@@ -52,11 +53,7 @@ def loads(
     if text.count("[") + text.count("{") > max_depth:
         _check_depth(text, max_depth)
     try:
-        return json.loads(
-            text,
-            object_pairs_hook=_unique if unique_keys else None,
-            parse_constant=None if allow_nan else _refuse_constant,
-        )
+        return _DECODERS[unique_keys, allow_nan].decode(text)
     except json.JSONDecodeError as exc:
         raise MalformedBody(
             _MALFORMED.filled(reason=Text(exc.msg), line=exc.lineno, column=exc.colno)
@@ -67,8 +64,15 @@ def loads(
 
 
 def dumps(data: Any) -> bytes:
-    """Return ``data`` as JSON, with the separators and the dates of the originals."""
-    return _ENCODER.encode(data).encode("ascii")
+    """Return ``data`` as JSON, with the separators and the dates of the originals.
+
+    :raises TypeError: something in it has no JSON form
+    :raises ValueError: it contains itself, or nests too deeply
+    """
+    try:
+        return "".join(_encode(data, 0)).encode("ascii")
+    except RecursionError as exc:
+        raise ValueError("circular or too deeply nested") from exc
 
 
 def plain(value: Any) -> Any:
@@ -171,4 +175,38 @@ _NOT_DATA = (
     itertools.count,
 )
 
-_ENCODER = json.JSONEncoder(default=plain)
+_DECODERS = {
+    (unique_keys, allow_nan): json.JSONDecoder(
+        object_pairs_hook=_unique if unique_keys else None,
+        parse_constant=None if allow_nan else _refuse_constant,
+    )
+    for unique_keys in (False, True)
+    for allow_nan in (False, True)
+}
+
+
+def _encoder() -> Callable[[Any, int], Iterable[str]]:
+    """Return what json.JSONEncoder makes anew for every document, made once.
+
+    It keeps no note of where it has been, which would have to be a new one each time;
+    a circle ends in a RecursionError.
+    """
+    module: Any = json.encoder
+    if module.c_make_encoder is None:
+        encoder = json.JSONEncoder(default=plain)
+        return lambda data, level: encoder.iterencode(data)
+    made: Callable[[Any, int], Iterable[str]] = module.c_make_encoder(
+        None,
+        plain,
+        module.encode_basestring_ascii,
+        None,
+        ": ",
+        ", ",
+        False,
+        False,
+        True,
+    )
+    return made
+
+
+_encode = _encoder()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -13,6 +14,7 @@ _RANGE = re.compile(
     r"(?:[ \t]*;[ \t]*[qQ]=(?P<q>0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?"
 )
 _LONGEST_HEADER = 4096
+_LONGEST_REMEMBERED = 128
 
 
 def parse_accept_language(header: str) -> list[str]:
@@ -56,6 +58,19 @@ def lookup(wanted: Sequence[str], offered: Iterable[str]) -> str | None:
         if found is not None:
             return found
     return None
+
+
+def negotiate(header: str, offered: tuple[str, ...]) -> str | None:
+    """Return the offer that suits a header best, or ``None``."""
+    # Browsers send one of a few short headers; only those are worth remembering.
+    if len(header) <= _LONGEST_REMEMBERED:
+        return _remembered(header, offered)
+    return lookup(parse_accept_language(header), offered)
+
+
+@functools.lru_cache(maxsize=256)
+def _remembered(header: str, offered: tuple[str, ...]) -> str | None:
+    return lookup(parse_accept_language(header), offered)
 
 
 def _lookup_one(subtags: list[str], by_tag: dict[str, str]) -> str | None:

@@ -2,25 +2,191 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import routes
+from routes.route import Route
+from routes.util import RoutesException
+
+from wsgi_api._index import Entry, Index
+
+# The arguments, the route, and with debug set the routes that were tried.
+_Match: TypeAlias = "tuple[dict[str, Any] | None, Route | None, list[dict[str, Any]]]"
+
+
+class _LazyRoute(Route):  # type: ignore[misc]
+    """A route that makes its regular expression when it is first needed.
+
+    Most routes are decided by the index and never need it; compiling a thousand
+    takes longer than answering ten thousand requests.
+    """
+
+    controllers: Sequence[str] = ()
+    regmatch: re.Pattern[str] | None = None
+
+    def match(self, url: str, *args: Any, **kwargs: Any) -> Any:
+        if self.regmatch is None:
+            self.makeregexp(self.controllers)
+        return super().match(url, *args, **kwargs)
 
 
 class APIMapper(routes.Mapper):  # type: ignore[misc]
-    """A :class:`routes.Mapper`; everything Routes can express works as it does there.
+    """A :class:`routes.Mapper` whose matching does not slow down with more routes.
+
+    Everything Routes can express works as it does there, the order included: routes
+    with the longest literal beginning are tried first, among these the one that was
+    connected first. Routes may be added at any time; unlike there, they count from
+    the next match on.
 
     Source: ``glance.common.wsgi.APIMapper``.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._index: Index | None = None
+        self._controllers: Sequence[str] | None = None
+
+    def make_route(self, *args: Any, **kargs: Any) -> Route:
+        """Return a new route; called by ``connect``."""
+        return _LazyRoute(*args, **kargs)
+
+    def connect(self, *args: Any, **kargs: Any) -> None:
+        """Add a route, as :meth:`routes.Mapper.connect`."""
+        super().connect(*args, **kargs)
+        self._index = None
+
     def routematch(
         self, url: str | None = None, environ: dict[str, Any] | None = None
     ) -> Any:
-        """Match a URL against the routes.
+        """Match a path against the routes.
 
-        :param url: the path; the path of ``environ`` where it is left out
+        :param url: the path; that of ``environ`` where it is left out
         :param environ: WSGI environment, for conditions on method or host
-        :returns: ``(arguments, route)``, or ``None`` where nothing matches
-        :raises routes.util.RoutesException: neither was given
+        :returns: ``(arguments, route)``, or ``None`` where nothing matches; with
+            ``debug`` set also a list of the routes that were tried
+        :raises routes.util.RoutesException: neither was given, or the mapper was told
+            not to look for controllers and ``create_regs`` was not called
         """
-        return super().routematch(url, environ)
+        if url is None:
+            if not environ:
+                raise RoutesException("URL or environ must be provided")
+            url = environ["PATH_INFO"]
+        arguments, route, log = self._match(url, environ)
+        if self.debug:
+            return arguments, route, log
+        return None if arguments is None else (arguments, route)
+
+    def allowed_methods(
+        self, url: str, environ: dict[str, Any] | None = None
+    ) -> list[str]:
+        """Return the methods for which a path has a route, sorted.
+
+        :param environ: WSGI environment, for conditions on the host
+        """
+        self._current_index()
+        methods = self._index.methods if self._index else ()
+        return sorted(
+            method
+            for method in methods
+            if self._match(url, {**(environ or {}), "REQUEST_METHOD": method})[1]
+        )
+
+    def _create_regs(self, clist: Sequence[str] | None = None) -> None:
+        # Called under create_regs_lock.
+        controllers = self._scan() if clist is None else clist
+        self._controllers = controllers
+        if self.prefix:
+            self._regprefix = re.compile(self.prefix + "(.*)")
+        index = Index(self.matchlist)
+        for entry in index.entries:
+            route = entry.route
+            if entry.exact and isinstance(route, _LazyRoute):
+                route.controllers, route.regmatch = controllers, None
+            else:
+                route.makeregexp(controllers)
+        self._index = index
+        self._created_regs = True
+
+    def _scan(self) -> Sequence[str]:
+        scan = self.controller_scan
+        if self.directory:
+            found = scan(self.directory)
+        elif callable(scan):
+            found = scan()
+        else:
+            found = scan or []
+        return list(found)
+
+    def _current_index(self) -> Index:
+        index = self._index
+        if index is None or self.always_scan or not self._created_regs:
+            if not self._created_regs and not self.controller_scan:
+                raise RoutesException(
+                    "You must generate the regular expressions before matching."
+                )
+            self.create_regs(None if self.always_scan else self._controllers)
+            index = self._index
+        assert index is not None  # noqa: S101 - create_regs has just set it
+        return index
+
+    def _match(self, url: str, environ: dict[str, Any] | None) -> _Match:
+        index = self._index
+        if index is None or self.always_scan:
+            index = self._current_index()
+        if self.prefix:
+            if not self._regprefix.match(url):
+                return None, None, []
+            url = self._regprefix.sub(r"\1", url) or "/"
+        environ = environ or self.environ
+        method = environ.get("REQUEST_METHOD") if environ else None
+        if self.debug:
+            return self._match_logged(index, url, environ)
+        if url[-1:] == "\n":
+            # "$" also matches before a newline at the end.
+            entries = [*index.find(url, method)[0], *index.find(url[:-1], method)[0]]
+            entries.sort(key=lambda entry: entry.rank)
+            return self._confirm(entries, url, environ, [])
+        candidates, segments = index.find(url, method)
+        for entry in candidates:
+            if not entry.exact or self.sub_domains:
+                return self._confirm(candidates, url, environ, [])
+            arguments = entry.fixed.copy()
+            for name, position in entry.names:
+                arguments[name] = segments[position]
+            return arguments, entry.route, []
+        return None, None, []
+
+    def _confirm(
+        self,
+        entries: Sequence[Entry],
+        url: str,
+        environ: dict[str, Any] | None,
+        log: list[dict[str, Any]],
+    ) -> _Match:
+        for entry in entries:
+            if not url.startswith(entry.prefix):
+                continue
+            arguments = entry.route.match(
+                url,
+                environ,
+                self.sub_domains,
+                self.sub_domains_ignore,
+                self.domain_match,
+            )
+            if self.debug:
+                log.append({"route": entry.route, "regexp": bool(arguments)})
+            # No arguments at all is a match, too.
+            if arguments is not False:
+                return arguments, entry.route, log
+        return None, None, log
+
+    def _match_logged(
+        self, index: Index, url: str, environ: dict[str, Any] | None
+    ) -> _Match:
+        arguments, route, log = self._confirm(index.entries, url, environ, [])
+        # Routes does not log a path that no expression fits, conditions or not.
+        if not any(tried["route"].regmatch.match(url) for tried in log):
+            log.clear()
+        return arguments, route, log

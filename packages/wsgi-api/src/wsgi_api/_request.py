@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib
 import importlib.util
 from collections.abc import Callable, Container
@@ -14,7 +15,8 @@ from webob.multidict import NestedMultiDict
 
 from wsgi_api import _i18n
 from wsgi_api._chunked import ChunkSource, chunked_input
-from wsgi_api._language import lookup, parse_accept_language
+from wsgi_api._conditions import Selection, select
+from wsgi_api._language import negotiate
 from wsgi_api._ranges import requested_content_range, requested_range
 from wsgi_api.errors import InvalidContentType
 
@@ -88,7 +90,7 @@ class Request(webob.Request):
         header = self.environ.get("HTTP_ACCEPT_LANGUAGE")
         if not header:
             return None
-        return lookup(parse_accept_language(header), self.available_languages())
+        return negotiate(header, tuple(self.available_languages()))
 
     def get_range_from_request(self, image_size: int) -> Range | ContentRange | None:
         """Return the part of the content that is asked for, or ``None`` for all of it.
@@ -107,6 +109,29 @@ class Request(webob.Request):
         if header is not None:
             return requested_content_range(header, image_size)
         return None
+
+    def select(
+        self,
+        size: int,
+        *,
+        etag: str | None = None,
+        last_modified: datetime.datetime | None = None,
+    ) -> Selection:
+        """Return the part of a content that answers this request.
+
+        Evaluates ``If-Match``, ``If-Unmodified-Since``, ``If-None-Match``,
+        ``If-Modified-Since``, ``Range`` and ``If-Range`` in the order of RFC 9110,
+        13.2.2.
+
+        :param size: of the content in bytes
+        :param etag: strong entity tag, without quotes
+        :param last_modified: with a time zone
+        :returns: what to send; its ``fill`` prepares a response
+        :raises webob.exc.HTTPPreconditionFailed: the client has another version
+        :raises webob.exc.HTTPNotModified: the client has this version
+        :raises webob.exc.HTTPError: as :meth:`get_range_from_request`
+        """
+        return select(self, size, etag=etag, last_modified=last_modified)
 
     @property
     def params(self) -> NestedMultiDict[str, Any]:

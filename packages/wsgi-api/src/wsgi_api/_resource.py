@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
 import webob
 import webob.exc
+from webob.acceptparse import create_accept_header
 
-from wsgi_api._bodies import (
-    JSONRequestDeserializer,
-    JSONResponseSerializer,
-)
+from wsgi_api._bodies import JSONRequestDeserializer, JSONResponseSerializer
 from wsgi_api._i18n import Text
+from wsgi_api._rendering import ERROR_FORMATS, ErrorFormat, send_error
 from wsgi_api._request import Request
-from wsgi_api.errors import log_exception, translate_for
+from wsgi_api.errors import NotAcceptable, log_exception, translate_for
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -40,6 +40,14 @@ class Resource:
     :param controller: has a method for each action
     :param deserializer: reads JSON where it is left out
     :param serializer: writes JSON where it is left out
+    :param serializers: several to choose from, in place of one: media types to
+        serializers, the default first. The choice falls by a ``format`` that the route
+        matched (``.xml``), by the parameter ``ContentType`` of the CloudFormation API
+        (``JSON``), or by ``Accept``
+    :param strict: where nothing on offer suits, 406 instead of the default
+    :param error_format: how HTTP errors are written: ``webob`` (HTML, plain text or
+        JSON, by ``Accept``), ``json``, or ``problem`` (RFC 9457)
+    :raises ValueError: there is no such ``error_format``
 
     What a service may change by subclassing:
 
@@ -50,7 +58,8 @@ class Resource:
     * ``disguise``: makes, from an HTTP error, the exception to raise in its place,
       where that middleware wants to see HTTP errors too; ``undisguised`` names those
       that are raised as they are,
-    * :meth:`translate`, :meth:`log_unexpected` and :meth:`answer_unexpected`.
+    * :meth:`translate`, :meth:`wrong_arguments`, :meth:`log_unexpected` and
+      :meth:`answer_unexpected`.
 
     Source: ``glance.common.wsgi.Resource``, ``heat.common.wsgi.Resource``.
     """
@@ -60,13 +69,29 @@ class Resource:
     passed_on: ClassVar[tuple[type[Exception], ...]] = ()
     undisguised: ClassVar[tuple[type[Exception], ...]] = ()
     disguise: ClassVar[Callable[[Exception], Exception] | None] = None
+    error_format: ErrorFormat = "webob"
+    strict: bool = False
 
     def __init__(
-        self, controller: Any, deserializer: Any = None, serializer: Any = None
+        self,
+        controller: Any,
+        deserializer: Any = None,
+        serializer: Any = None,
+        *,
+        serializers: Mapping[str, Any] | None = None,
+        strict: bool | None = None,
+        error_format: ErrorFormat | None = None,
     ) -> None:
         self.controller = controller
         self.deserializer = deserializer or JSONRequestDeserializer()
         self.serializer = serializer or JSONResponseSerializer()
+        self.serializers = serializers
+        if strict is not None:
+            self.strict = strict
+        if error_format is not None:
+            self.error_format = error_format
+        if self.error_format not in ERROR_FORMATS:
+            raise ValueError(f"error_format is none of {', '.join(ERROR_FORMATS)}")
 
     def __call__(
         self,
@@ -82,11 +107,12 @@ class Resource:
         if start_response is None:
             return self.respond(cast("webob.Request", request))
         environ = cast("WSGIEnvironment", request)
-        request = self.request_class(environ)
         try:
-            answer = self.respond(request)
+            answer = self._respond(self.request_class(environ))
         except webob.exc.HTTPException as exc:
-            answer = exc
+            answer = cast("WSGIApplication", exc)
+        if isinstance(answer, webob.exc.HTTPException):
+            return send_error(answer, environ, start_response, self.error_format)
         return answer(environ, start_response)
 
     def respond(self, request: webob.Request) -> WSGIApplication:
@@ -95,14 +121,19 @@ class Resource:
         :raises webob.exc.HTTPException: an error of the request, or what the action
             raised; in the client's language
         """
+        answer = self._respond(request)
+        return answer.response(request) if isinstance(answer, _JSONAnswer) else answer
+
+    def _respond(self, request: webob.Request) -> WSGIApplication:
         args = self.get_action_args(request.environ)
         action = args.pop("action", None)
         try:
+            serializer = self._choose(request) if self.serializers else self.serializer
             args.update(self._read(request, action, args.pop("body_reject", None)))
             result = self._act(request, action, args)
         except Exception as exc:  # noqa: BLE001 - the application call
             return self._answer_error(request, exc)
-        return self._write(request, action, result)
+        return self._write(request, action, result, serializer)
 
     def dispatch(self, obj: Any, action: str | None, *args: Any, **kwargs: Any) -> Any:
         """Call the method of ``obj`` for an action, or else its ``default``.
@@ -113,7 +144,7 @@ class Resource:
         :raises AttributeError: there is neither
         """
         method = None
-        if action and not action.startswith("_"):
+        if action and action[0] != "_":
             method = getattr(obj, action, None)
         if method is None:
             method = obj.default
@@ -136,6 +167,20 @@ class Resource:
         """Return ``exc`` in the language of the client."""
         return translate_for(request, exc)
 
+    def wrong_arguments(self, exc: TypeError, action: str | None) -> bool:
+        """Return whether a ``TypeError`` says that the action got other arguments.
+
+        It does where Python refused the call of the action itself, or of the function
+        that the action's decorators wrap. One from inside the action is a bug.
+        """
+        method = getattr(self.controller, action or "default", None)
+        chain = _wrapped(method or getattr(self.controller, "default", None))
+        if not chain:
+            return False
+        if not str(exc).startswith(tuple(f"{f.__qualname__}() " for f in chain)):
+            return False
+        return not _passed_through(exc, chain[-1])
+
     def log_unexpected(self, exc: Exception) -> None:
         """Leave the record of an error that is nobody's but the service's own."""
         log_exception(exc, sys.exc_info())
@@ -144,7 +189,27 @@ class Resource:
         self, request: webob.Request, exc: Exception
     ) -> WSGIApplication:
         """Return the answer to such an error. It tells nothing of its cause."""
-        return webob.exc.HTTPInternalServerError()
+        error = webob.exc.HTTPInternalServerError()
+        return cast("WSGIApplication", self.translate(request, error))
+
+    def _choose(self, request: webob.Request) -> Any:
+        serializers = cast("Mapping[str, Any]", self.serializers)
+        environ = request.environ
+        for name in (_matched_format(environ), _asked_content_type(request)):
+            if name:
+                for media_type, serializer in serializers.items():
+                    if name in (media_type, media_type.rpartition("/")[2]):
+                        return serializer
+                if self.strict:
+                    raise NotAcceptable(serializers)
+        accept = environ.get("HTTP_ACCEPT")
+        if accept:
+            offer = _best_offer(accept, tuple(serializers))
+            if offer is not None:
+                return serializers[offer]
+            if self.strict:
+                raise NotAcceptable(serializers)
+        return next(iter(serializers.values()))
 
     def _read(
         self, request: webob.Request, action: str | None, body_reject: object
@@ -168,13 +233,17 @@ class Resource:
             raise webob.exc.HTTPBadRequest(explanation=_WRONG_ARGUMENTS) from exc
 
     def _write(
-        self, request: webob.Request, action: str | None, result: Any
+        self, request: webob.Request, action: str | None, result: Any, serializer: Any
     ) -> WSGIApplication:
         if isinstance(result, Exception):
             return cast("WSGIApplication", result)
-        response = webob.Response(request=request)
         try:
-            self.dispatch(self.serializer, action, response, result)
+            if _writes_json_only(serializer, action) and _is_own(self.dispatch):
+                if isinstance(result, webob.Response):
+                    return result
+                return _JSONAnswer(serializer.to_json(result))
+            response = webob.Response(request=request)
+            self.dispatch(serializer, action, response, result)
         except webob.exc.HTTPException as exc:
             return cast("WSGIApplication", self.translate(request, exc))
         except Exception as exc:  # noqa: BLE001 - the application call
@@ -183,22 +252,6 @@ class Resource:
             self.log_unexpected(exc)
             return self.answer_unexpected(request, exc)
         return response
-
-    def wrong_arguments(self, exc: TypeError, action: str | None) -> bool:
-        """Return whether a ``TypeError`` says that the action got other arguments.
-
-        It does where Python refused the call of the action itself, or of the function
-        that the action's decorators wrap. One from inside the action is a bug.
-        """
-        method = getattr(self.controller, action or "default", None) or getattr(
-            self.controller, "default", None
-        )
-        chain = _wrapped(method)
-        if not chain:
-            return False
-        if not str(exc).startswith(tuple(f"{f.__qualname__}() " for f in chain)):
-            return False
-        return not _passed_through(exc, chain[-1])
 
     def _answer_error(self, request: webob.Request, exc: Exception) -> WSGIApplication:
         if isinstance(exc, webob.exc.HTTPException):
@@ -224,6 +277,68 @@ class Resource:
         ):
             raise exc
         raise disguise(self.translate(request, exc))
+
+
+class _JSONAnswer:
+    """A JSON document as a WSGI application, for when nobody needs a response."""
+
+    __slots__ = ("body",)
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        body = self.body
+        start_response(
+            "200 OK",
+            [("Content-Type", "application/json"), ("Content-Length", str(len(body)))],
+        )
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def response(self, request: webob.Request) -> webob.Response:
+        return webob.Response(
+            self.body, content_type="application/json", request=request
+        )
+
+
+def _writes_json_only(serializer: Any, action: str | None) -> bool:
+    """Return whether all that a serializer does for an action is ``to_json``."""
+    return getattr(
+        type(serializer), "default", None
+    ) is JSONResponseSerializer.default and (
+        not action or getattr(serializer, action, None) is None
+    )
+
+
+_DISPATCH = Resource.dispatch
+
+
+def _is_own(dispatch: Any) -> bool:
+    # A service, or its tests, may want to see every dispatch.
+    return getattr(dispatch, "__func__", None) is _DISPATCH
+
+
+def _matched_format(environ: WSGIEnvironment) -> str | None:
+    try:
+        name = environ["wsgiorg.routing_args"][1].get("format")
+    except (KeyError, IndexError, AttributeError, TypeError):
+        return None
+    return str(name).lower() if name else None
+
+
+def _asked_content_type(request: webob.Request) -> str | None:
+    if "ContentType=" not in request.environ.get("QUERY_STRING", ""):
+        return None
+    return (request.GET.get("ContentType") or "").lower()
+
+
+# Bounded: the header is the client's.
+@functools.lru_cache(maxsize=256)
+def _best_offer(accept: str, offers: tuple[str, ...]) -> str | None:
+    found = create_accept_header(accept).acceptable_offers(offers)
+    return found[0][0] if found else None
 
 
 def _wrapped(method: Any) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
 import webob
@@ -11,9 +10,15 @@ import webob.exc
 from routes.util import URLGenerator
 
 from wsgi_api._mapper import APIMapper
+from wsgi_api._rendering import ErrorAnswer, ErrorFormat
 from wsgi_api._request import Request
 from wsgi_api._wsgi import Redirect
-from wsgi_api.errors import translate_for
+from wsgi_api.errors import (
+    ChoosesLanguage,
+    UndecodablePath,
+    translate_exception,
+    translate_for,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -34,11 +39,18 @@ class Router:
         stands for the method while a route is sought. Off by default: any link or
         form could make a browser send a DELETE, past every check of the method that
         stands in front of the router.
+    :param method_not_allowed: whether a path that has routes for other methods only
+        is answered with 405 and ``Allow``; needs an :class:`~wsgi_api.APIMapper`
+    :param error_format: how the router's own errors are written, as for a resource
 
-    What a service may change by subclassing: ``implemented_methods`` (others than
-    these are answered with 501 where no route matches; ``None`` answers 404 to
-    every method) and ``redirect_empty_path`` (whether an empty path is sent on to
-    ``/``).
+    What a service may change by subclassing:
+
+    * ``implemented_methods``: others than these are answered with 501 where no route
+      matches; ``None`` answers 404 to every method,
+    * ``redirect_empty_path``: whether an empty path is sent on to ``/``,
+    * ``decode_path``: whether routes match text, as the client meant it, or the bytes
+      of it that PEP 3333 has in ``PATH_INFO``,
+    * ``request_class``: tells the language of a client.
 
     Source: ``glance.common.wsgi.Router``, ``heat.common.wsgi.Router``.
     """
@@ -47,14 +59,30 @@ class Router:
         {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"}
     )
     redirect_empty_path: ClassVar[bool] = True
+    decode_path: ClassVar[bool] = True
+    request_class: ClassVar[type[webob.Request]] = Request
     use_method_override: bool = False
+    method_not_allowed: bool = False
+    error_format: ErrorFormat = "webob"
 
-    def __init__(self, mapper: Any, *, use_method_override: bool | None = None) -> None:
+    def __init__(
+        self,
+        mapper: Any,
+        *,
+        use_method_override: bool | None = None,
+        method_not_allowed: bool | None = None,
+        error_format: ErrorFormat | None = None,
+    ) -> None:
         if use_method_override is not None:
             self.use_method_override = use_method_override
+        if method_not_allowed is not None:
+            self.method_not_allowed = method_not_allowed
+        if error_format is not None:
+            self.error_format = error_format
         if self.redirect_empty_path:
             mapper.redirect("", "/")
         self.map = mapper
+        self._refusals: dict[tuple[type[Exception], str | None], ErrorAnswer] = {}
 
     @classmethod
     def factory(cls, global_conf: Any, **local_conf: Any) -> Router:
@@ -73,16 +101,24 @@ class Router:
         """
         if start_response is None:
             return self.route(cast("webob.Request", environ).environ)
-        environ = cast("WSGIEnvironment", environ)
-        return self.route(environ)(environ, start_response)
+        return self.route(cast("WSGIEnvironment", environ))(environ, start_response)
 
-    def route(self, environ: WSGIEnvironment) -> WSGIApplication:
+    def route(self, environ: WSGIEnvironment) -> Any:
         """Return the application that answers, after noting the match in ``environ``.
 
         Leaves ``wsgiorg.routing_args``, ``routes.route`` and ``routes.url``, and moves
         what a ``{path_info:.*}`` did not match from ``PATH_INFO`` to ``SCRIPT_NAME``.
         """
-        matched = self._match(environ)
+        path = environ.get("PATH_INFO", "")
+        if self.decode_path and not path.isascii():
+            try:
+                path = path.encode("latin-1").decode("utf-8")
+            except UnicodeError:
+                return self._refusal(environ, UndecodablePath)
+        if self.use_method_override:
+            matched = self._match_overridden(path, environ)
+        else:
+            matched = self.map.routematch(path, environ)
         arguments, route = matched if matched else (None, None)
         url = URLGenerator(self.map, environ)
         environ["wsgiorg.routing_args"] = (url, arguments or {})
@@ -92,40 +128,51 @@ class Router:
             location = url(f"_redirect_{id(route)}", **(arguments or {}))
             return Redirect(route.redirect_status, location)
         if not arguments:
-            return self._nothing(environ)
+            return self._nothing(environ, path)
         if "path_info" in arguments:
-            _shift(environ, arguments["path_info"] or "")
-        return cast("WSGIApplication", arguments["controller"])
+            _shift(environ, arguments["path_info"] or "", decoded=self.decode_path)
+        return arguments["controller"]
 
-    def _match(self, environ: WSGIEnvironment) -> Any:
-        override = self._override(environ) if self.use_method_override else None
+    def _match_overridden(self, path: str, environ: WSGIEnvironment) -> Any:
+        override = _override(environ)
         if override is None:
-            return self.map.routematch(environ.get("PATH_INFO", ""), environ)
+            return self.map.routematch(path, environ)
         method = environ["REQUEST_METHOD"]
         environ["REQUEST_METHOD"] = override.upper()
         try:
-            return self.map.routematch(environ.get("PATH_INFO", ""), environ)
+            return self.map.routematch(path, environ)
         finally:
             environ["REQUEST_METHOD"] = method
 
-    def _override(self, environ: WSGIEnvironment) -> str | None:
-        request = webob.Request(environ)
-        try:
-            if "_method" in environ.get("QUERY_STRING", ""):
-                return request.GET.get("_method") or None
-            if environ["REQUEST_METHOD"] == "POST" and request.content_type in _FORMS:
-                return cast("str | None", request.POST.get("_method")) or None
-        except (UnicodeDecodeError, ValueError):
-            # Not ours to complain about: the action reads the same parameters.
-            LOG.debug("no method override in parameters that cannot be read")
-        return None
-
-    def _nothing(self, environ: WSGIEnvironment) -> WSGIApplication:
+    def _nothing(self, environ: WSGIEnvironment, path: str) -> WSGIApplication:
+        if self.method_not_allowed:
+            allowed = self.map.allowed_methods(path, environ)
+            if allowed:
+                error = webob.exc.HTTPMethodNotAllowed(
+                    headers=[("Allow", ", ".join(allowed))]
+                )
+                request = self.request_class(environ)
+                return ErrorAnswer(translate_for(request, error), self.error_format)
         implemented = self.implemented_methods
-        error: webob.exc.HTTPError = webob.exc.HTTPNotFound()
-        if implemented is not None and environ["REQUEST_METHOD"] not in implemented:
-            error = webob.exc.HTTPNotImplemented()
-        return translate_for(Request(environ), error)
+        if implemented is None or environ["REQUEST_METHOD"] in implemented:
+            return self._refusal(environ, webob.exc.HTTPNotFound)
+        return self._refusal(environ, webob.exc.HTTPNotImplemented)
+
+    def _refusal(
+        self, environ: WSGIEnvironment, kind: type[webob.exc.HTTPError]
+    ) -> WSGIApplication:
+        # The same for every request in a language, so made once: building one of
+        # webob's exceptions costs more than the rest of the way here.
+        request = self.request_class(environ)
+        locale = None
+        if environ.get("HTTP_ACCEPT_LANGUAGE") and isinstance(request, ChoosesLanguage):
+            locale = request.best_match_language()
+        found = self._refusals.get((kind, locale))
+        if found is None:
+            error = translate_exception(kind(), locale or "en_US")
+            found = ErrorAnswer(error, self.error_format)
+            self._refusals[kind, locale] = found
+        return found
 
 
 class RejectMethodController:
@@ -163,10 +210,28 @@ class DefaultMethodController(RejectMethodController):
         raise webob.exc.HTTPNoContent(headers=[("Allow", allowed_methods)])
 
 
-def _shift(environ: WSGIEnvironment, rest: str) -> None:
+def _override(environ: WSGIEnvironment) -> str | None:
+    request = webob.Request(environ)
+    try:
+        if "_method" in environ.get("QUERY_STRING", ""):
+            return request.GET.get("_method") or None
+        if environ["REQUEST_METHOD"] == "POST" and request.content_type in _FORMS:
+            return cast("str | None", request.POST.get("_method")) or None
+    except (UnicodeDecodeError, ValueError):
+        # Not ours to complain about: the action reads the same parameters.
+        LOG.debug("no method override in parameters that cannot be read")
+    return None
+
+
+def _shift(environ: WSGIEnvironment, rest: str, *, decoded: bool) -> None:
+    if decoded and not rest.isascii():
+        rest = rest.encode("utf-8").decode("latin-1")
     path = environ["PATH_INFO"]
     environ["PATH_INFO"] = rest if rest.startswith("/") else f"/{rest}"
-    environ["SCRIPT_NAME"] += re.sub(rf"^(.*?)/{re.escape(rest)}$", r"\1", path)
+    if path.endswith(rest):
+        # What was matched before the rest, without the slash between them.
+        path = path[: len(path) - len(rest)].removesuffix("/")
+    environ["SCRIPT_NAME"] += path
 
 
 __all__ = ["DefaultMethodController", "RejectMethodController", "Router"]

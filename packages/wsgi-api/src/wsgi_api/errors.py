@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from string import Template
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -16,6 +17,8 @@ __all__ = [
     "ExcInfo",
     "InvalidContentType",
     "MalformedBody",
+    "NotAcceptable",
+    "UndecodablePath",
     "log_exception",
     "translate_exception",
     "translate_for",
@@ -40,6 +43,9 @@ class InvalidContentType(webob.exc.HTTPUnsupportedMediaType):
     :param content_type: what the client declared; ``None`` if it declared nothing
     """
 
+    # The one that shows the explanation; webob's template for 415 does not.
+    body_template_obj = webob.exc.WSGIHTTPException.body_template_obj
+
     def __init__(self, content_type: str | None = None) -> None:
         if content_type is None:
             text = Text("The request has a body but no Content-Type.")
@@ -48,6 +54,21 @@ class InvalidContentType(webob.exc.HTTPUnsupportedMediaType):
                 "The content type %(content_type)s is not supported.",
                 {"content_type": content_type},
             )
+        super().__init__(explanation=text)
+
+
+class NotAcceptable(webob.exc.HTTPNotAcceptable):
+    """The client accepts none of the media types that the service writes: 406.
+
+    :param offers: those media types
+    """
+
+    body_template_obj = webob.exc.WSGIHTTPException.body_template_obj
+
+    def __init__(self, offers: Iterable[str]) -> None:
+        text = Text(
+            "The answer can be had as %(offers)s only.", {"offers": ", ".join(offers)}
+        )
         super().__init__(explanation=text)
 
 
@@ -72,6 +93,13 @@ class MalformedBody(webob.exc.HTTPBadRequest):
 
     def __init__(self, explanation: str) -> None:
         super().__init__(explanation=explanation)
+
+
+class UndecodablePath(webob.exc.HTTPBadRequest):
+    """The path of a request is not UTF-8: 400."""
+
+    def __init__(self) -> None:
+        super().__init__(explanation=Text("The path of the URL is not UTF-8."))
 
 
 @runtime_checkable
@@ -108,6 +136,8 @@ def translate_exception(exception: AnyException, locale: str | None) -> AnyExcep
             error.body_template = translate(template, locale)
             # The one that webob fills in.
             error.body_template_obj = Template(error.body_template)
+        else:
+            error.body_template_obj = _template(exception, locale)
     return exception
 
 
@@ -135,6 +165,15 @@ def log_exception(err: BaseException, exc_info: ExcInfo) -> None:
     Source: ``heat.common.wsgi.log_exception``.
     """
     LOG.error("unexpected error while serving a request: %s", err, exc_info=exc_info)
+
+
+def _template(error: webob.exc.HTTPError, locale: str | None) -> Template:
+    template = error.body_template_obj
+    if template is webob.exc.WSGIHTTPException.body_template_obj:
+        return template
+    # Some statuses have their sentence in the template, in place of an explanation.
+    translated = translate_standard(template.template, locale)
+    return template if translated == template.template else Template(translated)
 
 
 def _explanation(error: webob.exc.HTTPError, locale: str | None) -> Any:

@@ -1,0 +1,204 @@
+"""HTTP errors as responses: as webob writes them, as JSON, or as RFC 9457 problems.
+
+webob builds a second response for every error and parses ``Accept`` each time. The
+same bytes are written here straight from the error; a test compares them with webob's.
+Exceptions that bring a body or write themselves in their own way are left to do so.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import webob.exc
+from webob.acceptparse import create_accept_header
+from webob.exc import WSGIHTTPException
+from webob.util import html_escape
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+# The stubs of webob leave these out.
+_exc: Any = webob.exc
+_no_escape: Callable[[Any], str] = _exc.no_escape
+_strip_tags: Callable[[str], str] = _exc.strip_tags
+
+ErrorFormat: TypeAlias = Literal["webob", "json", "problem"]
+ERROR_FORMATS: tuple[ErrorFormat, ...] = ("webob", "json", "problem")
+
+# What makes webob's exceptions answer as they do; a class that changes one of them is
+# left alone.
+_WEBOBS_OWN = (
+    "__call__",
+    "generate_response",
+    "_make_body",
+    "plain_body",
+    "html_body",
+    "json_body",
+    "plain_template_obj",
+    "html_template_obj",
+)
+_HEADERS_OF_BODY = frozenset({"content-type", "content-length"})
+
+
+def send_error(
+    error: webob.exc.HTTPException,
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+    error_format: ErrorFormat = "webob",
+) -> Iterable[bytes]:
+    """Answer a request with an HTTP exception.
+
+    :param error_format: ``webob`` lets ``Accept`` choose between HTML, plain text and
+        a JSON object; ``json`` always writes ``{"error": {"code", "title",
+        "message"}}``; ``problem`` writes RFC 9457. The latter two leave redirections
+        and answers without a body to webob.
+    """
+    # Of any type: the stubs hold exception classes for unhashable.
+    kind: Any = type(error)
+    if not isinstance(error, WSGIHTTPException) or not _writes_as_webob(kind):
+        return error(environ, start_response)
+    if error.empty_body or error.has_body or environ["REQUEST_METHOD"] == "HEAD":
+        return error(environ, start_response)
+    if error_format == "webob" or not isinstance(error, webob.exc.HTTPError):
+        body, content_type = _as_webob(error, environ)
+    elif error_format == "json":
+        body, content_type = _as_json(error, environ), "application/json"
+    else:
+        body, content_type = _as_problem(error, environ), "application/problem+json"
+    headers = [
+        (name, value)
+        for name, value in error.headerlist
+        if name.lower() not in _HEADERS_OF_BODY
+    ]
+    headers += [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+    start_response(error.status, headers)
+    return [body]
+
+
+class ErrorAnswer:
+    """A WSGI application that answers every request with one error.
+
+    :param error: is only read, so that it can answer many requests
+    :param error_format: as for :func:`send_error`
+    """
+
+    def __init__(
+        self, error: webob.exc.HTTPException, error_format: ErrorFormat
+    ) -> None:
+        self.error = error
+        self.error_format = error_format
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        return send_error(self.error, environ, start_response, self.error_format)
+
+
+def error_text(error: WSGIHTTPException, environ: WSGIEnvironment) -> str:
+    """Return what an error has to say, on one line and without markup."""
+    return " ".join(_strip_tags(_fill(error, environ, _no_escape)).split())
+
+
+def _as_webob(error: WSGIHTTPException, environ: WSGIEnvironment) -> tuple[bytes, str]:
+    match = _offer(environ.get("HTTP_ACCEPT", ""))
+    if match == "text/html":
+        inner = _fill(error, environ, html_escape)
+        text = error.html_template_obj.substitute(status=error.status, body=inner)
+        return text.encode(), "text/html; charset=UTF-8"
+    inner = _fill(error, environ, _no_escape)
+    if match == "application/json":
+        document = error.json_formatter(
+            body=inner, status=error.status, title=error.title, environ=environ
+        )
+        return json.dumps(document).encode(), "application/json"
+    text = error.plain_template_obj.substitute(
+        status=error.status, title=error.title, body=_strip_tags(inner)
+    )
+    return text.encode(), "text/plain; charset=UTF-8"
+
+
+def _as_json(error: WSGIHTTPException, environ: WSGIEnvironment) -> bytes:
+    content = {
+        "code": error.status_int,
+        "title": error.title,
+        "message": error_text(error, environ),
+    }
+    return json.dumps({"error": content}).encode()
+
+
+def _as_problem(error: WSGIHTTPException, environ: WSGIEnvironment) -> bytes:
+    # RFC 9457 4.2.1: about:blank means that the status says it all.
+    problem = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status_int,
+        "detail": error_text(error, environ),
+    }
+    return json.dumps(problem).encode()
+
+
+def _fill(
+    error: WSGIHTTPException, environ: WSGIEnvironment, escape: Callable[[Any], str]
+) -> str:
+    comment = f"<!-- {escape(error.comment)} -->" if error.comment else ""
+    template = error.body_template_obj
+    explanation, detail = escape(error.explanation), escape(error.detail or "")
+    if template is WSGIHTTPException.body_template_obj:
+        return f"{explanation}<br /><br />\n{detail}\n{comment}\n"
+    own = {
+        "explanation": explanation,
+        "detail": detail,
+        "comment": escape(error.comment or ""),
+        "html_comment": comment,
+    }
+    return template.safe_substitute(_Values(own, error, environ, escape))
+
+
+class _Values(Mapping[str, str]):
+    """What a template of an error can name, found only when it does."""
+
+    def __init__(
+        self,
+        own: dict[str, str],
+        error: WSGIHTTPException,
+        environ: WSGIEnvironment,
+        escape: Callable[[Any], str],
+    ) -> None:
+        self._own = own
+        self._error = error
+        self._environ = environ
+        self._escape = escape
+
+    def __getitem__(self, name: str) -> str:
+        # The order of webob: headers before environ before the error itself.
+        for header, value in reversed(self._error.headerlist):
+            if header.lower() == name:
+                return self._escape(value)
+        if name in self._environ:
+            return self._escape(self._environ[name])
+        return self._own[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._own)
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+
+# Bounded: the header is the client's.
+@functools.lru_cache(maxsize=256)
+def _offer(accept: str) -> str | None:
+    offers = create_accept_header(accept).acceptable_offers(
+        ["text/html", "application/json"]
+    )
+    return offers[0][0] if offers else None
+
+
+@functools.lru_cache(maxsize=256)
+def _writes_as_webob(kind: Hashable) -> bool:
+    return all(
+        getattr(kind, name) is getattr(WSGIHTTPException, name) for name in _WEBOBS_OWN
+    )
