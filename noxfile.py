@@ -282,17 +282,15 @@ def _changed_since_release(session: nox.Session, distribution: str) -> bool:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure beside peers from PyPI; arguments select from tests/benchmarks by name."""
+    """Measure beside peers from PyPI: `nox -s bench -- servers hello --rounds 5`."""
+    name, *args = session.posargs or ["servers"]
+    script = Path(f"tests/benchmarks/{name}.py")
+    if not script.is_file():
+        session.error(f"no benchmark {name} in {script.parent}")
     _install_distributions(session)
     # Peers at the versions that a newcomer would get today.
     session.install(*_group("bench"))
-    scripts = {
-        path.stem: path for path in sorted(Path("tests/benchmarks").glob("*.py"))
-    }
-    for name in session.posargs or scripts:
-        if name not in scripts:
-            session.error(f"no benchmark {name}; there are: {', '.join(scripts)}")
-        session.run("python", str(scripts[name]))
+    session.run("python", str(script), *args)
 
 
 def _option(args: list[str], name: str, default: str) -> str:
@@ -306,12 +304,12 @@ def _option(args: list[str], name: str, default: str) -> str:
 
 
 TRY = """
-The image registry answers at {url} as soon as the log says "listening on".
-In another terminal, one after the other:
+The image registry is at {url} once the log says "listening on".
+In another terminal, in this folder, one after the other:
 
-  curl -s {url}/v1/images -H 'Content-Type: application/json' -d '{{"name": "first"}}'
-  curl -s {url}/v1/images/first/file -T README.md
-  curl -s {url}/v1/images/first/file -r 0-99
+  curl {url}/v1/images -H 'Content-Type: application/json' -d '{{"name": "first"}}'
+  curl {url}/v1/images/first/file -T README.md -H 'Content-Type: application/octet-stream'
+  curl {url}/v1/images/first/file -r 0-99
 
 Ctrl-C stops it.
 """
@@ -325,8 +323,8 @@ def serve(session: nox.Session) -> None:
     args += session.posargs
     host = _option(args, "--bind-host", "")
     port = _option(args, "--bind-port", "")
-    state = session.cache_dir.resolve() / "images"
-    state.mkdir(parents=True, exist_ok=True)
+    # Gone with the environment, so that the lines below work each time.
+    state = session.env_dir.resolve() / "images"
     command = [
         *("wsgi-server", f"config:{EXAMPLE}/api-paste.ini#main"),
         *("--config-file", f"{EXAMPLE}/images.conf", *args),
@@ -335,7 +333,7 @@ def serve(session: nox.Session) -> None:
     print(TRY.format(url=f"http://{host}:{port}"), flush=True)
     path = os.pathsep.join([str(Path(session.bin).resolve()), os.environ["PATH"]])
     env = {**os.environ, **session.env, "PATH": path, "PYTHONPATH": str(EXAMPLE)}
-    env["IMAGES_STATE"] = str(state)
+    env["OS_IMAGES__DATA_DIR"] = str(state)
     # The server takes over this process. Signals then mean what the server says they
     # mean, and Ctrl-C is not answered by nox as well, which would kill after 0.3 s.
     os.execvpe(  # noqa: S606
