@@ -6,6 +6,7 @@ of its own, with the exact versions of constraints.txt unless its docstring says
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import shutil
@@ -94,14 +95,21 @@ def _install_distributions(
     *requirements: str,
     names: tuple[str, ...] = DISTRIBUTIONS,
     constraints: str = "constraints.txt",
+    extras: bool = False,
 ) -> None:
     """Install our distributions as a user would: built, not editable."""
     fresh = []
     if session.venv_backend == "uv":
         # uv keeps the wheel of a directory until its pyproject.toml changes.
         fresh = [f"--refresh-package={name}" for name in names]
-    paths = [f"./packages/{name}" for name in names]
+    paths = [f"./packages/{name}{_extras(name) if extras else ''}" for name in names]
     session.install(*fresh, "-c", constraints, *paths, *requirements)
+
+
+def _extras(distribution: str) -> str:
+    """Every extra of a distribution, as pip wants them behind its name."""
+    names = _package_toml(distribution)["project"].get("optional-dependencies", {})
+    return f"[{','.join(names)}]" if names else ""
 
 
 @nox.session
@@ -135,7 +143,7 @@ def _pytest(session: nox.Session, *args: str) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Test everything, installed, on each Python found; arguments go to pytest."""
-    _install_distributions(session, *_group("test"))
+    _install_distributions(session, *_group("test"), extras=True)
     _pytest(session)
 
 
@@ -168,10 +176,12 @@ def install(session: nox.Session, distribution: str) -> None:
     session.run("python", "-I", *warnings, str(program))
 
 
-def _floors(distributions: tuple[str, ...]) -> Iterator[str]:
-    """The lowest versions that our distributions declare, as constraints."""
-    for distribution in distributions:
-        for text in _package_toml(distribution)["project"]["dependencies"]:
+def _floors() -> Iterator[str]:
+    """The lowest versions that our distributions and their extras declare."""
+    for distribution in DISTRIBUTIONS:
+        project = _package_toml(distribution)["project"]
+        extras = project.get("optional-dependencies", {}).values()
+        for text in itertools.chain(project["dependencies"], *extras):
             requirement = Requirement(text)
             floors = [s.version for s in requirement.specifier if s.operator == ">="]
             if requirement.name not in DISTRIBUTIONS and floors:
@@ -182,8 +192,10 @@ def _floors(distributions: tuple[str, ...]) -> Iterator[str]:
 def minimums(session: nox.Session) -> None:
     """Test with the lowest direct dependencies that the distributions declare."""
     floors = Path(session.create_tmp(), "floors.txt")
-    floors.write_text("\n".join(sorted(set(_floors(DISTRIBUTIONS)))) + "\n", "utf-8")
-    _install_distributions(session, *_group("test"), constraints=str(floors))
+    floors.write_text("\n".join(sorted(set(_floors()))) + "\n", "utf-8")
+    _install_distributions(
+        session, *_group("test"), constraints=str(floors), extras=True
+    )
     session.run("python", "-m", "pytest", *session.posargs)
 
 
@@ -346,8 +358,7 @@ def constraints(session: nox.Session) -> None:
     """Write constraints.txt anew: the newest versions that suit every Python at once."""
     session.install("uv")
     wanted = Path(session.create_tmp(), "wanted.in")
-    extras = {"wsgi-server": "[glance-store,proctitle]"}
-    lines = [f"{ROOT}/packages/{name}{extras.get(name, '')}" for name in DISTRIBUTIONS]
+    lines = [f"{ROOT}/packages/{name}{_extras(name)}" for name in DISTRIBUTIONS]
     lines += _group(*(name for name in PROJECT["dependency-groups"] if name != "bench"))
     wanted.write_text("\n".join(lines) + "\n", "utf-8")
     session.run(
