@@ -34,14 +34,14 @@ class API(Router):
         register_opts(conf)
         directory = Path(conf.images.data_dir).expanduser()
         files = Files(directory, conf.images.max_image_size)
-        self._catalogue = Catalogue(directory / "catalogue.sqlite3")
+        catalogue = Catalogue(directory / "catalogue.sqlite3")
         images = ImagesResource(
-            ImagesController(self._catalogue, files),
+            ImagesController(catalogue, files),
             ImagesDeserializer(conf.images.page_size),
             ImagesSerializer(),
         )
         content = ImagesResource(
-            ContentController(self._catalogue, files),
+            ContentController(catalogue, files),
             ContentDeserializer(files.limit),
             ContentSerializer(),
         )
@@ -69,10 +69,6 @@ class API(Router):
         # Last, so that it gets what nothing above has.
         mapper.connect("/{path:.*}", controller=_NOTHING, action="default")
         super().__init__(mapper)
-
-    def close(self) -> None:
-        """Close the catalogue's connections."""
-        self._catalogue.close()
 
 
 _OTHER_METHODS = ImagesResource(DefaultMethodController(), Unread())

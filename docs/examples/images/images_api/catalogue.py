@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -83,16 +84,13 @@ class Catalogue:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._idle: deque[sqlite3.Connection] = deque()
+        # A server that reloads in place drops the old application, and this with it.
+        weakref.finalize(self, _close, self._idle)
         # Closed again at once: a connection must not be carried through a fork.
         with closing(self._connect()) as connection:
             # Readers do not wait for a writer then; the file remembers the setting.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(_SCHEMA)
-
-    def close(self) -> None:
-        """Close the idle connections; the catalogue can still be used after."""
-        while self._idle:
-            self._idle.pop().close()
 
     def page(self, limit: int, after: str | None) -> Sequence[Image]:
         """Up to `limit` images in the order of creation, from behind the name `after`.
@@ -197,6 +195,11 @@ class Catalogue:
                 connection.rollback()
                 raise
             connection.execute("COMMIT")
+
+
+def _close(connections: deque[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 def _find(connection: sqlite3.Connection, name: str) -> Image:
