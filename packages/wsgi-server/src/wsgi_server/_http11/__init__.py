@@ -1,0 +1,36 @@
+"""HTTP/1.1 without I/O: bytes to requests, responses to bytes.
+
+Strict by grammar, linear in its input, bounded in memory. Nothing in here knows a socket, a
+clock, a thread or an option.
+"""
+
+from __future__ import annotations
+
+from .grammar import ProtocolError, ResponseError
+from .request import END, NEED_DATA, Limits, Request, RequestReader
+from .response import (
+    CONTINUE,
+    LAST_CHUNK,
+    Head,
+    ResponseHeads,
+    early_hints,
+    encode_chunk,
+    error_response,
+)
+
+__all__ = [
+    "CONTINUE",
+    "END",
+    "LAST_CHUNK",
+    "NEED_DATA",
+    "Head",
+    "Limits",
+    "ProtocolError",
+    "Request",
+    "RequestReader",
+    "ResponseError",
+    "ResponseHeads",
+    "early_hints",
+    "encode_chunk",
+    "error_response",
+]

@@ -1,0 +1,210 @@
+"""Responses to bytes: heads with their framing decided, chunks, and our own short answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from .grammar import FIELD_NAME, FIELD_VALUE, STATUS, ResponseError
+
+LAST_CHUNK: Final = b"0\r\n\r\n"
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+#: Heads kept within one second; more distinct ones start over.
+CACHE_SIZE: Final = 512
+
+#: PEP 3333: an application must not use hop-by-hop fields (RFC 9110 7.6.1).
+HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+#: Heads with these are not kept: they are personal.
+_PERSONAL: Final = ("set-cookie", "x-subject-token", "authorization")
+
+
+class Head(NamedTuple):
+    """A rendered head and what it says about the body."""
+
+    data: bytes
+    #: As announced; None when chunked, until close, or without a body.
+    content_length: int | None
+    chunked: bool
+    #: False for HEAD, 204 and 304 (RFC 9112 6.3).
+    has_body: bool
+    #: Whether the connection stays open after this response.
+    keep_alive: bool
+
+
+class ResponseHeads:
+    """Renders response heads; the same one in the same second costs a lookup."""
+
+    def __init__(self, server: str | None = "wsgi-server") -> None:
+        self._server = server
+        self._date = b""
+        self._cache: dict[object, Head] = {}
+
+    def set_date(self, date: bytes) -> None:
+        """The `Date` from now on, an IMF-fixdate (RFC 9110 5.6.7)."""
+        self._date = date
+        self._cache.clear()
+
+    def head(
+        self,
+        status: str,
+        headers: Sequence[tuple[str, str]],
+        *,
+        http11: bool,
+        head_request: bool,
+        keep_alive: bool,
+        body_length: int | None,
+    ) -> Head:
+        """The head of a response to a request of the given kind.
+
+        `body_length` is the length of the whole body where the caller knows it; it becomes
+        Content-Length if the application gave none. Raises `ResponseError`.
+        """
+        key = (
+            status,
+            tuple(headers),
+            http11,
+            head_request,
+            keep_alive,
+            body_length,
+        )
+        try:
+            found = self._cache.get(key)
+        except TypeError as exc:
+            raise ResponseError(f"headers must be (str, str) tuples: {exc}") from exc
+        if found is not None:
+            return found
+        head = self._render(
+            status, headers, http11, head_request, keep_alive, body_length
+        )
+        if self._may_keep(headers):
+            if len(self._cache) >= CACHE_SIZE:
+                self._cache.clear()
+            self._cache[key] = head
+        return head
+
+    def _render(
+        self,
+        status: str,
+        headers: Sequence[tuple[str, str]],
+        http11: bool,
+        head_request: bool,
+        keep_alive: bool,
+        body_length: int | None,
+    ) -> Head:
+        if not isinstance(status, str) or STATUS.fullmatch(status) is None:
+            raise ResponseError(f"not a final status with a reason: {status!r:.100}")
+        code = status[:3]
+        announced: int | None = None
+        names = set()
+        lines = [f"HTTP/1.1 {status}"]
+        for name, value in headers:
+            lowered = _checked(name, value)
+            names.add(lowered)
+            if lowered == "content-length":
+                if announced is not None:
+                    raise ResponseError("Content-Length is given twice")
+                announced = _length(value.strip())
+                if code == "204":
+                    # RFC 9110 8.6: a server MUST NOT send Content-Length with 204.
+                    continue
+            lines.append(f"{name}: {value.strip()}")
+        if "date" not in names:
+            lines.append(f"Date: {self._date.decode('ascii')}")
+        if self._server is not None and "server" not in names:
+            lines.append(f"Server: {self._server}")
+        has_body = not head_request and code not in ("204", "304")
+        length = announced
+        if announced is None and code not in ("204", "304"):
+            length = body_length
+            if length is not None and not (head_request and length == 0):
+                # The length of what GET would have sent is unknown to HEAD (RFC 9110 8.6).
+                lines.append(f"Content-Length: {length}")
+        chunked = False
+        if has_body and length is None:
+            if http11:
+                chunked = True
+                lines.append("Transfer-Encoding: chunked")
+            else:
+                keep_alive = False
+        if not keep_alive:
+            lines.append("Connection: close")
+        elif not http11:
+            lines.append("Connection: keep-alive")
+        data = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        return Head(data, length if has_body else None, chunked, has_body, keep_alive)
+
+    @staticmethod
+    def _may_keep(headers: Sequence[tuple[str, str]]) -> bool:
+        return not any(name.lower() in _PERSONAL for name, _ in headers)
+
+
+def encode_chunk(data: bytes) -> bytes:
+    """`data` as one chunk (RFC 9112 7.1); it must not be empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def early_hints(links: Iterable[str]) -> bytes:
+    """A 103 response with one Link field for each of `links` (RFC 8297)."""
+    lines = ["HTTP/1.1 103 Early Hints"]
+    for link in links:
+        _checked("Link", link)
+        lines.append(f"Link: {link}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def error_response(
+    status: int, detail: str, date: bytes, head_request: bool = False
+) -> bytes:
+    """A whole short answer that ends the connection.
+
+    503 asks the client to come back in a second.
+    """
+    phrase = HTTPStatus(status).phrase
+    body = f"{detail}\n".encode("latin-1", "replace")
+    lines = [
+        f"HTTP/1.1 {status} {phrase}",
+        f"Date: {date.decode('ascii')}",
+        "Content-Type: text/plain; charset=iso-8859-1",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        lines.append("Retry-After: 1")
+    head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    return head if head_request else head + body
+
+
+def _checked(name: object, value: object) -> str:
+    """The lower-case name of a field that may be sent."""
+    if type(name) is not str or type(value) is not str:
+        raise ResponseError(f"header {name!r:.100}: names and values must be str")
+    if FIELD_NAME.fullmatch(name) is None:
+        raise ResponseError(f"header name {name!r:.100} is not a token")
+    if FIELD_VALUE.fullmatch(value) is None:
+        raise ResponseError(
+            f"header {name}: the value has control characters or is not latin-1 text"
+        )
+    lowered = name.lower()
+    if lowered in HOP_BY_HOP:
+        raise ResponseError(f"header {name} belongs to the server, not the application")
+    return lowered
+
+
+def _length(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) < 20):
+        raise ResponseError(f"Content-Length {value!r:.100} is not a number")
+    return int(value)
