@@ -41,9 +41,10 @@ IMAGE = {
     "updated_at": "2024-05-03T10:15:12Z",
     "self": "/v2/images/71c675ab-d94f-49cd-a114-e12490b328d9",
 }
+SMALL = {"image": {"id": IMAGE["id"], "status": "active"}}
 # 1 KiB of JSON, as a client would send it.
-NEW_IMAGE = json.dumps({**IMAGE, "description": "x" * 500})
-NEW_IMAGE += " " * (1024 - len(NEW_IMAGE))
+NEW_IMAGE = json.dumps({**IMAGE, "description": ""})
+NEW_IMAGE = json.dumps({**IMAGE, "description": "x" * (1024 - len(NEW_IMAGE))})
 
 
 def environ(method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
@@ -81,8 +82,8 @@ def environ(method: str, path: str, body: bytes | None = None) -> dict[str, Any]
 class ImageController:
     """The actions, the same for both of the webob candidates."""
 
-    def show(self, req: Any, image_id: str) -> dict[str, Any]:
-        return IMAGE
+    def show(self, req: Any, image_id: str, tenant_id: str = "") -> dict[str, Any]:
+        return IMAGE if image_id != "small" else SMALL
 
     def create(self, req: Any, body: dict[str, Any]) -> dict[str, Any]:
         return {"id": body["id"], "status": "queued"}
@@ -134,7 +135,7 @@ def falcon_app(routes: int = 10, prefix: str = "") -> App:
 
     class Image:
         def on_get(self, req: Any, resp: Any, image_id: str) -> None:
-            resp.media = IMAGE
+            resp.media = IMAGE if image_id != "small" else SMALL
 
     app = falcon.App()
     image = Image()
@@ -209,7 +210,8 @@ def main() -> None:
 
     one = f"/images/{uuid.uuid4()}"
     requests: dict[str, Callable[[], dict[str, Any]]] = {
-        "GET, JSON answer": lambda: environ("GET", one),
+        "GET, JSON answer of 580 bytes": lambda: environ("GET", one),
+        "GET, small JSON answer": lambda: environ("GET", "/images/small"),
         "POST, 1 KiB JSON": lambda: environ("POST", "/images", NEW_IMAGE.encode()),
         "404": lambda: environ("GET", "/nothing"),
         "405": lambda: environ("DELETE", one),

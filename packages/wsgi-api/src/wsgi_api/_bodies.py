@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import webob
 import webob.exc
@@ -14,6 +16,9 @@ import webob.exc
 from wsgi_api import _json
 from wsgi_api._i18n import Text
 from wsgi_api.errors import BodyTooLarge, MalformedBody
+
+# Numbers of more digits are larger than any body.
+_MANY_DIGITS = 19
 
 _INCOMPLETE = Text("The body ended before its announced length.")
 _UNEXPECTED = Text("The body has to be a JSON object or array.")
@@ -87,9 +92,7 @@ class JSONRequestDeserializer:
                 raise webob.exc.HTTPLengthRequired()
             request.is_body_readable = True
             return True
-        if "CONTENT_LENGTH" not in request.environ:
-            return False
-        return (request.content_length or 0) > 0
+        return (_content_length(request) or 0) > 0
 
     def from_json(self, datastring: str | bytes) -> Any:
         """Return the object or array that a JSON text stands for.
@@ -128,21 +131,35 @@ class JSONRequestDeserializer:
         :raises webob.exc.HTTPBadRequest: there are fewer than announced
         """
         limit = self.max_json_body_size
-        length = request.content_length
+        length = _content_length(request)
         if limit is not None and length is not None and length > limit:
             raise BodyTooLarge(limit)
-        if request.is_body_seekable or (limit is None and length is None):
+        environ = request.environ
+        if environ.get("webob.is_body_seekable"):
             return request.body
-        if length is None:
-            body = _read(request.body_file, cast("int", limit) + 1)
-            if len(body) > cast("int", limit):
-                raise BodyTooLarge(cast("int", limit))
-        else:
-            body = _read(request.environ["wsgi.input"], length)
+        if length is not None:
+            body = _read(environ["wsgi.input"], length)
             if len(body) < length:
                 raise MalformedBody(_INCOMPLETE)
-        request.body = body
+        elif limit is not None:
+            body = _read(request.body_file, limit + 1)
+            if len(body) > limit:
+                raise BodyTooLarge(limit)
+        else:
+            return request.body
+        # As request.body = body would do it, in a third of the time.
+        environ["wsgi.input"] = io.BytesIO(body)
+        environ["webob.is_body_seekable"] = True
+        environ["CONTENT_LENGTH"] = str(len(body))
         return body
+
+
+def _content_length(request: webob.Request) -> int | None:
+    value = request.environ.get("CONTENT_LENGTH")
+    # A server lets digits pass only, and leaves the field out or empty otherwise.
+    if not value or not value.isdecimal():
+        return None
+    return int(value) if len(value) < _MANY_DIGITS else sys.maxsize
 
 
 def _read(source: Any, size: int) -> bytes:
@@ -155,7 +172,7 @@ def _read(source: Any, size: int) -> bytes:
 def _is_bare_connection(request: webob.Request) -> bool:
     # wsgiref does not decode chunks; to wait for the end of such a body is to wait
     # for the client to hang up.
-    if request.content_length is not None:
+    if _content_length(request) is not None:
         return False
     raw = getattr(request.environ["wsgi.input"], "raw", None)
     return isinstance(raw, socket.SocketIO)

@@ -53,6 +53,8 @@ def translate(value: object, locale: str | None) -> object:
     Messages of oslo.i18n and our own are translated; everything else comes back
     unchanged, so that it is safe to hand in anything.
     """
+    if type(value) is str or value is None:
+        return value
     if isinstance(value, Text):
         return value.translation(locale)
     return oslo_i18n.translate(value, locale)

@@ -80,7 +80,7 @@ class Leaf:
 class Node:
     """A place in the index: what may follow the segments that led here."""
 
-    __slots__ = ("begun", "ends", "literal", "rest", "whole")
+    __slots__ = ("begun", "ends", "is_open", "literal", "rest", "whole")
 
     def __init__(self) -> None:
         self.literal: dict[str, Node] = {}
@@ -88,6 +88,8 @@ class Node:
         self.begun: dict[str, Node] = {}  # a segment that begins literally
         self.ends: Leaf | None = None  # the path ends here
         self.rest: Leaf | None = None  # whatever follows
+        # Whether more than the next whole segment decides about the way on.
+        self.is_open = False
 
     def leaves(self) -> Iterator[Leaf]:
         """Return the leaves at this node and below."""
@@ -127,13 +129,28 @@ class Index:
         """
         # One piece more than the longest route has: enough to know that it is longer.
         segments = path.split("/", self._depth)
+        node = self._root
+        for segment in segments:
+            if node.is_open:
+                return self._find_all(segments, method), segments
+            child = node.literal.get(segment)
+            if child is None:
+                child = node.whole
+                if child is None or not segment:
+                    return (), segments
+            elif node.whole is not None:
+                return self._find_all(segments, method), segments
+            node = child
+        if node.is_open:
+            return self._find_all(segments, method), segments
+        return (node.ends.accepting(method) if node.ends else ()), segments
+
+    def _find_all(self, segments: Sequence[str], method: str | None) -> Sequence[Entry]:
         found: list[Leaf] = []
         _collect(self._root, segments, 0, found)
-        if len(found) == 1:
-            return found[0].accepting(method), segments
         entries = [entry for leaf in found for entry in leaf.accepting(method)]
         entries.sort(key=attrgetter("rank"))
-        return entries, segments
+        return entries
 
     def _insert(self, entry: Entry) -> None:
         route = entry.route
@@ -150,6 +167,7 @@ class Index:
         self._depth = max(self._depth, len(segments))
         if is_open:
             leaf = node.rest = node.rest or Leaf()
+            node.is_open = True
         else:
             leaf = node.ends = node.ends or Leaf()
         entry.exact = entry.exact and plain and not is_open
@@ -177,6 +195,7 @@ class Index:
             else:
                 plain = False
                 begun = first if isinstance(first, str) else ""
+                node.is_open = True
                 node = node.begun.setdefault(begun, Node())
         entry.names = tuple(names.items())
         return node, plain

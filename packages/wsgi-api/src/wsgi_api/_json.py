@@ -52,8 +52,14 @@ def loads(
     # Few brackets cannot nest deeply, and counting them costs next to nothing.
     if text.count("[") + text.count("{") > max_depth:
         _check_depth(text, max_depth)
+    decoder = _DECODERS[unique_keys, allow_nan]
     try:
-        return _DECODERS[unique_keys, allow_nan].decode(text)
+        if text[:1] in ("{", "["):
+            # Without the two searches for whitespace around it.
+            data, end = decoder.raw_decode(text)
+            if end == len(text):
+                return data
+        return decoder.decode(text)
     except json.JSONDecodeError as exc:
         raise MalformedBody(
             _MALFORMED.filled(reason=Text(exc.msg), line=exc.lineno, column=exc.colno)

@@ -40,6 +40,9 @@ _WEBOBS_OWN = (
     "plain_template_obj",
     "html_template_obj",
 )
+# webob's pages, with marks where status and text go: neither can hold a mark.
+_HTML = WSGIHTTPException.html_template_obj.substitute(status="\0", body="\1")
+_PLAIN = WSGIHTTPException.plain_template_obj.substitute(status="\0", body="\1")
 _HEADERS_OF_BODY = frozenset({"content-type", "content-length"})
 
 
@@ -106,7 +109,7 @@ def _as_webob(error: WSGIHTTPException, environ: WSGIEnvironment) -> tuple[bytes
     match = _offer(environ.get("HTTP_ACCEPT", ""))
     if match == "text/html":
         inner = _fill(error, environ, html_escape)
-        text = error.html_template_obj.substitute(status=error.status, body=inner)
+        text = _HTML.replace("\0", error.status).replace("\1", inner)
         return text.encode(), "text/html; charset=UTF-8"
     inner = _fill(error, environ, _no_escape)
     if match == "application/json":
@@ -114,9 +117,7 @@ def _as_webob(error: WSGIHTTPException, environ: WSGIEnvironment) -> tuple[bytes
             body=inner, status=error.status, title=error.title, environ=environ
         )
         return json.dumps(document).encode(), "application/json"
-    text = error.plain_template_obj.substitute(
-        status=error.status, title=error.title, body=_strip_tags(inner)
-    )
+    text = _PLAIN.replace("\0", error.status).replace("\1", _strip_tags(inner))
     return text.encode(), "text/plain; charset=UTF-8"
 
 
@@ -145,47 +146,48 @@ def _fill(
 ) -> str:
     comment = f"<!-- {escape(error.comment)} -->" if error.comment else ""
     template = error.body_template_obj
-    explanation, detail = escape(error.explanation), escape(error.detail or "")
     if template is WSGIHTTPException.body_template_obj:
+        explanation, detail = escape(error.explanation), escape(error.detail or "")
         return f"{explanation}<br /><br />\n{detail}\n{comment}\n"
-    own = {
-        "explanation": explanation,
-        "detail": detail,
-        "comment": escape(error.comment or ""),
-        "html_comment": comment,
-    }
-    return template.safe_substitute(_Values(own, error, environ, escape))
+    return template.safe_substitute(_Values(error, environ, escape, comment))
 
 
 class _Values(Mapping[str, str]):
-    """What a template of an error can name, found only when it does."""
+    """What a template of an error can name, made only when it does."""
 
     def __init__(
         self,
-        own: dict[str, str],
         error: WSGIHTTPException,
         environ: WSGIEnvironment,
         escape: Callable[[Any], str],
+        comment: str,
     ) -> None:
-        self._own = own
-        self._error = error
+        self._own = {
+            "explanation": error.explanation,
+            "detail": error.detail or "",
+            "comment": error.comment or "",
+        }
+        self._headers = error.headerlist
         self._environ = environ
         self._escape = escape
+        self._comment = comment
 
     def __getitem__(self, name: str) -> str:
-        # The order of webob: headers before environ before the error itself.
-        for header, value in reversed(self._error.headerlist):
+        # As webob has it: headers before environ before the error itself.
+        for header, value in reversed(self._headers):
             if header.lower() == name:
                 return self._escape(value)
         if name in self._environ:
             return self._escape(self._environ[name])
-        return self._own[name]
+        return (
+            self._comment if name == "html_comment" else self._escape(self._own[name])
+        )
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._own)
+        return iter([*self._own, "html_comment"])
 
     def __len__(self) -> int:
-        return len(self._own)
+        return len(self._own) + 1
 
 
 # Bounded: the header is the client's.

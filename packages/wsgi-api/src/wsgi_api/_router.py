@@ -14,7 +14,6 @@ from wsgi_api._rendering import ErrorAnswer, ErrorFormat
 from wsgi_api._request import Request
 from wsgi_api._wsgi import Redirect
 from wsgi_api.errors import (
-    ChoosesLanguage,
     UndecodablePath,
     translate_exception,
     translate_for,
@@ -60,7 +59,7 @@ class Router:
     )
     redirect_empty_path: ClassVar[bool] = True
     decode_path: ClassVar[bool] = True
-    request_class: ClassVar[type[webob.Request]] = Request
+    request_class: ClassVar[type[Request]] = Request
     use_method_override: bool = False
     method_not_allowed: bool = False
     error_format: ErrorFormat = "webob"
@@ -163,9 +162,9 @@ class Router:
     ) -> WSGIApplication:
         # The same for every request in a language, so made once: building one of
         # webob's exceptions costs more than the rest of the way here.
-        request = self.request_class(environ)
         locale = None
-        if environ.get("HTTP_ACCEPT_LANGUAGE") and isinstance(request, ChoosesLanguage):
+        if environ.get("HTTP_ACCEPT_LANGUAGE"):
+            request = self.request_class(environ)
             locale = request.best_match_language()
         found = self._refusals.get((kind, locale))
         if found is None:
@@ -189,7 +188,7 @@ class RejectMethodController:
         :param allowed_methods: what goes into ``Allow`` (RFC 9110, 15.5.6)
         :raises webob.exc.HTTPMethodNotAllowed: always
         """
-        LOG.debug("%s is not a method of %s", req.method, req.path)
+        LOG.debug("%s is not a method of this path", req.environ["REQUEST_METHOD"])
         raise webob.exc.HTTPMethodNotAllowed(headers=[("Allow", allowed_methods)])
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from string import Template
 from types import TracebackType
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, TypeAlias, TypeVar
 
 import webob.exc
 
@@ -102,13 +102,6 @@ class UndecodablePath(webob.exc.HTTPBadRequest):
         super().__init__(explanation=Text("The path of the URL is not UTF-8."))
 
 
-@runtime_checkable
-class ChoosesLanguage(Protocol):
-    """A request that knows the language of its client."""
-
-    def best_match_language(self) -> str | None: ...
-
-
 def translate_exception(exception: AnyException, locale: str | None) -> AnyException:
     """Translate everything in an exception that a client may read.
 
@@ -150,9 +143,8 @@ def translate_for(request: object, exception: AnyException) -> AnyException:
 
     Source: ``glance.common.wsgi.translate_exception``.
     """
-    if not isinstance(request, ChoosesLanguage):
-        return exception
-    return translate_exception(exception, request.best_match_language())
+    choose = getattr(request, "best_match_language", None)
+    return exception if choose is None else translate_exception(exception, choose())
 
 
 def log_exception(err: BaseException, exc_info: ExcInfo) -> None:
