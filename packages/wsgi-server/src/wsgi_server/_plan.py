@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 
 class Member(Protocol):
@@ -39,20 +39,23 @@ class Spawn:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+M = TypeVar("M", bound=Member)
+
+
+@dataclass(frozen=True)
+class Stop(Generic[M]):
     """Tell a worker to drain and leave."""
 
-    worker: Member
+    worker: M
 
 
 def plan(
-    workers: Sequence[Member],
+    workers: Sequence[M],
     wanted: int,
     generation: int,
     *,
     candidate: tuple[int, int] | None = None,
-) -> list[Spawn | Stop]:
+) -> list[Spawn | Stop[M]]:
     """What to do next, so that `wanted` workers of `generation` serve.
 
     Old workers go only as new ones report ready. While a reload is under way `candidate`
@@ -60,7 +63,7 @@ def plan(
     one, which stays whole until the candidate has been accepted. A worker that is due goes
     when its successor is ready, one at a time.
     """
-    steps: list[Spawn | Stop] = [*_missing(workers, wanted, generation)]
+    steps: list[Spawn | Stop[M]] = [*_missing(workers, wanted, generation)]
     if candidate is not None:
         return [*steps, *_missing(workers, candidate[1], candidate[0])]
     fresh = _serving(workers, generation)
@@ -82,7 +85,7 @@ def complete(workers: Sequence[Member], wanted: int, generation: int) -> bool:
     return sum(w.ready for w in _serving(workers, generation)) >= wanted
 
 
-def _serving(workers: Sequence[Member], generation: int) -> list[Member]:
+def _serving(workers: Sequence[M], generation: int) -> list[M]:
     return [w for w in workers if w.generation == generation and not w.stopping]
 
 

@@ -41,7 +41,13 @@ class SignalPipe:
                 "the server must be started in the main thread: only there can it "
                 "receive signals"
             ) from exc
-        self._old = {signum: signal.signal(signum, self._note) for signum in signals}
+        self._old: dict[signal.Signals, Any] = {}
+        self.add(signals)
+
+    def add(self, signals: Iterable[signal.Signals]) -> None:
+        """Handles these as well."""
+        for signum in signals:
+            self._old[signum] = signal.signal(signum, self._note)
 
     def fileno(self) -> int:
         """The descriptor to poll."""

@@ -108,7 +108,7 @@ class Inheritance:
         predecessor: Mapping[str, int] | None = None,
     ) -> None:
         self.systemd = list(systemd)
-        #: By `Listener.key`; emptied as they are taken.
+        #: By name of the service and `Listener.key`; emptied as they are taken.
         self.predecessor = dict(predecessor or {})
 
     def close(self) -> None:
@@ -122,13 +122,14 @@ def open_listeners(
     settings: Settings,
     tls: ssl.SSLContext | None = None,
     *,
+    name: str = "",
     present: Iterable[Listener] = (),
     inheritance: Inheritance | None = None,
 ) -> list[Listener]:
     """Everything that `settings.binds` names, listening.
 
-    Sockets that `present` or `inheritance` already hold are used again, not opened anew;
-    their options are left as they are (see `reconfigure`). Raises `AddressInUse` where
+    Sockets that `present` or `inheritance` (under `name`, the service's) already hold are
+    used again, not opened anew; their options are left as they are (see `reconfigure`). Raises `AddressInUse` where
     another attempt may succeed, `BindError` and `ConfigError` where it will not; then
     nothing that was opened here stays open.
     """
@@ -139,7 +140,7 @@ def open_listeners(
     try:
         for address in settings.binds:
             again = _present(known, address)
-            fresh = [] if again else _open(address, settings, source)
+            fresh = [] if again else _open(name, address, settings, source)
             opened += fresh
             found += [dataclasses.replace(item, tls=tls) for item in again or fresh]
     except BaseException:
@@ -167,8 +168,10 @@ def _present(known: Mapping[str, Listener], address: Address) -> list[Listener]:
     return parts
 
 
-def _open(address: Address, settings: Settings, source: Inheritance) -> list[Listener]:
-    inherited = _take(address, source)
+def _open(
+    name: str, address: Address, settings: Settings, source: Inheritance
+) -> list[Listener]:
+    inherited = _take(name, address, source)
     if inherited:
         return inherited
     match address:
@@ -182,10 +185,12 @@ def _open(address: Address, settings: Settings, source: Inheritance) -> list[Lis
             return _from_systemd(address, source)
 
 
-def _take(address: Address, source: Inheritance) -> list[Listener]:
+def _take(name: str, address: Address, source: Inheritance) -> list[Listener]:
     """What a predecessor had for `address`."""
     taken: list[Listener] = []
-    while (fd := source.predecessor.pop(f"{address}#{len(taken)}", None)) is not None:
+    while (
+        fd := source.predecessor.pop(f"{name} {address}#{len(taken)}", None)
+    ) is not None:
         sock = _adopt(fd, str(address))
         file = None
         if isinstance(address, UnixAddress) and not address.path.startswith("@"):

@@ -1,0 +1,308 @@
+"""The workers there are: forked, heard, timed, signalled, reaped. Decides nothing.
+
+Every worker is tied to the supervisor by two pipes. One it writes to; its end says that the
+worker is gone. The other nobody writes to; its end says that the supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import signal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from . import _worker
+from ._messages import Inbox, Message
+from ._originals import original
+from ._scoreboard import Scoreboard, Slot, State
+from ._signals import SignalPipe, blocked
+
+if TYPE_CHECKING:
+    from ._generation import Post
+    from ._settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+# Bound now: a later monkey_patch() changes the module, not these.
+_os: Any = original("os")
+_fork, _waitpid = _os.fork, _os.waitpid
+_POLLIN: Final = original("select").POLLIN
+
+#: Most workers at one time, those that drain included.
+SLOTS: Final = 1024
+#: Seconds that a worker gets beyond its own deadline before it is killed.
+MARGIN: Final = 2.0
+#: Seconds for a worker to write its stack before it is killed.
+DUMP_PATIENCE: Final = 1.0
+#: A wait that ended so many seconds late means that this process was stopped itself.
+LATE: Final = 1.0
+
+
+@dataclass(eq=False)
+class Worker:
+    """What the supervisor knows of one worker process."""
+
+    pid: int
+    worker_id: int
+    generation: int
+    service: str
+    settings: Settings
+    slot: Slot
+    inbox: Inbox
+    started: float
+    ready_since: float | None = None
+    stopping: bool = False
+    due: bool = False
+    #: When a stopping worker must have left.
+    leave_by: float = math.inf
+    #: When it is killed, once its stack was asked for.
+    kill_at: float | None = None
+    #: Why it could not become ready, in its own words.
+    failure: Message | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it accepts connections."""
+        return self.ready_since is not None
+
+    def __str__(self) -> str:
+        return f"worker {self.pid} ({self.service} {self.worker_id})"
+
+    def deadline(self, awake_since: float) -> float:
+        """When something has to be done about it if it does not move."""
+        if self.kill_at is not None:
+            return self.kill_at
+        if self.stopping:
+            return self.leave_by
+        if not self.ready:
+            return self.started + self.settings.worker_ready_timeout
+        if self.settings.worker_timeout is None:
+            return math.inf
+        return max(self.slot.beat, awake_since) + self.settings.worker_timeout
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong with it at its deadline."""
+        if self.stopping:
+            return "did not leave in time"
+        if not self.ready:
+            return f"was not ready within {self.settings.worker_ready_timeout:g} s"
+        return f"has not moved for {self.settings.worker_timeout:g} s"
+
+
+class Crew:
+    """All workers of all services and generations."""
+
+    def __init__(
+        self,
+        poller: Any,
+        signals: SignalPipe,
+        *,
+        in_child: Callable[[], object] | None,
+        before_exit: Callable[[], object] | None,
+    ) -> None:
+        self._poller = poller
+        self._signals = signals
+        self._in_child = in_child
+        self._before_exit = before_exit
+        self._board = Scoreboard(SLOTS)
+        self._life, self._life_writer = os.pipe()
+        self._by_fd: dict[int, Worker] = {}
+        self._awake_since = 0.0
+        self.workers: dict[int, Worker] = {}
+
+    def of(self, service: str, generation: int | None = None) -> list[Worker]:
+        """The workers of a service, of one generation or of all."""
+        return [
+            worker
+            for worker in self.workers.values()
+            if worker.service == service and generation in (None, worker.generation)
+        ]
+
+    def spawn(
+        self,
+        post: Post,
+        generation: int,
+        worker_id: int,
+        now: float,
+        foreign: Iterable[int],
+    ) -> Worker:
+        """Forks a worker. Raises `OSError` when the system has no room for one.
+
+        `foreign` are descriptors of this process that the worker has no use for, beside
+        those of the crew.
+        """
+        slot = self._claim(worker_id, generation, now)
+        report_reader, report_writer = os.pipe()
+        job = _worker.Assignment(
+            worker_id,
+            generation,
+            post,
+            slot,
+            report_writer,
+            self._life,
+            self._in_child,
+            self._before_exit,
+        )
+        unwanted = [*foreign, *self._by_fd, report_reader, self._life_writer]
+        try:
+            with blocked(signal.valid_signals()) as gate:
+                pid = _fork()
+                if pid == 0:
+                    self._signals.forget()
+                    _worker.run(job, gate.release, unwanted)
+        except OSError:
+            slot.state = State.FREE
+            os.close(report_reader)
+            raise
+        finally:
+            os.close(report_writer)
+        worker = Worker(
+            pid,
+            worker_id,
+            generation,
+            post.service.name,
+            post.service.settings,
+            slot,
+            Inbox(report_reader),
+            now,
+        )
+        self.workers[pid] = worker
+        self._by_fd[report_reader] = worker
+        self._poller.register(report_reader, _POLLIN)
+        return worker
+
+    def hear(self, ready: Iterable[int]) -> list[tuple[Worker, Message]]:
+        """What the workers behind those of the `ready` descriptors that are theirs say."""
+        heard = []
+        for worker in [self._by_fd[fd] for fd in ready if fd in self._by_fd]:
+            heard += [(worker, message) for message in worker.inbox.take()]
+            if not worker.inbox.open:
+                self._deafen(worker)
+        return heard
+
+    def stop(self, worker: Worker, now: float, *, graceful: bool = True) -> None:
+        """Tells a worker to leave: after what it has, or at once."""
+        patience = worker.settings.graceful_timeout if graceful else 0.0
+        worker.stopping = True
+        worker.leave_by = min(worker.leave_by, now + patience + MARGIN)
+        self.signal(worker, signal.SIGTERM if graceful else signal.SIGQUIT)
+
+    def signal(self, worker: Worker, signum: signal.Signals) -> None:
+        """Sends a signal; a worker that is gone but not yet reaped takes no notice."""
+        # ESRCH: the embedding program has reaped it.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker.pid, signum)
+
+    def enforce(self, now: float, asked: float) -> list[tuple[Worker, str]]:
+        """Asks workers that are overdue for their stack, and kills them a little later.
+
+        `asked` is when this turn should have begun. Returns those newly found overdue,
+        now stopping, and what is wrong with them.
+        """
+        if now - asked > LATE:
+            # We were stopped or starved ourselves: nobody may be blamed for that time.
+            self._awake_since = now
+        found = []
+        for worker in self.workers.values():
+            if worker.deadline(self._awake_since) > now:
+                continue
+            if worker.kill_at is not None:
+                self._kill(worker)
+                continue
+            complaint = f"{worker} {worker.complaint}"
+            LOG.error("%s; it is killed", complaint)
+            self.signal(worker, _worker.DUMP_SIGNAL)
+            worker.kill_at = now + DUMP_PATIENCE
+            if not worker.stopping:
+                worker.stopping = True
+                found.append((worker, complaint))
+        return found
+
+    def deadline(self) -> float:
+        """When `enforce` is due again."""
+        return min(
+            (w.deadline(self._awake_since) for w in self.workers.values()),
+            default=math.inf,
+        )
+
+    def reap(self) -> list[tuple[Worker, int | None]]:
+        """The workers that have ended, with exit code (minus the signal) where known."""
+        ended = []
+        for worker in list(self.workers.values()):
+            try:
+                pid, status = _waitpid(worker.pid, os.WNOHANG)
+            except ChildProcessError:
+                # ECHILD: the embedding program reaps children itself.
+                pid, status = worker.pid, None
+            if pid:
+                self._bury(worker)
+                code = None if status is None else os.waitstatus_to_exitcode(status)
+                ended.append((worker, code))
+        return ended
+
+    def adopt(self) -> None:
+        """As PID 1 of a container: reaps the orphans that were left to us."""
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                # ECHILD: no child at all.
+                return
+            if found is None or found.si_pid in self.workers:
+                return
+            _waitpid(found.si_pid, 0)
+            LOG.debug("reaped process %d, an orphan", found.si_pid)
+
+    def close(self) -> None:
+        """Closes the pipes; workers that are left take that for our death."""
+        for worker in list(self._by_fd.values()):
+            self._deafen(worker)
+        os.close(self._life)
+        os.close(self._life_writer)
+
+    def _claim(self, worker_id: int, generation: int, now: float) -> Slot:
+        slot = self._board.claim()
+        slot.worker_id = worker_id
+        slot.generation = generation
+        slot.started = slot.beat = now
+        return slot
+
+    def _kill(self, worker: Worker) -> None:
+        worker.inbox.take()
+        dump = worker.inbox.take_dump()
+        if dump:
+            LOG.error("%s stood at\n%s", worker, dump)
+        else:
+            LOG.error("%s gave no stack: it is stopped or in the kernel", worker)
+        self.signal(worker, signal.SIGKILL)
+        worker.kill_at = math.inf
+
+    def _bury(self, worker: Worker) -> None:
+        del self.workers[worker.pid]
+        for message in worker.inbox.take():
+            worker.failure = message if message.status else worker.failure
+        self._deafen(worker)
+        worker.slot.state = State.FREE
+
+    def _deafen(self, worker: Worker) -> None:
+        fd = worker.inbox.fd
+        if self._by_fd.pop(fd, None) is not None:
+            self._poller.unregister(fd)
+            worker.inbox.close()
+
+
+def last_words(code: int | None) -> str:
+    """An exit code in words: `was killed by SIGSEGV`, `ended with status 3`."""
+    if code is None:
+        return "is gone"
+    if code >= 0:
+        return f"ended with status {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"

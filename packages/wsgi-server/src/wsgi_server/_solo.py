@@ -1,0 +1,150 @@
+"""One process that serves by itself: `workers = 0`.
+
+The same signals mean the same as with workers, as far as one process can. A reload loads the
+new application first and changes over when it is there; requests that run finish as they
+began.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+from collections.abc import Callable
+from time import monotonic
+
+from . import _generation
+from ._engines import create_engine
+from ._premises import STOPPING, Premises
+from ._scoreboard import Slot, State
+from ._upgrade import Successor
+from ._worker import set_title
+from .errors import ExitStatus, ServerError
+
+LOG = logging.getLogger(__name__)
+
+
+class Solo:
+    """Serves the one service of `premises` in this process.
+
+    `before_exit` is called when everything is answered.
+    """
+
+    def __init__(
+        self, premises: Premises, before_exit: Callable[[], object] | None
+    ) -> None:
+        self._premises = premises
+        self._before_exit = before_exit
+        self._slot = Slot.local()
+        self._going = False
+        self._hurried = False
+        self._successor: Successor | None = None
+        self._alive_at = math.inf
+
+    def serve(self) -> ExitStatus:
+        """Serves until it is told to stop."""
+        (post,) = self._premises.present.posts.values()
+        settings = post.service.settings
+        try:
+            post.identity.assume()
+            app = _generation.load(post.service)
+            self._engine = create_engine(settings, self._slot)
+        except ServerError as exc:
+            # The traceback is for --debug alone.
+            cause = exc.__cause__ if settings.debug else None
+            LOG.error("cannot start: %s", exc, exc_info=cause)  # noqa: TRY400
+            return exc.exit_status
+        set_title(post.service.name)
+        self._engine.watch(self._premises.signals.fileno(), self._on_signals)
+        self._engine.serve(post.listeners, app, self._on_ready)
+        if self._before_exit is not None and not self._hurried:
+            self._before_exit()
+        return ExitStatus.OK
+
+    def _on_ready(self) -> None:
+        self._slot.state = State.READY
+        self._premises.announce()
+        self._premises.notifier.ready("serving in one process")
+        if self._premises.notifier.interval is not None:
+            self._live()
+
+    def _live(self) -> None:
+        interval = self._premises.notifier.interval
+        if interval is not None:
+            self._premises.notifier.alive()
+            self._engine.call_at(monotonic() + interval, self._live)
+
+    def _on_signals(self) -> None:
+        for signum in self._premises.signals.take():
+            if signum in STOPPING:
+                self._stop(graceful=signum == signal.SIGTERM and not self._going)
+            elif signum == signal.SIGUSR1:
+                self._premises.reopen_logs()
+                self._engine.reopen_logs()
+            elif signum == signal.SIGHUP and not self._going:
+                self._reload()
+            elif signum == signal.SIGUSR2 and not self._going:
+                self._upgrade()
+            elif signum in (signal.SIGTTIN, signal.SIGTTOU):
+                LOG.warning("workers = 0: there are no workers to add or take away")
+
+    def _stop(self, *, graceful: bool) -> None:
+        self._hurried = not graceful
+        if not self._going:
+            self._going = True
+            LOG.info("stopping %s", "when all is answered" if graceful else "at once")
+            self._premises.notifier.stopping()
+        patience = self._premises.present.settings.graceful_timeout if graceful else 0.0
+        self._engine.drain(monotonic() + patience)
+
+    def _reload(self) -> None:
+        """Everything that can fail comes before anything changes."""
+        self._premises.notifier.reloading()
+        LOG.info("reload: reading the configuration")
+        generation = None
+        try:
+            generation = self._premises.next_generation()
+            (post,) = generation.posts.values()
+            app = _generation.load(post.service)
+        except ServerError as exc:
+            self._give_up(generation, exc)
+        # The boundary to the program's own `configure`.
+        except Exception as exc:
+            LOG.exception("reload: reading the configuration failed")
+            self._give_up(generation, exc)
+        else:
+            self._engine.replace(post.listeners, app)
+            self._premises.move_to(generation)
+        self._premises.notifier.ready("serving in one process")
+
+    def _give_up(
+        self, generation: _generation.Generation | None, reason: Exception
+    ) -> None:
+        if generation is not None:
+            self._premises.discard(generation)
+        LOG.error(
+            "reload failed: %s; generation %d goes on",
+            reason,
+            self._premises.present.number,
+        )
+
+    def _upgrade(self) -> None:
+        if self._successor is not None:
+            LOG.warning("no upgrade now: another is under way")
+            return
+        self._successor = self._premises.upgrade()
+        if self._successor is not None:
+            self._engine.watch(self._successor.fileno(), self._on_successor)
+
+    def _on_successor(self) -> None:
+        successor, self._successor = self._successor, None
+        if successor is None:
+            return
+        self._engine.unwatch(successor.fileno())
+        took_over = successor.is_ready()
+        successor.close()
+        if took_over:
+            self._premises.hand_over(successor)
+            self._stop(graceful=True)
+        else:
+            LOG.error("upgrade: process %d failed; we go on", successor.pid)

@@ -1,0 +1,498 @@
+"""The parent process: owns configuration, sockets and workers, and runs no application.
+
+One loop polls for everything: signals, the workers' pipes, an upgrade, the next deadline.
+What is to be done is decided by `plan`; this loop carries it out.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ._crew import MARGIN, Crew, Worker, last_words
+from ._generation import Generation, Post, Service
+from ._messages import Message, Topic
+from ._originals import original
+from ._plan import Backoff, Spawn, complete, plan
+from ._premises import BIND_PAUSE, Premises
+from ._sockets import AddressInUse
+from ._upgrade import Successor
+from ._worker import set_title
+from .errors import ExitStatus, ServerError
+
+__all__ = ["Phase", "Service", "Supervisor"]
+
+LOG = logging.getLogger(__name__)
+
+# Bound now: a later monkey_patch() changes the module, not these.
+_select: Any = original("select")
+_poll, _POLLIN = _select.poll, _select.POLLIN
+
+
+class Phase(enum.Enum):
+    """Where the server is in its life."""
+
+    #: The first generation is not ready yet.
+    BOOTING = "booting"
+    SERVING = "serving"
+    #: Workers finish what they have.
+    DRAINING = "draining"
+    #: Workers leave at once.
+    LEAVING = "leaving"
+
+    @property
+    def going(self) -> bool:
+        """Whether the end was ordered."""
+        return self in (Phase.DRAINING, Phase.LEAVING)
+
+
+class Supervisor:
+    """Keeps the services that `configure` names running, reloads and stops them.
+
+    `configure` is called at the start and at every reload; it raises a `ServerError` when
+    the configuration does not work. `in_child` is called in each worker before it loads
+    its application, `before_exit` when it has answered everything. `bind_retry` is how
+    many seconds an address may be in use at a start or a reload before that is an error.
+    """
+
+    def __init__(
+        self,
+        configure: Callable[[], Sequence[Service]],
+        *,
+        in_child: Callable[[], object] | None = None,
+        before_exit: Callable[[], object] | None = None,
+        bind_retry: float = 30.0,
+    ) -> None:
+        self._configure = configure
+        self._in_child = in_child
+        self._before_exit = before_exit
+        self._bind_retry = bind_retry
+        self._phase = Phase.BOOTING
+        self._status = ExitStatus.OK
+        #: Why the first generation never became ready.
+        self.reason: str | None = None
+        #: Reloads that were accepted, and that were given up.
+        self.reloads = 0
+        self.failed_reloads = 0
+        self._candidate: Generation | None = None
+        self._reload_wanted = False
+        self._bind_again = math.inf
+        self._bind_until = math.inf
+        self._backoff = Backoff()
+        self._successor: Successor | None = None
+        self._next_alive = 0.0
+
+    # -- for the program that runs it -----------------------------------------------------
+
+    @property
+    def phase(self) -> Phase:
+        """Where the server is in its life."""
+        return self._phase
+
+    @property
+    def generation(self) -> int:
+        """The number of the configuration that is served, from 1."""
+        return self._premises.present.number
+
+    @property
+    def children(self) -> set[int]:
+        """The workers of the present configuration, by process id."""
+        return {
+            worker.pid
+            for worker in self._workers()
+            if worker.generation == self.generation and not worker.stopping
+        }
+
+    @property
+    def stale_children(self) -> set[int]:
+        """The workers on their way out, or of a generation not yet accepted."""
+        return {worker.pid for worker in self._workers()} - self.children
+
+    @property
+    def urls(self) -> list[str]:
+        """Where clients find the services."""
+        return [listener.url for listener in self._premises.present.listeners]
+
+    def start(self) -> None:
+        """Configures, binds, and forks the first workers; `wait` sees them ready.
+
+        Raises `ConfigError`, `BindError`, or with `preload_app` `LoadError`; then every
+        handler is back and nothing stays open.
+        """
+        self._premises = Premises(self._configure, self._bind_retry)
+        self._poller = _poll()
+        self._poller.register(self._premises.signals.fileno(), _POLLIN)
+        self._crew = Crew(
+            self._poller,
+            self._premises.signals,
+            in_child=self._in_child,
+            before_exit=self._before_exit,
+        )
+        if self._premises.present.forks:
+            set_title("supervisor")
+            self._act(time.monotonic())
+
+    def wait(self) -> ExitStatus:
+        """Supervises until it is told to stop and the last worker has left."""
+        try:
+            if self._premises.present.forks:
+                while not self._phase.going or self._workers():
+                    self._turn()
+            else:
+                # The engine is imported there; the forking supervisor never does.
+                from ._solo import Solo
+
+                self._status = Solo(self._premises, self._before_exit).serve()
+        finally:
+            self._crew.close()
+            self._premises.close()
+        return self._status
+
+    def stop(self, *, graceful: bool = True) -> None:
+        """Stops as SIGTERM does, or as SIGINT does."""
+        self._premises.signals.send(signal.SIGTERM if graceful else signal.SIGINT)
+
+    def reload(self) -> None:
+        """Reloads as SIGHUP does."""
+        self._premises.signals.send(signal.SIGHUP)
+
+    def more(self) -> None:
+        """One worker more for each service, until the next reload."""
+        self._premises.signals.send(signal.SIGTTIN)
+
+    def fewer(self) -> None:
+        """One worker less for each service, until the next reload; never the last."""
+        self._premises.signals.send(signal.SIGTTOU)
+
+    # -- the loop -------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        wake = self._deadline()
+        wait = None
+        if wake is not math.inf:
+            wait = max(0, math.ceil((wake - time.monotonic()) * 1000))
+        ready = {fd for fd, _ in self._poller.poll(wait)}
+        try:
+            self._handle(ready, wake)
+        # The supervisor outlives its own faults: workers that nobody watches are worse.
+        except Exception:
+            LOG.exception("the supervisor stumbled; it goes on")
+            # A fault that comes back with every turn must not become a busy loop.
+            pause = _poll()
+            pause.register(self._premises.signals.fileno(), _POLLIN)
+            pause.poll(1000)
+
+    def _handle(self, ready: set[int], asked: float) -> None:
+        now = time.monotonic()
+        for signum in self._premises.signals.take():
+            self._obey(signum, now)
+        for worker, message in self._crew.hear(ready):
+            self._note(worker, message, now)
+        self._watch_successor(ready, now)
+        for worker, complaint in self._crew.enforce(now, asked):
+            self._lose(worker, complaint, ExitStatus.BOOT)
+        for worker, code in self._crew.reap():
+            self._mourn(worker, code, now)
+        if os.getpid() == 1:
+            self._crew.adopt()
+        if now >= self._bind_again:
+            self._try_reload(now)
+        self._act(now)
+        self._tell(now)
+
+    def _deadline(self) -> float:
+        deadlines = [self._crew.deadline(), self._bind_again]
+        if self._backoff.until > time.monotonic():
+            deadlines.append(self._backoff.until)
+        if self._successor is not None:
+            deadlines.append(self._successor.due)
+        if self._premises.notifier.interval is not None:
+            deadlines.append(self._next_alive)
+        return min(deadlines)
+
+    def _obey(self, signum: signal.Signals, now: float) -> None:
+        if signum == signal.SIGTERM:
+            self._stop(now, graceful=not self._phase.going)
+        elif signum in (signal.SIGINT, signal.SIGQUIT):
+            self._stop(now, graceful=False)
+        elif signum == signal.SIGUSR1:
+            self._premises.reopen_logs()
+            for worker in self._workers():
+                self._crew.signal(worker, signal.SIGUSR1)
+        elif self._phase.going:
+            # There is nothing left to reload, upgrade or resize.
+            return
+        elif signum == signal.SIGHUP:
+            self._reload_wanted = True
+        elif signum == signal.SIGUSR2:
+            self._upgrade()
+        elif signum in (signal.SIGTTIN, signal.SIGTTOU):
+            step = 1 if signum == signal.SIGTTIN else -1
+            for post in self._premises.present.posts.values():
+                if post.wanted + step >= 1:
+                    post.extra += step
+                LOG.info("%s: %d workers wanted", post.service.name, post.wanted)
+
+    def _note(self, worker: Worker, message: Message, now: float) -> None:
+        if message.topic is Topic.READY:
+            worker.ready_since = now
+            LOG.info(
+                "%s ready after %.2f s, generation %d",
+                worker,
+                now - worker.started,
+                worker.generation,
+            )
+        elif message.topic is Topic.FAILED:
+            worker.failure = message
+        elif message.topic is Topic.DUE:
+            LOG.info("%s is to be replaced: %s", worker, message.text)
+            worker.due = True
+        elif not worker.stopping:
+            LOG.info("%s leaves by itself", worker)
+            worker.stopping = True
+            worker.leave_by = now + worker.settings.graceful_timeout + MARGIN
+
+    def _mourn(self, worker: Worker, code: int | None, now: float) -> None:
+        if worker.stopping:
+            if code in (0, None) or not worker.ready:
+                LOG.info("%s left", worker)
+            else:
+                LOG.warning("%s %s", worker, last_words(code))
+            return
+        if worker.failure is not None:
+            reason, status = worker.failure.text, ExitStatus(worker.failure.status)
+        else:
+            reason, status = f"{worker} {last_words(code)}", ExitStatus.BOOT
+            if not worker.ready:
+                reason += " before it was ready"
+        if not self._lose(worker, reason, status):
+            LOG.error("%s; it is replaced", reason)
+            served = None if worker.ready_since is None else now - worker.ready_since
+            self._backoff.died(now, served)
+
+    def _lose(self, worker: Worker, reason: str, status: ExitStatus) -> bool:
+        """What else the loss of a worker means; false when it is merely replaced."""
+        candidate = self._candidate
+        if candidate is not None and worker.generation == candidate.number:
+            self._give_up(reason)
+        elif self._phase is Phase.BOOTING:
+            self._fail(reason, status)
+        else:
+            return self._phase.going
+        return True
+
+    # -- acting ---------------------------------------------------------------------------
+
+    def _act(self, now: float) -> None:
+        """Brings the workers to what is wanted, as far as that may be done now."""
+        present = self._premises.present
+        if self._phase is Phase.BOOTING and self._is_complete(present):
+            self._phase = Phase.SERVING
+            self._premises.announce()
+            self._premises.notifier.ready(self._summary())
+        if self._candidate is not None and self._is_complete(self._candidate):
+            self._accept()
+        if (
+            self._reload_wanted
+            and self._phase is Phase.SERVING
+            and self._candidate is None
+            and self._bind_again is math.inf
+            and self._successor is None
+        ):
+            self._begin_reload(now)
+        posts = self._premises.present.posts.keys() | {
+            w.service for w in self._workers()
+        }
+        if self._candidate is not None:
+            posts |= self._candidate.posts.keys()
+        for name in posts:
+            if not self._phase.going:
+                self._act_on(name, now)
+
+    def _act_on(self, name: str, now: float) -> None:
+        """Carries out what `plan` says about one service."""
+        present, candidate = self._premises.present, self._candidate
+        post = present.posts.get(name)
+        following = candidate.posts.get(name) if candidate is not None else None
+        steps = plan(
+            self._crew.of(name),
+            post.wanted if post is not None else 0,
+            present.number,
+            candidate=(candidate.number, following.wanted if following else 0)
+            if candidate is not None
+            else None,
+        )
+        for step in steps:
+            if not isinstance(step, Spawn):
+                self._crew.stop(step.worker, now)
+            elif step.generation != present.number:
+                # A candidate that was given up meanwhile gets no more workers.
+                if following is not None and self._candidate is candidate:
+                    self._spawn(following, step, now)
+            elif post is not None and now >= self._backoff.until:
+                self._spawn(post, step, now)
+
+    def _spawn(self, post: Post, step: Spawn, now: float) -> None:
+        foreign = self._premises.foreign(
+            [listener.sock.fileno() for listener in post.listeners], self._candidate
+        )
+        if self._successor is not None:
+            foreign.append(self._successor.fileno())
+        try:
+            worker = self._crew.spawn(
+                post, step.generation, step.worker_id, now, foreign
+            )
+        except (OSError, LookupError) as exc:
+            reason = f"cannot start a worker: {exc}"
+            if (
+                self._candidate is not None
+                and step.generation == self._candidate.number
+            ):
+                self._give_up(reason)
+            elif self._phase is Phase.BOOTING:
+                self._fail(reason, ExitStatus.BOOT)
+            else:
+                LOG.error("%s", reason)  # noqa: TRY400  one line says it
+                self._backoff.died(now, None)
+        else:
+            LOG.debug("%s started, generation %d", worker, step.generation)
+
+    def _fail(self, reason: str, status: ExitStatus) -> None:
+        """The first generation does not come up: says why and leaves."""
+        self.reason = reason
+        self._status = status
+        LOG.error("cannot start: %s", reason)
+        self._stop(time.monotonic(), graceful=False)
+
+    def _stop(self, now: float, *, graceful: bool) -> None:
+        if self._phase is Phase.LEAVING:
+            return
+        LOG.info("stopping %s", "when all is answered" if graceful else "at once")
+        self._phase = Phase.DRAINING if graceful else Phase.LEAVING
+        self._bind_again = math.inf
+        if self._candidate is not None:
+            self._premises.discard(self._candidate)
+            self._candidate = None
+        if self._successor is not None:
+            self._successor.stop()
+        # Ours first: a port that only draining workers hold takes no new clients.
+        self._premises.stop_listening()
+        for worker in self._workers():
+            self._crew.stop(worker, now, graceful=graceful)
+
+    # -- reloading ------------------------------------------------------------------------
+
+    def _begin_reload(self, now: float) -> None:
+        self._reload_wanted = False
+        self._premises.notifier.reloading()
+        LOG.info("reload: reading the configuration")
+        self._bind_until = now + self._bind_retry
+        self._try_reload(now)
+
+    def _try_reload(self, now: float) -> None:
+        """Builds the next generation; whatever goes wrong, the present one goes on."""
+        first = self._bind_again is math.inf
+        self._bind_again = math.inf
+        try:
+            self._candidate = self._premises.next_generation(first_attempt=first)
+        except AddressInUse as exc:
+            if now >= self._bind_until:
+                self._give_up(str(exc))
+                return
+            if first:
+                LOG.warning("reload: %s; trying for %g s", exc, self._bind_retry)
+            self._bind_again = now + BIND_PAUSE
+        except ServerError as exc:
+            self._give_up(str(exc))
+        # The boundary to the program's own `configure`.
+        except Exception as exc:
+            LOG.exception("reload: reading the configuration failed")
+            self._give_up(f"{type(exc).__name__}: {exc}")
+        else:
+            LOG.info("reload: starting generation %d", self._candidate.number)
+
+    def _accept(self) -> None:
+        """The candidate is ready: it becomes the present generation."""
+        assert self._candidate is not None  # noqa: S101  the caller has looked
+        candidate, self._candidate = self._candidate, None
+        self._premises.move_to(candidate)
+        self.reloads += 1
+        self._premises.notifier.ready(self._summary())
+
+    def _give_up(self, reason: str) -> None:
+        """The reload does not work out: its traces go, the present generation stays."""
+        candidate, self._candidate = self._candidate, None
+        self.failed_reloads += 1
+        LOG.error("reload failed: %s; generation %d goes on", reason, self.generation)
+        if candidate is not None:
+            now = time.monotonic()
+            for worker in self._workers():
+                if worker.generation == candidate.number and not worker.stopping:
+                    self._crew.stop(worker, now)
+            self._premises.discard(candidate)
+        self._premises.notifier.ready(self._summary())
+
+    # -- upgrading --------------------------------------------------------------------
+
+    def _upgrade(self) -> None:
+        if (
+            self._phase is not Phase.SERVING
+            or self._successor is not None
+            or self._candidate is not None
+            or self._bind_again is not math.inf
+        ):
+            LOG.warning("no upgrade now: a start, reload or upgrade is under way")
+            return
+        self._successor = self._premises.upgrade()
+        if self._successor is not None:
+            self._poller.register(self._successor.fileno(), _POLLIN)
+
+    def _watch_successor(self, ready: set[int], now: float) -> None:
+        successor = self._successor
+        if successor is None:
+            return
+        if now >= successor.due:
+            LOG.error("upgrade: process %d is not ready in time", successor.pid)
+            successor.stop()
+        if successor.fileno() in ready:
+            took_over = successor.is_ready()
+            self._poller.unregister(successor.fileno())
+            successor.close()
+            self._successor = None
+            if took_over:
+                self._premises.hand_over(successor)
+                self._stop(now, graceful=True)
+            elif not self._phase.going:
+                LOG.error("upgrade: process %d failed; we go on", successor.pid)
+
+    # -- small things ---------------------------------------------------------------------
+
+    def _workers(self) -> list[Worker]:
+        return list(self._crew.workers.values())
+
+    def _is_complete(self, generation: Generation) -> bool:
+        return all(
+            complete(self._crew.of(name), post.wanted, generation.number)
+            for name, post in generation.posts.items()
+        )
+
+    def _summary(self) -> str:
+        ready = sum(w.ready and not w.stopping for w in self._workers())
+        return f"generation {self.generation}, {ready} workers ready"
+
+    def _tell(self, now: float) -> None:
+        """What systemd hears between two events."""
+        if self._phase is Phase.SERVING and self._candidate is None:
+            self._premises.notifier.status(self._summary())
+        interval = self._premises.notifier.interval
+        if interval is not None and now >= self._next_alive:
+            self._next_alive = now + interval
+            serving = any(w.ready and not w.stopping for w in self._workers())
+            if serving or self._phase is not Phase.SERVING:
+                self._premises.notifier.alive()

@@ -1,0 +1,249 @@
+"""A worker's life: set up, load, say so, serve, drain, leave.
+
+`run` is called in the child right after the fork and never returns. The engine's loop waits
+for everything: clients, signals, and the pipe that ends with the supervisor.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import importlib
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from . import _generation, _logfiles
+from ._engines import create_engine
+from ._messages import Reporter, Topic
+from ._scoreboard import State
+from ._signals import SignalPipe
+from .errors import ExitStatus, ServerError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from ._engines import Engine
+    from ._generation import Post
+    from ._scoreboard import Slot
+    from ._settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+#: Asks a worker for its stack. Handled by faulthandler, below Python: it also answers
+#: where no bytecode runs any more.
+DUMP_SIGNAL: Final = signal.SIGUSR2
+#: Ends a worker that is still loading, by their default action; later they are noted.
+FATAL: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+#: Never end a worker. All but USR1 are the supervisor's business: they arrive here when
+#: somebody signals the whole process group.
+HARMLESS: Final = (signal.SIGUSR1, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
+
+#: The longest time between two signs of life of an idle loop, in seconds.
+_BEAT: Final = 5.0
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What one worker is to do, and its ties to the supervisor."""
+
+    worker_id: int
+    generation: int
+    post: Post
+    slot: Slot
+    #: Written to by the worker; read by the supervisor, for which its end is our death.
+    report: int
+    #: Never written to; its end is the supervisor's death.
+    life: int
+    #: Called first, before the application is loaded.
+    in_child: Callable[[], object] | None = None
+    #: Called last, when everything is answered.
+    before_exit: Callable[[], object] | None = None
+
+
+def run(
+    job: Assignment, release: Callable[[], object], foreign: Iterable[int]
+) -> NoReturn:
+    """Lives a worker's life and ends the process.
+
+    `release` lets signals through again, once this process handles them itself; `foreign`
+    are the supervisor's descriptors, which a worker must not keep open.
+    """
+    status = int(ExitStatus.FAILURE)
+    try:
+        for fd in foreign:
+            os.close(fd)
+        # What the supervisor's program registered is for the supervisor to run.
+        atexit._clear()
+        status = int(_live(job, release))
+    # The boundary to the process: nothing may fall back into the supervisor's stack.
+    except BaseException:
+        LOG.exception("worker %d failed", os.getpid())
+    finally:
+        with contextlib.suppress(Exception):
+            _flush()
+        os._exit(status)
+
+
+def _live(job: Assignment, release: Callable[[], object]) -> ExitStatus:
+    reporter = Reporter(job.report)
+    job.slot.pid = os.getpid()
+    faulthandler.register(DUMP_SIGNAL, file=job.report, all_threads=True)
+    signals = SignalPipe(HARMLESS)
+    release()
+    set_title(f"worker {job.worker_id} ({job.post.service.name})")
+    try:
+        app, engine = _prepare(job, reporter)
+    except ServerError as exc:
+        cause = exc.__cause__
+        if cause is not None and not isinstance(cause, OSError):
+            LOG.error("%s", exc, exc_info=cause)  # noqa: TRY400  where it comes from
+        reporter.send(Topic.FAILED, str(exc), exc.exit_status)
+        return exc.exit_status
+    shift = Shift(job, engine, signals, reporter)
+    shift.serve(app)
+    if job.before_exit is not None and not shift.hurried:
+        job.before_exit()
+    atexit._run_exitfuncs()
+    return ExitStatus.OK
+
+
+def _prepare(job: Assignment, reporter: Reporter) -> tuple[WSGIApplication, Engine]:
+    settings = job.post.service.settings
+    os.umask(settings.umask)
+    job.post.identity.assume()
+    if job.in_child is not None:
+        job.in_child()
+    app = (
+        job.post.app if job.post.app is not None else _generation.load(job.post.service)
+    )
+    engine = create_engine(
+        settings,
+        job.slot,
+        worker_id=job.worker_id,
+        request_limit=_request_limit(settings),
+        on_request_limit=lambda: reporter.send(
+            Topic.DUE, f"{job.slot.requests} requests"
+        ),
+    )
+    return app, engine
+
+
+class Shift:
+    """The serving part of a worker's life: what it does about signals and time."""
+
+    def __init__(
+        self, job: Assignment, engine: Engine, signals: SignalPipe, reporter: Reporter
+    ) -> None:
+        self._job = job
+        self._settings = job.post.service.settings
+        self._engine = engine
+        self._signals = signals
+        self._reporter = reporter
+        self._big = False
+        #: Told to go at once.
+        self.hurried = False
+
+    def serve(self, app: WSGIApplication) -> None:
+        """Serves until drained."""
+        self._signals.add(FATAL)
+        self._engine.watch(self._signals.fileno(), self._on_signals)
+        self._engine.watch(self._job.life, self._on_orphaned)
+        self._beat()
+        if self._settings.max_worker_lifetime is not None:
+            self._engine.call_at(
+                monotonic() + self._settings.max_worker_lifetime, self._on_age
+            )
+        self._engine.serve(self._job.post.listeners, app, self._on_ready)
+
+    def _on_ready(self) -> None:
+        self._job.slot.beat = monotonic()
+        self._job.slot.state = State.READY
+        self._reporter.send(Topic.READY)
+
+    def _on_signals(self) -> None:
+        for signum in self._signals.take():
+            if signum == signal.SIGTERM:
+                self._drain(self._settings.graceful_timeout)
+            elif signum in FATAL:
+                self.hurried = True
+                self._drain(0.0)
+            elif signum == signal.SIGUSR1:
+                _logfiles.reopen()
+                self._engine.reopen_logs()
+
+    def _on_orphaned(self) -> None:
+        self._engine.unwatch(self._job.life)
+        LOG.warning("worker %d: the supervisor is gone, leaving", os.getpid())
+        self._drain(self._settings.graceful_timeout)
+
+    def _on_age(self) -> None:
+        self._reporter.send(
+            Topic.DUE, f"{self._settings.max_worker_lifetime:g} s of age"
+        )
+
+    def _drain(self, patience: float) -> None:
+        if self._job.slot.state is not State.DRAINING:
+            self._job.slot.state = State.DRAINING
+            self._reporter.send(Topic.LEAVING)
+        self._engine.drain(monotonic() + patience)
+
+    def _beat(self) -> None:
+        now = monotonic()
+        self._job.slot.beat = now
+        limit = self._settings.max_worker_rss
+        if limit is not None and not self._big:
+            size = resident()
+            self._job.slot.rss = size
+            if size > limit:
+                self._big = True
+                self._reporter.send(Topic.DUE, f"{size} bytes of memory")
+        timeout = self._settings.worker_timeout
+        self._engine.call_at(
+            now + (_BEAT if timeout is None else min(_BEAT, timeout / 5)), self._beat
+        )
+
+
+def resident() -> int:
+    """Resident bytes of this process; its peak where the system has no `/proc`."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except FileNotFoundError:
+        resource = importlib.import_module("resource")
+        peak: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # macOS counts in bytes, everybody else in kilobytes.
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def set_title(role: str) -> None:
+    """Names the process in `ps`, where setproctitle is installed."""
+    try:
+        setproctitle: Any = importlib.import_module("setproctitle")
+    except ImportError:
+        return
+    setproctitle.setproctitle(f"wsgi-server: {role}")
+
+
+def _request_limit(settings: Settings) -> int | None:
+    if settings.max_requests is None:
+        return None
+    # Not a secret: workers that were started together should not be replaced together.
+    jitter = random.SystemRandom().randint(0, settings.max_requests_jitter)
+    return settings.max_requests + jitter
+
+
+def _flush() -> None:
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        # None under pythonw and friends; a broken pipe has no reader left to care.
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
