@@ -47,6 +47,9 @@ class Engine(Protocol):
     def replace(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
         """Serves `app` on `listeners` from now on; what runs is finished as it began."""
 
+    def reopen_logs(self) -> None:
+        """Opens the access log anew, for log rotation."""
+
 
 _ENGINES: Final[Mapping[str, str]] = {
     "eventlet": "wsgi_server._engines.eventlet:EventletEngine",

@@ -8,6 +8,7 @@ first line that breaks a rule decides.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -25,20 +26,15 @@ from .grammar import (
 )
 
 
-class _Signal:
-    __slots__ = ("_name",)
+class Signal(enum.Enum):
+    """Events without content."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __repr__(self) -> str:
-        return self._name
+    NEED_DATA = "more bytes are needed before the next event"
+    END = "the request is complete"
 
 
-#: More bytes are needed before the next event.
-NEED_DATA: Final = _Signal("NEED_DATA")
-#: The request is complete.
-END: Final = _Signal("END")
+NEED_DATA: Final = Signal.NEED_DATA
+END: Final = Signal.END
 
 #: Lines and request lines that are kept, each kind; more start over.
 CACHE_SIZE: Final = 2048
@@ -219,7 +215,7 @@ class RequestReader:
             raise self._fail(400, "The connection ended in the middle of a request.")
         self.closed = True
 
-    def next_event(self) -> Request | bytes | _Signal:
+    def next_event(self) -> Request | bytes | Signal:
         """The next event. Raises `ProtocolError`."""
         if self._state > _HEAD:
             return self.read_body(len(self._buffer) + 1)
@@ -240,7 +236,7 @@ class RequestReader:
                     return self._quick_head(lines)
         return self._slow_head()
 
-    def read_body(self, limit: int) -> bytes | _Signal:
+    def read_body(self, limit: int) -> bytes | Signal:
         """As `next_event` while a body is read, but at most `limit` bytes of it."""
         state = self._state
         if self._error is not None:
@@ -274,7 +270,7 @@ class RequestReader:
                 headers[key] = value
         return self._complete(request)
 
-    def _slow_head(self) -> Request | _Signal:
+    def _slow_head(self) -> Request | Signal:
         """Line by line, as they come; remembers what it has used."""
         limits = self.limits
         while True:
@@ -509,7 +505,7 @@ class RequestReader:
 
     # -- bodies -------------------------------------------------------------------------
 
-    def _take(self, limit: int) -> bytes | _Signal:
+    def _take(self, limit: int) -> bytes | Signal:
         buffer, start = self._buffer, self._pos
         have = len(buffer) - start
         if not have:
@@ -526,7 +522,7 @@ class RequestReader:
             self._state = _CHUNK_END
         return part
 
-    def _chunked(self, limit: int) -> bytes | _Signal:
+    def _chunked(self, limit: int) -> bytes | Signal:
         while True:
             state = self._state
             if state == _CHUNK_END:

@@ -105,7 +105,7 @@ class ResponseHeads:
         keep_alive: bool,
         body_length: int | None,
     ) -> Head:
-        if not isinstance(status, str) or STATUS.fullmatch(status) is None:
+        if type(status) is not str or STATUS.fullmatch(status) is None:
             raise ResponseError(f"not a final status with a reason: {status!r:.100}")
         code = status[:3]
         announced: int | None = None
