@@ -18,13 +18,16 @@ sys.path.insert(0, str(EXAMPLE))
 
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[..., Registry]:
-    """A function that loads the example with options of `[images]` as keywords."""
+    """A function that loads the example with options of `[images]` as keywords.
 
-    def load(name: str = "main", **options: object) -> Registry:
+    `more` is text for its configuration file.
+    """
+
+    def load(name: str = "main", more: str = "", **options: object) -> Registry:
         state = tmp_path / "state"
         lines = [f"{key} = {value}" for key, value in options.items()]
         extra = tmp_path / "extra.conf"
-        extra.write_text("\n".join(["[images]", f"data_dir = {state}", *lines]))
+        extra.write_text("\n".join(["[images]", f"data_dir = {state}", *lines, more]))
         conf = cfg.ConfigOpts()
         conf([], default_config_files=[str(EXAMPLE / "images.conf"), str(extra)])
         app = paste_deploy_app(str(EXAMPLE / "api-paste.ini"), name, conf)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import webob
 from system.registry import Registry
 
 JSON = {"Content_Type": "application/json"}
@@ -43,12 +45,19 @@ def test_every_answer_of_the_api_carries_a_request_id(registry: Registry) -> Non
 
 
 def test_the_health_check_answers_and_can_be_switched(
-    load: Callable[..., Registry], tmp_path: Any
+    load: Callable[..., Registry], tmp_path: Path
 ) -> None:
-    registry = load()
+    switch = tmp_path / "maintenance"
+    registry = load(
+        more=f"[healthcheck]\nbackends = disable_by_file\n"
+        f"disable_by_file_path = {switch}\n"
+    )
     healthy = registry.request("GET", "/healthcheck")
     assert (healthy.status_int, healthy.text) == (200, "OK")
-    assert registry.request("HEAD", "/healthcheck").status_int == 204
+    switch.touch()
+    assert registry.request("GET", "/healthcheck").status_int == 503
+    switch.unlink()
+    assert registry.request("GET", "/healthcheck").status_int == 200
 
 
 def test_pages_link_to_each_other_and_hold_everything_once(registry: Registry) -> None:
@@ -165,8 +174,6 @@ def test_a_removed_image_is_gone_with_its_content(registry: Registry) -> None:
 
 
 def test_mounted_below_a_prefix_the_links_have_it(registry: Registry) -> None:
-    import webob
-
     registry.create("first")
     request = webob.Request.blank("/v1/images?limit=1")
     request.script_name = "/registry"

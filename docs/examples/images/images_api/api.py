@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from wsgi_api import APIMapper, DefaultMethodController, Router
+from wsgi_api import APIMapper, Resource, Router
 
 from .catalogue import Catalogue
 from .content import ContentController, ContentDeserializer, ContentSerializer
-from .errors import ImagesResource, Nothing, Unread
 from .files import Files
 from .images import (
     NAME,
@@ -30,69 +29,46 @@ class API(Router):
     Makes the data directory. Raises `OSError` or `sqlite3.Error` when it cannot be used.
     """
 
+    # The API speaks nothing but JSON, so its errors do not ask what Accept prefers.
+    error_format = "json"
+    method_not_allowed = True
+
     def __init__(self, conf: cfg.ConfigOpts, **settings: str) -> None:
         register_opts(conf)
         directory = Path(conf.images.data_dir).expanduser()
         files = Files(directory, conf.images.max_image_size)
         catalogue = Catalogue(directory / "catalogue.sqlite3")
-        images = ImagesResource(
+        images = Resource(
             ImagesController(catalogue, files),
             ImagesDeserializer(conf.images.page_size),
             ImagesSerializer(),
+            error_format="json",
         )
-        content = ImagesResource(
+        content = Resource(
             ContentController(catalogue, files),
             ContentDeserializer(files.limit),
             ContentSerializer(),
+            error_format="json",
         )
+        image = f"{ROOT}/{{name}}"
         mapper = APIMapper()
-        one = f"{ROOT}/{{name}}"
-        _connect(mapper, ROOT, images, GET="index", HEAD="index", POST="create")
-        _connect(
-            mapper,
-            one,
-            images,
-            GET="show",
-            HEAD="show",
-            PUT="replace",
-            PATCH="update",
-            DELETE="delete",
-        )
-        _connect(
-            mapper,
-            f"{one}/file",
-            content,
-            GET="download",
-            HEAD="download",
-            PUT="upload",
-        )
-        # Last, so that it gets what nothing above has.
-        mapper.connect("/{path:.*}", controller=_NOTHING, action="default")
+        for method, path, resource, action in (
+            ("GET", ROOT, images, "index"),
+            ("POST", ROOT, images, "create"),
+            ("GET", image, images, "show"),
+            ("PUT", image, images, "replace"),
+            ("PATCH", image, images, "update"),
+            ("DELETE", image, images, "delete"),
+            ("GET", f"{image}/file", content, "download"),
+            ("PUT", f"{image}/file", content, "upload"),
+        ):
+            # RFC 9110 9.3.2: HEAD goes wherever GET goes.
+            methods = ["GET", "HEAD"] if method == "GET" else [method]
+            mapper.connect(
+                path,
+                controller=resource,
+                action=action,
+                conditions={"method": methods},
+                requirements={"name": NAME},
+            )
         super().__init__(mapper)
-
-
-_OTHER_METHODS = ImagesResource(DefaultMethodController(), Unread())
-_NOTHING = ImagesResource(Nothing(), Unread())
-
-
-def _connect(
-    mapper: APIMapper, path: str, resource: ImagesResource, **actions: str
-) -> None:
-    """Connect each method of a path to its action, and the others to a refusal."""
-    names = {"name": NAME}
-    for method, action in actions.items():
-        mapper.connect(
-            path,
-            controller=resource,
-            action=action,
-            requirements=names,
-            conditions={"method": [method]},
-        )
-    others: dict[str, Any] = {
-        "controller": _OTHER_METHODS,
-        "allowed_methods": ", ".join([*actions, "OPTIONS"]),
-        "requirements": names,
-    }
-    options = {"method": ["OPTIONS"]}
-    mapper.connect(path, action="options", conditions=options, **others)
-    mapper.connect(path, action="reject", **others)

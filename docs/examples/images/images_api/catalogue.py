@@ -8,6 +8,7 @@ transaction, so under greenlets a connection is never in use twice.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 import weakref
@@ -86,8 +87,9 @@ class Catalogue:
         self._idle: deque[sqlite3.Connection] = deque()
         # A server that reloads in place drops the old application, and this with it.
         weakref.finalize(self, _close, self._idle)
-        # Closed again at once: a connection must not be carried through a fork.
-        with closing(self._connect()) as connection:
+        # The lock: SQLite refuses, without waiting, to let two processes at once turn
+        # on the write-ahead log. Closed again: no connection may go through a fork.
+        with _locked(path.with_suffix(".lock")), closing(self._connect()) as connection:
             # Readers do not wait for a writer then; the file remembers the setting.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(_SCHEMA)
@@ -195,6 +197,13 @@ class Catalogue:
                 connection.rollback()
                 raise
             connection.execute("COMMIT")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _close(connections: deque[sqlite3.Connection]) -> None:

@@ -8,10 +8,15 @@ from typing import Any
 
 import webob
 import webob.exc
-from wsgi_api import JSONRequestDeserializer, JSONResponseSerializer, Request
+from wsgi_api import (
+    JSONRequestDeserializer,
+    JSONResponseSerializer,
+    Request,
+    Selection,
+)
 from wsgi_api.errors import BodyTooLarge
 
-from .catalogue import Catalogue, Content, ContentExists
+from .catalogue import Catalogue, ContentExists
 from .errors import as_http_errors
 from .files import CHUNK, FilePart, Files, Source
 from .images import view
@@ -21,13 +26,10 @@ MEDIA_TYPE = "application/octet-stream"
 
 @dataclass(frozen=True)
 class Download:
-    """A part of an image, from `start` to before `stop`, and its bytes."""
+    """The bytes to send, and what they are of the whole."""
 
-    content: Content
     body: Iterable[bytes]
-    start: int
-    stop: int
-    partial: bool
+    selection: Selection
 
 
 class ContentController:
@@ -57,20 +59,19 @@ class ContentController:
             content = self._catalogue.get(name).content
         if content is None:
             raise webob.exc.HTTPNotFound(detail=f"{name} has no content yet")
-        start, stop, partial = _wanted(req, content)
+        # Content never changes, so its checksum is the best of entity tags.
+        selection = req.select(content.size, etag=content.sha256)
         try:
             file = self._files.open(content)
         except FileNotFoundError as exc:
             # Deleted since it was looked up.
             raise webob.exc.HTTPNotFound from exc
-        file.seek(start)
+        file.seek(selection.start)
         wrap = req.environ.get("wsgi.file_wrapper")
-        if wrap is not None and stop == content.size:
+        if wrap is not None and selection.stop == content.size:
             # PEP 3333: from where the file stands to its end, by the kernel if it can.
-            body = wrap(file, CHUNK)
-        else:
-            body = FilePart(file, stop - start)
-        return Download(content, body, start, stop, partial)
+            return Download(wrap(file, CHUNK), selection)
+        return Download(FilePart(file, selection.length), selection)
 
 
 class ContentDeserializer(JSONRequestDeserializer):
@@ -97,29 +98,7 @@ class ContentSerializer(JSONResponseSerializer):
     """Streams downloads; the answer to an upload is JSON."""
 
     def download(self, response: webob.Response, result: Download) -> None:
-        """Answer 200, or 206 for a part (RFC 9110, 15.3.7)."""
-        content = result.content
+        """Answer 200, or 206 for a part."""
         response.content_type = MEDIA_TYPE
-        response.accept_ranges = "bytes"
-        response.etag = content.sha256
-        if result.partial:
-            response.status_int = 206
-            response.content_range = (result.start, result.stop, content.size)
         response.app_iter = result.body
-        response.content_length = result.stop - result.start
-
-
-def _wanted(req: Request, content: Content) -> tuple[int, int, bool]:
-    """The first byte, the one behind the last, and whether that is only a part."""
-    size = content.size
-    # RFC 9110 13.1.5: a range of another version than ours is of no use.
-    if req.headers.get("If-Range", f'"{content.sha256}"') != f'"{content.sha256}"':
-        return 0, size, False
-    wanted = req.get_range_from_request(size)
-    if wanted is None:
-        return 0, size, False
-    start, stop, *_ = wanted
-    if start is None or start < 0:
-        # Counted from the end, which may lie before the first byte.
-        start = max(0, size + (start or 0))
-    return start, size if stop is None else min(stop, size), True
+        result.selection.fill(response)
