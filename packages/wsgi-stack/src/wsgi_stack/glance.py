@@ -1,0 +1,342 @@
+"""Drop-in for `glance.common.wsgi`: the names, signatures and options of the original.
+
+`from wsgi_stack import glance as wsgi`. Importing it registers options on `cfg.CONF`, as
+the original does and nothing else of this project. Where Glance is installed its own
+exceptions are raised, and a server does Glance's start-up work.
+
+What differs from the original on purpose:
+
+- Every fault of a start is a `RuntimeError` of one line, an occupied port as well.
+- TLS uses a server-side context; the handshake does not hold up accepting.
+- A reload starts new workers and retires the old ones only when the new ones answer; a
+  configuration that does not work leaves the old workers serving.
+- A worker that dies is replaced, whatever its exit status was.
+- Signals are noted and handled in the server's loop; `hup` raises nothing.
+- `Debug` prints bodies of bytes, keeps `close()`, and hides credentials.
+- A `process_response` that returns nothing keeps the response.
+- A filter without `process_response` passes the response on untouched: no absolute
+  `Location`, no response object.
+- JSON nested deeper than 100 levels is refused with 400, and so are `NaN` and `Infinity`.
+- A parameter `_method` does not replace the method of a request.
+- Errors of a serializer are logged and answered with 500.
+- Languages are matched by RFC 4647 without webob.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import webob
+import wsgi_api
+import wsgi_api.errors
+import wsgi_server
+import wsgi_server.errors
+from oslo_config import cfg
+from wsgi_api import APIMapper, JSONResponseSerializer, RejectMethodController, Router
+from wsgi_paste import Debug, Middleware
+from wsgi_server import Win32ProcessLauncher, get_asynchronous_eventlet_pool
+
+from ._service import installed
+
+if TYPE_CHECKING:
+    import socket
+
+    from _typeshed.wsgi import WSGIApplication
+
+__all__ = [
+    "CONF",
+    "RESERVED_STORES",
+    "APIMapper",
+    "BaseServer",
+    "Debug",
+    "JSONRequestDeserializer",
+    "JSONResponseSerializer",
+    "Middleware",
+    "PosixServer",
+    "RejectMethodController",
+    "Request",
+    "Resource",
+    "Router",
+    "Server",
+    "Win32ProcessLauncher",
+    "Win32Server",
+    "bind_opts",
+    "cache_opts",
+    "cli_opts",
+    "eventlet_opts",
+    "get_asynchronous_eventlet_pool",
+    "get_bind_addr",
+    "get_num_workers",
+    "get_socket",
+    "initialize_glance_store",
+    "initialize_multi_store",
+    "register_cli_opts",
+    "set_eventlet_hub",
+    "socket_opts",
+    "ssl_wrap_socket",
+    "translate_exception",
+]
+
+LOG = logging.getLogger(__name__)
+CONF = cfg.CONF
+
+#: Stores that Glance keeps for staging and for tasks, by their type.
+RESERVED_STORES = {
+    "os_glance_staging_store": "file",
+    "os_glance_tasks_store": "file",
+}
+
+bind_opts = [
+    cfg.HostAddressOpt(
+        "bind_host",
+        default="0.0.0.0",  # noqa: S104  the original's
+        help="Address to listen on.",
+    ),
+    cfg.PortOpt(
+        "bind_port",
+        help="TCP port to listen on. Without a value it is the service's own: 9292 for "
+        "the API.",
+    ),
+]
+
+socket_opts = [
+    cfg.IntOpt(
+        "backlog",
+        default=4096,
+        min=1,
+        help="Connections that may wait to be accepted.",
+    ),
+    cfg.IntOpt(
+        "tcp_keepidle",
+        default=600,
+        min=1,
+        help="Seconds of silence after which TCP probes whether the client is there.",
+    ),
+    cfg.StrOpt(
+        "ca_file",
+        help="PEM file with the authorities that client certificates must come from.",
+    ),
+    cfg.StrOpt("cert_file", help="PEM file with the certificate; turns TLS on."),
+    cfg.StrOpt("key_file", help="PEM file with the private key of the certificate."),
+]
+
+eventlet_opts = [
+    cfg.IntOpt(
+        "workers",
+        min=0,
+        help="Worker processes. Without a value one for each CPU, at most 8; 0 serves "
+        "in the process that was started.",
+    ),
+    cfg.IntOpt(
+        "max_header_line",
+        default=16384,
+        min=0,
+        help="Longest header line in bytes; large Keystone tokens may need more. 0 sets "
+        "no limit of its own.",
+    ),
+    cfg.BoolOpt(
+        "http_keepalive",
+        default=True,
+        help="Whether a connection serves further requests.",
+    ),
+    cfg.IntOpt(
+        "client_socket_timeout",
+        default=900,
+        min=0,
+        help="Seconds that a read or write may wait for the client; 0 waits for ever.",
+    ),
+]
+
+cache_opts = [
+    cfg.FloatOpt(
+        "cache_prefetcher_interval",
+        default=300,
+        help="Seconds between two runs of the job that fetches queued images into the "
+        "cache.",
+    ),
+]
+
+cli_opts = [
+    cfg.StrOpt(
+        "pipe-handle",
+        help="Handle of the pipe by which a worker on Windows learns that its parent "
+        "has ended; set by the server.",
+    ),
+]
+
+CONF.register_opts(bind_opts)
+CONF.register_opts(socket_opts)
+CONF.register_opts(eventlet_opts)
+CONF.register_opts(cache_opts)
+
+_profiler_opts = installed("osprofiler.opts")
+if _profiler_opts is not None:
+    # Glance asks this module for the group: CONF.import_group("profiler", ...).
+    _profiler_opts.set_defaults(CONF)
+
+_exception = installed("glance.common.exception")
+
+
+def register_cli_opts() -> None:
+    """Registers the command-line options; to be called before CONF is parsed."""
+    CONF.register_cli_opts(cli_opts)
+
+
+def get_num_workers() -> int:
+    """The configured number of workers; one for each CPU, at most 8, without one."""
+    return wsgi_server.get_num_workers(CONF)
+
+
+def get_bind_addr(default_port: int | None = None) -> tuple[str, int | None]:
+    """Host and port to listen on; `default_port` where none is configured."""
+    return wsgi_server.get_bind_addr(CONF, default_port)
+
+
+def get_socket(default_port: int | None) -> socket.socket:
+    """A listening socket for the configured address; raises `RuntimeError`."""
+    with _start_errors():
+        return wsgi_server.get_socket(CONF, default_port)
+
+
+def ssl_wrap_socket(sock: socket.socket) -> socket.socket:
+    """`sock` with TLS around it, as CONF says; raises `RuntimeError`."""
+    with _start_errors():
+        return wsgi_server.ssl_wrap_socket(sock, CONF)
+
+
+def set_eventlet_hub() -> None:
+    """Chooses eventlet's `poll` hub, or `selects`.
+
+    Raises Glance's `WorkerCreationFailure` where there is neither.
+    """
+    try:
+        wsgi_server.set_eventlet_hub()
+    except wsgi_server.errors.ServerError as exc:
+        if _exception is None:
+            raise
+        raise _exception.WorkerCreationFailure(reason=str(exc)) from exc
+
+
+def initialize_glance_store() -> None:
+    """Makes and verifies the one store of an old configuration."""
+    wsgi_server.initialize_glance_store(CONF)
+
+
+def initialize_multi_store() -> None:
+    """Makes and verifies the stores of `enabled_backends` and the reserved ones."""
+    wsgi_server.initialize_multi_store(CONF, reserved_stores=RESERVED_STORES)
+
+
+@contextmanager
+def _start_errors() -> Iterator[None]:
+    # Glance's command looks up the exact type in its table of exit statuses.
+    try:
+        yield
+    except wsgi_server.errors.ServerError as exc:
+        raise RuntimeError(str(exc)) from exc
+
+
+class BaseServer(wsgi_server.BaseServer):
+    """`wsgi_server.BaseServer` on the global CONF, with Glance's start-up work.
+
+    `threads` bounds the requests that run at the same time in a worker.
+    """
+
+    def __init__(
+        self,
+        threads: int = 1000,
+        initialize_glance_store: bool = False,
+        initialize_prefetcher: bool = False,
+    ) -> None:
+        super().__init__(
+            threads,
+            initialize_glance_store,
+            initialize_prefetcher,
+            conf=CONF,
+            name="glance",
+        )
+
+    def configure(self, old_conf: Any = None, has_changed: Any = None) -> None:
+        """Applies the configuration; raises `RuntimeError` for what does not work."""
+        with _start_errors():
+            super().configure(old_conf, has_changed)
+
+    def start(self, application: WSGIApplication, default_port: int | None) -> None:
+        """Serves `application`, on `default_port` where CONF has none.
+
+        Raises `RuntimeError` when it cannot, and what Glance's own checks raise.
+        """
+        migration = installed("glance.sqlite_migration")
+        if migration is not None:
+            migration.migrate_if_required()
+        with _start_errors():
+            super().start(application, default_port)
+        if migration is not None:
+            self._look_after_staging()
+
+    def _look_after_staging(self) -> None:
+        housekeeping = installed("glance.housekeeping")
+        staging = housekeeping.staging_store_path()
+        if not os.path.exists(staging) and CONF.enabled_import_methods:
+            LOG.warning(
+                "Import methods are enabled but staging directory "
+                "%(path)s does not exist; Imports will fail!",
+                {"path": staging},
+            )
+        cleaner = housekeeping.StagingStoreCleaner(installed("glance.db").get_api())
+        self.pool.spawn_n(cleaner.clean_orphaned_staging_residue)
+
+
+class PosixServer(BaseServer, wsgi_server.PosixServer):
+    """The server of platforms that fork."""
+
+
+class Win32Server(BaseServer, wsgi_server.Win32Server):
+    """The server of platforms that do not fork."""
+
+
+Server: type[BaseServer] = Win32Server if os.name == "nt" else PosixServer
+
+
+def translate_exception(
+    req: webob.Request, e: wsgi_api.errors.AnyException
+) -> wsgi_api.errors.AnyException:
+    """`e` with what the client may read in the language that `req` asks for."""
+    return wsgi_api.translate_for(req, e)
+
+
+class Request(wsgi_api.Request):
+    """A request in Glance's languages; raises Glance's `InvalidContentType`."""
+
+    i18n_domain: ClassVar[str] = "glance"
+    if _exception is not None:
+        invalid_content_type = _exception.InvalidContentType
+
+
+class JSONRequestDeserializer(wsgi_api.JSONRequestDeserializer):
+    """Reads JSON bodies of any size, as the original does."""
+
+    max_json_body_size = None
+
+
+class Resource(wsgi_api.Resource):
+    """A controller with Glance's request, and with Glance's errors of its own."""
+
+    request_class = Request
+    if _exception is not None:
+        bad_request_errors = (_exception.InvalidPropertyProtectionConfiguration,)
+
+    def __init__(
+        self, controller: Any, deserializer: Any = None, serializer: Any = None
+    ) -> None:
+        super().__init__(
+            controller, deserializer or JSONRequestDeserializer(), serializer
+        )
+
+    def translate(self, request: webob.Request, exc: Exception) -> Exception:
+        """`exc` in the client's language."""
+        return translate_exception(request, exc)
