@@ -54,6 +54,19 @@ class Filter:
         return self.app(environ, start_response)
 
 
+def urlmap(loader, global_conf, **local_conf):
+    """What the services' own composite factories do."""
+    apps = {
+        path: loader.get_app(name, global_conf) for path, name in local_conf.items()
+    }
+
+    def app(environ, start_response):
+        best = max((p for p in apps if environ["PATH_INFO"].startswith(p)), key=len)
+        return apps[best](environ, start_response)
+
+    return app
+
+
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """The module `service`; a test may put further attributes on it."""
@@ -75,6 +88,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     module.make_filter = make_filter
     module.plain_app = plain_app
     module.plain_filter = plain_filter
+    module.urlmap = urlmap
     module.Holder = types.SimpleNamespace(make_app=make_app)
     monkeypatch.setitem(sys.modules, "service", module)
     return module

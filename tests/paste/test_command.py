@@ -51,7 +51,7 @@ use = egg:wsgi-paste#absent
 
 @pytest.fixture
 def good(write, service):
-    service.urlmap = service.pipelines = service.plain_app
+    service.pipelines = service.plain_app
     return write(GOOD.replace("egg:wsgi-paste#absent", "call:service:plain_app"))
 
 

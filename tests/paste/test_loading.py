@@ -231,21 +231,7 @@ def test_a_filter_filters_a_filter(service, conf, write):
     assert outer.app.settings == {"name": "inner"}
 
 
-def urlmap(loader, global_conf, **local_conf):
-    """What the services' own composite factories do."""
-    apps = {
-        path: loader.get_app(name, global_conf) for path, name in local_conf.items()
-    }
-
-    def app(environ, start_response):
-        best = max((p for p in apps if environ["PATH_INFO"].startswith(p)), key=len)
-        return apps[best](environ, start_response)
-
-    return app
-
-
 def test_composites_load_what_they_name(service, conf, write):
-    service.urlmap = urlmap
     path = write(
         """
         [composite:main]
@@ -274,7 +260,6 @@ def test_composites_load_what_they_name(service, conf, write):
 
 
 def test_a_composite_may_use_call_and_old_spelling(service, conf, write):
-    service.urlmap = urlmap
     path = write(
         """
         [composit:main]
@@ -555,7 +540,6 @@ FAULTS = {
 def test_a_fault_is_one_line_that_names_file_section_and_key(
     fault, service, conf, write
 ):
-    service.urlmap = urlmap
     text, family, message = FAULTS[fault]
     write("[app:y]\n", "present.ini")
     path = write(text)
