@@ -47,7 +47,6 @@ paste.app_factory = oslo_middleware:Healthcheck.app_factory
 
 [filter:debug]
 use = egg:wsgi-paste#debug
-output = stderr
 
 [app:app]
 paste.app_factory = wsgi_paste:app_factory
@@ -79,7 +78,7 @@ def test_a_request_passes_the_whole_oslo_middleware_pipeline(pipeline, capsys):
 
     assert response.json == {"url": "http://localhost/v2", "size": 5}
     assert response.headers["x-openstack-request-id"].startswith("req-")
-    assert "RESPONSE HEADERS\nstatus = 200 OK" in capsys.readouterr().err
+    assert "RESPONSE HEADERS\nstatus = 200 OK" in capsys.readouterr().out
 
 
 def test_each_filter_of_the_pipeline_does_its_work(pipeline):
