@@ -319,9 +319,9 @@ TRY = """
 The image registry is at {url} once the log says "listening on".
 In another terminal, in this folder, one after the other:
 
-  curl {url}/v1/images -H 'Content-Type: application/json' -d '{{"name": "first"}}'
-  curl {url}/v1/images/first/file -T README.md -H 'Content-Type: application/octet-stream'
-  curl {url}/v1/images/first/file -r 0-99
+curl {url}/v1/images -H 'Content-Type: application/json' -d '{{"name": "first"}}'; curl {url}/v1/images
+curl {url}/v1/images/first/file -T README.md
+curl {url}/v1/images/first/file -r 0-99
 
 Ctrl-C stops it.
 """

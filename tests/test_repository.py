@@ -176,6 +176,14 @@ def test_a_package_carries_its_papers(distribution: str) -> None:
     assert (folder / "newsfragments").is_dir()
 
 
+def noxfile_constant(name: str) -> Any:
+    """A literal of the noxfile, which needs nox to be imported."""
+    for node in ast.parse((ROOT / "noxfile.py").read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return ast.literal_eval(node.value)
+    raise AssertionError(f"noxfile.py has no {name}")
+
+
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_a_package_declares_the_pythons_that_are_tested(distribution: str) -> None:
     prefix = "Programming Language :: Python :: "
@@ -184,9 +192,7 @@ def test_a_package_declares_the_pythons_that_are_tested(distribution: str) -> No
         for line in metadata(distribution)["classifiers"]
         if re.fullmatch(prefix + r"3\.\d+", line)
     }
-    noxfile = (ROOT / "noxfile.py").read_text("utf-8")
-    (tested,) = re.findall(r"^PYTHONS = (\(.*\))$", noxfile, re.M)
-    assert declared == set(ast.literal_eval(tested))
+    assert declared == set(noxfile_constant("PYTHONS"))
 
 
 @pytest.mark.parametrize("distribution", INDEPENDENT)
@@ -210,6 +216,14 @@ def test_the_readme_shows_the_two_commands(session: str) -> None:
         f"&& .venv/bin/nox -s {session}"
     )
     assert command in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_readme_and_the_serve_session_show_the_same_lines_to_try() -> None:
+    shown = noxfile_constant("TRY").format(url="http://127.0.0.1:8080")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    lines = re.findall(r"^curl .*$", shown, re.M)
+    assert len(lines) == 3
+    assert [line for line in lines if f"\n{line}\n" not in readme] == []
 
 
 def test_ci_runs_what_the_readme_shows() -> None:
