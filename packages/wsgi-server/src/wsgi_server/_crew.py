@@ -187,8 +187,11 @@ class Crew:
 
     def stop(self, worker: Worker, now: float, *, graceful: bool = True) -> None:
         """Tells a worker to leave: after what it has, or at once."""
-        patience = worker.settings.graceful_timeout if graceful else 0.0
         worker.stopping = True
+        if worker.kill_at is not None:
+            # It was asked for its stack and has a moment to give it.
+            return
+        patience = worker.settings.graceful_timeout if graceful else 0.0
         worker.leave_by = min(worker.leave_by, now + patience + MARGIN)
         self.signal(worker, signal.SIGTERM if graceful else signal.SIGQUIT)
 

@@ -83,10 +83,13 @@ class Inbox:
         return dump
 
     def close(self) -> None:
-        """Closes the descriptor."""
+        """Closes the descriptor; what was read before can still be taken."""
         os.close(self.fd)
+        self.fd = -1
 
     def _lines(self) -> list[str]:
+        if self.fd < 0:
+            return []
         data = self._partial
         # EAGAIN: that was all for now.
         with contextlib.suppress(BlockingIOError):

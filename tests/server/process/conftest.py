@@ -1,0 +1,29 @@
+"""The service that the process tests start."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import live
+import pytest
+from server.process.support import Service
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """A service with two workers on a port of the kernel's choice."""
+    shutil.copy(HERE / "application.py", tmp_path)
+    it = Service(tmp_path)
+    it.configure(
+        bind_host="127.0.0.1",
+        bind_port=0,
+        workers=2,
+        access_log="",
+        graceful_timeout=10,
+    )
+    with live.stopping(it.servers):
+        yield it

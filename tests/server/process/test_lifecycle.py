@@ -1,0 +1,176 @@
+"""Start, ready, stop: the ordinary life of a server, and starts that fail."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import live
+import pytest
+from server.process.support import Service, answer
+
+pytestmark = pytest.mark.forks
+
+
+def test_listening_is_said_once_every_worker_answers(service: Service) -> None:
+    server = service.start()
+    log = server.log()
+    assert log.count("listening on") == 1
+    ready = [m.start() for m in re.finditer("ready after", log)]
+    assert len(ready) == 2
+    assert max(ready) < log.index("listening on")
+    assert answer(server)["pid"] in server.worker_pids()
+
+
+def test_sigterm_finishes_the_request_in_flight_and_ends_with_zero(
+    service: Service, tmp_path: Path
+) -> None:
+    server = service.start()
+    statuses = []
+    begun = tmp_path / "begun"
+    client = threading.Thread(
+        target=lambda: statuses.append(server.get(f"/begin?file={begun}&s=1").status)
+    )
+    client.start()
+    server.wait_for("the request to run", begun.exists)
+    assert server.stop() == 0
+    client.join()
+    assert statuses == [200]
+
+
+def test_an_idle_keep_alive_connection_does_not_delay_sigterm(service: Service) -> None:
+    service.configure(graceful_timeout=60, drain_idle_timeout=0.2)
+    server = service.start()
+    with contextlib.closing(server.client()) as client:
+        client.request("GET", "/")
+        client.getresponse().read()
+        server.send(signal.SIGTERM)
+        assert server.wait(timeout=5) == 0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGQUIT])
+def test_sigint_and_sigquit_do_not_wait_for_requests(
+    service: Service, tmp_path: Path, signum: signal.Signals
+) -> None:
+    server = service.start()
+    begun = tmp_path / "begun"
+    with server.connect() as client:
+        client.sendall(
+            f"GET /begin?file={begun}&s=30 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        )
+        server.wait_for("the request to run", begun.exists)
+        server.send(signum)
+        assert server.wait(timeout=5) == 0
+
+
+def test_a_second_sigterm_does_not_wait_any_longer(
+    service: Service, tmp_path: Path
+) -> None:
+    server = service.start()
+    begun = tmp_path / "begun"
+    with server.connect() as client:
+        client.sendall(
+            f"GET /begin?file={begun}&s=30 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        )
+        server.wait_for("the request to run", begun.exists)
+        server.send(signal.SIGTERM)
+        server.wait_for_log("stopping when all is answered")
+        server.send(signal.SIGTERM)
+        assert server.wait(timeout=5) == 0
+
+
+def test_what_runs_at_graceful_timeout_is_named_and_cut(
+    service: Service, tmp_path: Path
+) -> None:
+    service.configure(graceful_timeout=0.5)
+    server = service.start()
+    begun = tmp_path / "begun"
+    with server.connect() as client:
+        client.sendall(
+            f"GET /begin?file={begun}&s=30 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        )
+        server.wait_for("the request to run", begun.exists)
+        server.send(signal.SIGTERM)
+        assert server.wait(timeout=5) == 0
+    log = server.log()
+    assert re.search(r"GET /begin\S* .* cut after \d+\.\d s", log)
+    assert 'application.py", line' in log
+
+
+def test_the_port_is_free_once_the_server_has_ended(service: Service) -> None:
+    server = service.start()
+    address = server.address
+    assert server.stop() == 0
+    service.configure(bind_port=address[1])
+    assert answer(service.start())["version"] == "one"
+
+
+def test_an_application_that_raises_ends_the_start_with_status_load(
+    service: Service,
+) -> None:
+    service.application.write_text("raise ValueError('no such luck')\n")
+    server = service.start(listens=False)
+    assert server.wait() == 4
+    assert "cannot start: " in server.log()
+    assert "no such luck" in server.log()
+    assert "listening" not in server.log()
+
+
+def test_a_worker_that_dies_while_it_loads_ends_the_start_with_status_boot(
+    service: Service,
+) -> None:
+    service.application.write_text("import os\nos.kill(os.getpid(), 9)\n")
+    server = service.start(listens=False)
+    assert server.wait() == 3
+    assert re.search(r"worker \d+ \(.*\) was killed by SIGKILL before", server.log())
+
+
+def test_a_worker_that_is_not_ready_in_time_ends_the_start_with_status_boot(
+    service: Service,
+) -> None:
+    service.application.write_text("import time\ntime.sleep(60)\n")
+    service.configure(worker_ready_timeout=0.5)
+    server = service.start(listens=False)
+    assert server.wait() == 3
+    assert "was not ready within 0.5 s" in server.log()
+    # Where it stood: faulthandler's words.
+    server.wait_for_log(r'application.py", line 2')
+
+
+def test_sigterm_is_obeyed_while_the_first_workers_load(service: Service) -> None:
+    service.application.write_text("import time\ntime.sleep(60)\n")
+    server = service.start(listens=False)
+    server.wait_for("both workers", lambda: len(server.worker_pids()) == 2)
+    server.send(signal.SIGTERM)
+    assert server.wait(timeout=5) == 0
+
+
+def test_a_port_in_use_ends_the_start_with_status_bind(service: Service) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        service.configure(bind_port=other.getsockname()[1])
+        server = service.start(listens=False)
+        assert server.wait() == 6
+    assert re.search(
+        r"cannot bind 127\.0\.0\.1:\d+: address already in use", server.log()
+    )
+    assert "Traceback" not in server.log()
+
+
+def test_a_broken_configuration_ends_the_start_with_status_config(
+    service: Service,
+) -> None:
+    service.config.write_text("this is no configuration\n")
+    server = service.start(listens=False)
+    assert server.wait() == 5
+    assert "Traceback" not in server.log()
+
+
+def test_no_process_is_left_after_a_failed_start(service: Service) -> None:
+    service.application.write_text("import os\nif os.fork(): raise SystemExit(3)\n")
+    server = service.start(listens=False)
+    assert server.wait() == 4
+    assert not live.children_of(server.pid)
