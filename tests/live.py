@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 
 TESTS: Final = Path(__file__).parent
 #: The engines that behaviour tests run on.
-ENGINES: Final = ("eventlet",)
+ENGINES: Final = ("eventlet", "threads")
 #: Seconds after which waiting is given up: generous, because a fact ends it early.
 PATIENCE: Final = 20.0
 

@@ -95,7 +95,11 @@ class SignalPipe:
         os.close(self._writer)
 
     def _note(self, signum: int, _frame: FrameType | None) -> None:
+        # Python's own wake-up byte comes before the handler runs, and another thread may
+        # have taken it already: the note brings its own.
         self._notes.append(signum)
+        with contextlib.suppress(BlockingIOError):
+            _write(self._writer, b"\0")
 
 
 class blocked:

@@ -128,6 +128,7 @@ def _prepare(job: Assignment, reporter: Reporter) -> tuple[WSGIApplication, Engi
         settings,
         job.slot,
         worker_id=job.worker_id,
+        forked=True,
         request_limit=_request_limit(settings),
         on_request_limit=lambda: reporter.send(
             Topic.DUE, f"{job.slot.requests} requests"

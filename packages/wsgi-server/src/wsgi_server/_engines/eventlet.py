@@ -74,12 +74,8 @@ class EventletEngine(Loop):
         self,
         settings: Settings,
         slot: Slot,
-        *,
-        forked: bool = False,
         **context: Any,
     ) -> None:
-        if forked:
-            _renew_hub()
         super().__init__(settings, slot, **context)
         self._hub = hubs.get_hub()
         self._idle: list[greenlet] = []
@@ -106,7 +102,6 @@ class EventletEngine(Loop):
             self._hub.READ, self._epoll.fileno(), self._on_ready, _ignore_throw, None
         )
         self._resume_accepting()
-        self._beat()
         ready()
         try:
             while not self._finished():
@@ -227,6 +222,12 @@ class EventletEngine(Loop):
         )
         self._hub.schedule_call_global(0, self._throw, conn.exchange, conn)
 
+    def _after_fork(self) -> None:
+        # A hub that the parent made would share its epoll set with us.
+        hub = getattr(hubs._threadlocal, "hub", None)
+        if hub is not None:
+            hubs.use_hub(sys.modules[type(hub).__module__])
+
     def _throw(self, exchange: Exchange, conn: Connection) -> None:
         if conn.exchange is exchange and conn.runner is not None:
             conn.runner.throw(RequestTimeout())
@@ -241,13 +242,6 @@ class EventletEngine(Loop):
         if self._main is not None and self._finished():
             main, self._main = self._main, None
             self._hub.schedule_call_global(0, main.switch)
-
-
-def _renew_hub() -> None:
-    """After a fork: a hub of our own, where the parent's would share its epoll set."""
-    hub = getattr(hubs._threadlocal, "hub", None)
-    if hub is not None:
-        hubs.use_hub(sys.modules[type(hub).__module__])
 
 
 def _ignore_throw(*_: object) -> None:

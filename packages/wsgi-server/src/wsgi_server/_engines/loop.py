@@ -63,9 +63,12 @@ class Loop(ABC):
         slot: Slot,
         *,
         worker_id: int = 0,
+        forked: bool = False,
         request_limit: int | None = None,
         on_request_limit: Callable[[], object] | None = None,
     ) -> None:
+        if forked:
+            self._after_fork()
         self._settings = settings
         self._slot = slot
         self._worker_id = worker_id
@@ -136,6 +139,9 @@ class Loop(ABC):
     def _wake_if_finished(self) -> None:
         """Lets `serve` return when there is nothing left to do."""
 
+    def _after_fork(self) -> None:  # noqa: B027  most engines bring nothing along
+        """Leaves behind what the parent process had of this engine."""
+
     # -- the engine protocol ------------------------------------------------------------
 
     def watch(self, fd: int, callback: Callable[[], object]) -> None:
@@ -197,12 +203,6 @@ class Loop(ABC):
             self._resume_accepting()
         if self._draining:
             self._wake_if_finished()
-
-    def _beat(self) -> None:
-        """Shows that the loop still turns, also when there is nothing to do."""
-        self._report()
-        if self._settings.worker_timeout is not None and not self._stopped:
-            self.call_at(monotonic() + self._settings.worker_timeout / 4, self._beat)
 
     # -- connections --------------------------------------------------------------------
 

@@ -102,8 +102,8 @@ class ThreadsEngine(Loop):
         with self._work:
             heapq.heappush(self._timers, (deadline, next(self._order), timer))
             first = self._timers[0][2] is timer
-        if first:
-            self._kick()
+        if first and not self._raised:
+            self._raise_baton()
         return timer
 
     def serve(
@@ -115,7 +115,6 @@ class ThreadsEngine(Loop):
         """Accepts and answers until drained; calls `ready` once it can."""
         self._open(listeners, app)
         self._resume_accepting()
-        self._beat()
         ready()
         with self._work:
             self._vacate()

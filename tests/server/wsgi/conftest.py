@@ -1,0 +1,23 @@
+"""One server per engine and module, for the many tests that leave no trace in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import live
+import pytest
+
+
+@pytest.fixture(scope="module", params=live.ENGINES)
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[live.LiveServer]:
+    """`apps.exercise:app` on one worker."""
+    server = live.start(
+        tmp_path_factory.mktemp(request.param),
+        "apps.exercise:app",
+        *("--bind-host", "127.0.0.1", "--bind-port", "0"),
+        *("--engine", request.param, "--workers", "1"),
+    )
+    with live.stopping([server]):
+        yield server
