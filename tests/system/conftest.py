@@ -54,7 +54,7 @@ def serve(
             *("--config-file", f"{EXAMPLE}/images.conf", "--workers", "2", *args),
             env={
                 "PYTHONPATH": str(EXAMPLE),
-                "IMAGES_STATE": str(tmp_path / "state"),
+                "OS_IMAGES__DATA_DIR": str(tmp_path / "state"),
                 **(env or {}),
             },
         )

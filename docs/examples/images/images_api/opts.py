@@ -9,9 +9,6 @@ from oslo_config import cfg
 
 
 def _state_directory() -> str:
-    given = os.environ.get("IMAGES_STATE")
-    if given:
-        return given
     # XDG Base Directory Specification: what should survive a restart of the program.
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return str(Path(base) / "images")
@@ -22,8 +19,7 @@ IMAGES_OPTS = (
         "data_dir",
         default=_state_directory(),
         sample_default="~/.local/state/images",
-        help="Directory of the catalogue and the images; made when it is missing. "
-        "Default: $IMAGES_STATE, else images in the user's state directory.",
+        help="Directory of the catalogue and the images; made when it is missing.",
     ),
     cfg.IntOpt(
         "max_image_size",
