@@ -1,7 +1,7 @@
 """The rules of RFC 9110 and RFC 9112 as regular expressions, and the two errors.
 
-Every expression is matched against a whole line, none of them can backtrack badly: each
-alternative begins with a byte that the others exclude.
+Every expression is matched against a whole line and in linear time: each alternative begins
+with a byte that the others exclude, and no two repetitions of the same bytes touch.
 """
 
 from __future__ import annotations
@@ -19,22 +19,51 @@ REQUEST_LINE: Final = re.compile(
 )
 
 #: field-name ":" OWS field-value OWS (RFC 9112 5, RFC 9110 5.5): no control characters but
-#: horizontal tab inside, no white space before the colon, no folding.
+#: horizontal tab inside, no white space before the colon, no folding. The second run of
+#: white space needs a value before it: two that touch would cost quadratic time on a line
+#: of blanks that ends badly.
 FIELD: Final = re.compile(
-    rb"(" + TOKEN + rb"):[ \t]*([\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*"
-    rb"[\x21-\x7e\x80-\xff])?)?[ \t]*"
+    rb"(" + TOKEN + rb"):[ \t]*(?:([\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*"
+    rb"[\x21-\x7e\x80-\xff])?)[ \t]*)?"
 )
 
-#: A chunk-size with its extensions (RFC 9112 7.1); sixteen digits are more than anybody has.
+_QUOTED: Final = (
+    rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
+)
+#: A chunk-size (RFC 9112 7.1; sixteen digits are more than anybody has) with its extensions
+#: (7.1.1). White space may only stand around ";" and "=", never at the end of the line.
 CHUNK_LINE: Final = re.compile(
-    rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?"
+    rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[ \t]*"
+    + TOKEN
+    + rb"(?:[ \t]*=[ \t]*(?:"
+    + TOKEN
+    + rb"|"
+    + _QUOTED
+    + rb"))?)*"
 )
 
 CONTENT_LENGTH: Final = re.compile(rb"[0-9]{1,19}")
 
-#: uri-host [":" port] (RFC 3986 3.2.2), without user information.
+_H16: Final = r"[0-9A-Fa-f]{1,4}"
+_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_LS32: Final = rf"(?:{_H16}:{_H16}|{_OCTET}(?:\.{_OCTET}){{3}})"
+#: IPv6address (RFC 3986 3.2.2): eight groups, or fewer around one "::".
+_IPV6: Final = "|".join(
+    (
+        rf"(?:{_H16}:){{6}}{_LS32}",
+        rf"::(?:{_H16}:){{5}}{_LS32}",
+        *(
+            rf"(?:(?:{_H16}:){{0,{before}}}{_H16})?::(?:{_H16}:){{{4 - before}}}{_LS32}"
+            for before in range(5)
+        ),
+        rf"(?:(?:{_H16}:){{0,5}}{_H16})?::{_H16}",
+        rf"(?:(?:{_H16}:){{0,6}}{_H16})?::",
+    )
+)
+#: uri-host [":" port] (RFC 9110 7.2, RFC 3986 3.2.2), without user information. Zone
+#: identifiers are no part of a URI (RFC 9844).
 HOST: Final = re.compile(
-    r"(?:\[[0-9A-Fa-f:.]+(?:%25[\w.~\-]+)?\]|\[v[0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:\-]+\]"
+    rf"(?:\[(?:{_IPV6}|[vV][0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:\-]+)\]"
     r"|(?:[\w.~!$&'()*+,;=\-]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?",
     re.ASCII,
 )
@@ -45,7 +74,7 @@ ABSOLUTE: Final = re.compile(r"([Hh][Tt][Tt][Pp][Ss]?)://([^/?]*)(/[^?]*)?(?:\?(
 #: A percent sign without two hexadecimal digits, or an encoded NUL.
 BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 
-#: Requests whose fields may hold secrets are never kept in a cache.
+#: Names of fields that may hold a secret: these are never kept in a cache.
 SECRET: Final = re.compile(
     rb"auth|cookie|token|secret|passw|key|signature|credential|session", re.IGNORECASE
 )

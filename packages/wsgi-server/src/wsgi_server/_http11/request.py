@@ -45,31 +45,38 @@ _FRAMING: Final = frozenset({"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_H
 _UNCACHED: Final = frozenset(
     {"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT"}
 )
-#: What a trailer may not bring (RFC 9110 6.5.1): framing, routing, authentication,
-#: request modifiers, response control, and the content's own description.
+#: What a trailer may not bring (RFC 9110 6.5.1): framing, routing, authentication (with
+#: `SECRET`), request modifiers, response control, and the content's own description.
 _NOT_IN_TRAILERS: Final = frozenset(
     {
         "CONTENT_LENGTH",
         "CONTENT_TYPE",
-        "HTTP_AUTHORIZATION",
         "HTTP_CACHE_CONTROL",
         "HTTP_CONNECTION",
         "HTTP_CONTENT_ENCODING",
         "HTTP_CONTENT_RANGE",
-        "HTTP_COOKIE",
         "HTTP_EXPECT",
         "HTTP_FORWARDED",
         "HTTP_HOST",
+        "HTTP_IF_MATCH",
+        "HTTP_IF_MODIFIED_SINCE",
+        "HTTP_IF_NONE_MATCH",
+        "HTTP_IF_RANGE",
+        "HTTP_IF_UNMODIFIED_SINCE",
         "HTTP_KEEP_ALIVE",
         "HTTP_MAX_FORWARDS",
-        "HTTP_PROXY_AUTHORIZATION",
+        "HTTP_PRAGMA",
+        "HTTP_PROXY_CONNECTION",
         "HTTP_RANGE",
         "HTTP_TE",
         "HTTP_TRAILER",
         "HTTP_TRANSFER_ENCODING",
         "HTTP_UPGRADE",
+        "HTTP_VIA",
+        "HTTP_X_REAL_IP",
     }
 )
+_NOT_IN_TRAILERS_PREFIX: Final = "HTTP_X_FORWARDED_"
 
 _lines: dict[bytes, tuple[str, str]] = {}
 _request_lines: dict[bytes, tuple[str, str, str, str, bool]] = {}
@@ -146,6 +153,7 @@ class RequestReader:
 
     __slots__ = (
         "_buffer",
+        "_eof",
         "_error",
         "_headers",
         "_left",
@@ -169,6 +177,7 @@ class RequestReader:
         self._buffer: bytes | bytearray = b""
         self._pos = 0
         self._state = _START
+        self._eof = False
         self._error: ProtocolError | None = None
         self._request: Request | None = None
         self._headers: dict[str, str] | None = None
@@ -182,12 +191,14 @@ class RequestReader:
     @property
     def buffered(self) -> int:
         """Bytes that were fed and not used yet, those of an unfinished head included."""
-        return len(self._buffer) - self._pos + self._size
+        have = len(self._buffer) - self._pos
+        # Not the empty line that may stand before a request: who sent only that waits.
+        return have + self._size if self._state == _HEAD else have
 
     @property
     def idle(self) -> bool:
         """Between two requests, with nothing waiting."""
-        return self._state == _START and not self.buffered
+        return self._state == _START and not self.buffered and self._error is None
 
     def feed(self, data: bytes) -> None:
         """Adds what arrived; a dead reader forgets it."""
@@ -208,12 +219,13 @@ class RequestReader:
             self._pos = 0
 
     def feed_eof(self) -> None:
-        """The peer closed. Raises `ProtocolError` in the middle of a message."""
-        if self._error is not None:
-            raise self._error
-        if not self.idle:
-            raise self._fail(400, "The connection ended in the middle of a request.")
-        self.closed = True
+        """The peer sends no more.
+
+        What was fed is still read. Where that ends in the middle of a request, asking for
+        more raises `ProtocolError`; between two requests, `closed` is set.
+        """
+        self._eof = True
+        self.closed = self.idle
 
     def next_event(self) -> Request | bytes | Signal:
         """The next event. Raises `ProtocolError`."""
@@ -223,16 +235,16 @@ class RequestReader:
             raise self._error
         buffer = self._buffer
         if not buffer:
-            return NEED_DATA
-        # Not for a head whose beginning was searched before: that would not be linear.
-        if self._state == _START and not self._left:
+            return self._starved()
+        # Not for a head whose beginning was searched before, that would not be linear; nor
+        # behind an empty line, whose bytes count as well.
+        if self._state == _START and not self._left and not self._size:
             start = self._pos
             end = buffer.find(b"\r\n\r\n", start, start + self.limits.quick + 4)
             if end > start:
                 lines = bytes(buffer[start:end]).split(b"\r\n")
                 if len(lines) <= self.limits.headers and lines[0]:
                     self._use(end + 4 - start)
-                    self._size = 0
                     return self._quick_head(lines)
         return self._slow_head()
 
@@ -280,7 +292,7 @@ class RequestReader:
                 414 if first else 431,
             )
             if line is None:
-                return NEED_DATA
+                return self._starved()
             if first:
                 if not line:
                     if self._size > 2:
@@ -442,12 +454,13 @@ class RequestReader:
         """What the head means for framing, persistence and expectation."""
         headers = request.headers
         headers.pop(_DROPPED, None)
+        self.trailers = None
         if "HTTP_HOST" not in headers:
             if request.http11:
                 raise self._fail(400, "The Host field is missing.")
-        elif not headers["HTTP_HOST"] and request.target[0] == "/":
+        elif headers["HTTP_HOST"][:1] in _NO_HOST and request.target[0] == "/":
             # RFC 9112 3.2 allows an empty Host only where the target has no authority;
-            # for http it always has one (RFC 9110 4.2.1).
+            # for http it always has one, with a host in it (RFC 9110 4.2.1).
             raise self._fail(400, "The Host field is empty.")
         if request.scheme is not None:
             headers["HTTP_HOST"] = headers.pop(" authority")
@@ -490,7 +503,6 @@ class RequestReader:
                 raise self._fail(400, "Chunked must be the only transfer coding.")
             raise self._fail(501, "Unknown transfer coding.")
         self._left = self._total = 0
-        self.trailers = None
         request.chunked = True
 
     def _content_length(self, request: Request) -> None:
@@ -509,7 +521,7 @@ class RequestReader:
         buffer, start = self._buffer, self._pos
         have = len(buffer) - start
         if not have:
-            return NEED_DATA
+            return self._starved()
         count = min(limit, self._left, have)
         self._left -= count
         if count == have and not start and type(buffer) is bytes:
@@ -530,20 +542,20 @@ class RequestReader:
                 found = bytes(buffer[start : start + 2])
                 if found != b"\r\n":
                     if b"\r\n".startswith(found):
-                        return NEED_DATA
+                        return self._starved()
                     raise self._fail(400, "A chunk is longer than its size.")
                 self._use(2)
                 self._state = _CHUNK_LINE
             elif state == _CHUNK_LINE:
                 line = self._body_line(self.limits.chunk_line, 400)
                 if line is None:
-                    return NEED_DATA
+                    return self._starved()
                 self._begin_chunk(line)
             elif state == _CHUNK_DATA:
                 return self._take(limit)
             elif state == _TRAILERS:
                 if not self._read_trailers():
-                    return NEED_DATA
+                    return self._starved()
                 self._finish()
                 return END
 
@@ -575,7 +587,12 @@ class RequestReader:
             if self._lines > self.limits.headers:
                 raise self._fail(431, "Too many trailer fields.")
             key, value = self._field(line)
-            if key is _DROPPED or key in _NOT_IN_TRAILERS or SECRET.search(line):
+            if (
+                key is _DROPPED
+                or key in _NOT_IN_TRAILERS
+                or key.startswith(_NOT_IN_TRAILERS_PREFIX)
+                or SECRET.search(line.partition(b":")[0])
+            ):
                 continue
             if self.trailers is None:
                 self.trailers = {}
@@ -608,6 +625,16 @@ class RequestReader:
             self._buffer = b""
             self._pos = 0
 
+    def _starved(self) -> Signal:
+        """Nothing more to tell before more bytes come; an error if none can come."""
+        if self._eof:
+            self.closed = self.idle
+            if not self.closed:
+                raise self._fail(
+                    400, "The connection ended in the middle of a request."
+                )
+        return NEED_DATA
+
     def _finish(self) -> None:
         self._state = _START
         self._left = self._size = self._lines = 0
@@ -621,6 +648,8 @@ class RequestReader:
 
 
 _DROPPED: Final = " dropped"
+#: How a Host begins that names none: it is empty, or only a port.
+_NO_HOST: Final = ("", ":")
 (
     _START,
     _HEAD,

@@ -11,6 +11,9 @@ from .grammar import FIELD_NAME, FIELD_VALUE, STATUS, ResponseError
 LAST_CHUNK: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+#: OWS (RFC 9110 5.6.3); what Unicode calls white space besides is content.
+BLANK: Final = " \t"
+
 #: Heads kept within one second; more distinct ones start over.
 CACHE_SIZE: Final = 512
 
@@ -117,11 +120,11 @@ class ResponseHeads:
             if lowered == "content-length":
                 if announced is not None:
                     raise ResponseError("Content-Length is given twice")
-                announced = _length(value.strip())
+                announced = _length(value.strip(BLANK))
                 if code == "204":
                     # RFC 9110 8.6: a server MUST NOT send Content-Length with 204.
                     continue
-            lines.append(f"{name}: {value.strip()}")
+            lines.append(f"{name}: {value.strip(BLANK)}")
         if "date" not in names:
             lines.append(f"Date: {self._date.decode('ascii')}")
         if self._server is not None and "server" not in names:
