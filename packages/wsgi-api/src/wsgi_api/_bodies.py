@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Any, ClassVar, cast
 
 import webob
 import webob.exc
 
 from wsgi_api import _json
 from wsgi_api._i18n import Text
-from wsgi_api.errors import BodyTooLarge, MalformedBody
+from wsgi_api.errors import BodyTooLarge, InvalidContentType, MalformedBody
+
+# RFC 9110 8.3.1: a token, quoted or not.
+_CHARSET = re.compile(r"""charset\s*=\s*"?([A-Za-z0-9][\w.:+-]*)""", re.IGNORECASE)
+# By Python's names. Not all that Python decodes: some of it is no charset (zlib), some
+# takes time that grows with the square of the length (idna).
+_CHARSETS = frozenset(
+    {
+        "utf-8",
+        "ascii",
+        "iso8859-1",
+        "iso8859-15",
+        "cp1252",
+        "utf-16",
+        "utf-16-le",
+        "utf-16-be",
+        "utf-32",
+        "utf-32-le",
+        "utf-32-be",
+    }
+)
 
 # Numbers of more digits are larger than any body.
 _MANY_DIGITS = 19
@@ -31,6 +52,8 @@ class JSONRequestDeserializer:
     read that one differently. Settings are class attributes, so that a subclass need
     not call ``__init__``; the keywords set them for one instance.
 
+    :param content_types: media types that bodies may have, 415 for others; left out,
+        the type does not matter, only its charset
     :param max_json_body_size: largest body that is read, in bytes; ``None``: any
     :param max_depth: deepest nesting of arrays and objects
     :param duplicate_keys: ``last`` (the last one counts) or ``reject``
@@ -45,6 +68,7 @@ class JSONRequestDeserializer:
     httpverb_may_have_body: ClassVar[frozenset[str]] = frozenset(
         {"POST", "PUT", "PATCH"}
     )
+    content_types: Container[str] | None = None
     max_json_body_size: int | None = 1 << 20
     max_depth: int = 100
     duplicate_keys: str = "last"
@@ -53,11 +77,14 @@ class JSONRequestDeserializer:
     def __init__(
         self,
         *,
+        content_types: Container[str] | None = None,
         max_json_body_size: int | None = -1,
         max_depth: int | None = None,
         duplicate_keys: str | None = None,
         allow_nan: bool | None = None,
     ) -> None:
+        if content_types is not None:
+            self.content_types = content_types
         if max_json_body_size != -1:
             self.max_json_body_size = max_json_body_size
         if max_depth is not None:
@@ -117,11 +144,19 @@ class JSONRequestDeserializer:
     def default(self, request: webob.Request) -> dict[str, Any]:
         """Return ``{"body": ...}``, or ``{}`` for a request without a body.
 
-        :raises webob.exc.HTTPError: as :meth:`from_json`
+        :raises webob.exc.HTTPError: as :meth:`from_json` and :meth:`read`
+        :raises webob.exc.HTTPUnsupportedMediaType: its media type is not among
+            ``content_types``, or its charset is none that can be decoded
         """
         if not self.has_body(request):
             return {}
-        return {"body": self.from_json(self.read(request))}
+        content_type = request.environ.get("CONTENT_TYPE", "")
+        if self.content_types is not None:
+            _check_content_type(content_type, self.content_types)
+        body: str | bytes = self.read(request)
+        if "charset" in content_type:
+            body = _decoded(cast("bytes", body), content_type)
+        return {"body": self.from_json(body)}
 
     def read(self, request: webob.Request) -> bytes:
         """Return the bytes of the body, which the request keeps for other readers.
@@ -160,6 +195,25 @@ def _content_length(request: webob.Request) -> int | None:
     if not value or not value.isdecimal():
         return None
     return int(value) if len(value) < _MANY_DIGITS else sys.maxsize
+
+
+def _check_content_type(header: str, allowed: Container[str]) -> None:
+    media_type = header.partition(";")[0].strip().lower()
+    if media_type not in allowed:
+        raise InvalidContentType(media_type or None)
+
+
+def _decoded(body: bytes, content_type: str) -> str | bytes:
+    match = _CHARSET.search(content_type)
+    if match is None:
+        return body
+    try:
+        charset = codecs.lookup(match[1]).name
+    except LookupError as exc:
+        raise InvalidContentType(content_type) from exc
+    if charset not in _CHARSETS:
+        raise InvalidContentType(content_type)
+    return _json.decode(body, charset)
 
 
 def _read(source: Any, size: int) -> bytes:

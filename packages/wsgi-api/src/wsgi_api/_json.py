@@ -31,7 +31,7 @@ _MALFORMED = Text(
     "The body is not valid JSON: %(reason)s at line %(line)d, column %(column)d."
 )
 _UNREADABLE = Text("The body is not valid JSON: %(reason)s.")
-_NOT_UTF8 = Text("The body is not UTF-8: byte %(position)d cannot be decoded.")
+_NOT_TEXT = Text("The body is not %(charset)s: byte %(position)d cannot be decoded.")
 _TOO_DEEP = Text("The body is nested deeper than %(limit)d levels.")
 _DUPLICATE = Text("The body has the key %(key)s more than once in one object.")
 _CONSTANT = Text("The body is not valid JSON: %(constant)s is not a JSON value.")
@@ -48,7 +48,7 @@ def loads(
 
     :raises MalformedBody: it cannot be read; the explanation says where
     """
-    text = _decode(data)
+    text = data if isinstance(data, str) else decode(data, "utf-8")
     # Few brackets cannot nest deeply, and counting them costs next to nothing.
     if text.count("[") + text.count("{") > max_depth:
         _check_depth(text, max_depth)
@@ -105,13 +105,17 @@ def plain(value: Any) -> Any:
     raise TypeError(f"no JSON form for {type(value).__name__}")
 
 
-def _decode(data: str | bytes) -> str:
-    if isinstance(data, str):
-        return data
+def decode(data: bytes, charset: str) -> str:
+    """Return the text of a body.
+
+    :raises MalformedBody: it is not in that charset; the explanation says where
+    """
     try:
-        return data.decode("utf-8")
+        return data.decode(charset)
     except UnicodeDecodeError as exc:
-        raise MalformedBody(_NOT_UTF8.filled(position=exc.start)) from exc
+        raise MalformedBody(
+            _NOT_TEXT.filled(charset=charset.upper(), position=exc.start)
+        ) from exc
 
 
 def _check_depth(text: str, max_depth: int) -> None:

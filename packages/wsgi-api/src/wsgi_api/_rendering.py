@@ -65,7 +65,12 @@ def send_error(
         return error(environ, start_response)
     if error.empty_body or error.has_body or environ["REQUEST_METHOD"] == "HEAD":
         return error(environ, start_response)
-    if error_format == "webob" or not isinstance(error, webob.exc.HTTPError):
+    if not isinstance(error, webob.exc.HTTPError):
+        error_format = "webob"
+    if error_format == "webob":
+        if "Location" in error.headers:
+            # webob makes it absolute.
+            return error(environ, start_response)
         body, content_type = _as_webob(error, environ)
     elif error_format == "json":
         body, content_type = _as_json(error, environ), "application/json"

@@ -66,11 +66,12 @@ def _check(validator: Any, data: Any) -> None:
     error = next(validator.iter_errors(data), None)
     if error is None:
         return
-    pointer = "".join(f"/{_token(step)}" for step in error.absolute_path)
+    # RFC 6901, 6: as a fragment, in which the whole body has a name, too.
+    pointer = "#" + "".join(f"/{_token(step)}" for step in error.absolute_path)
     reason = error.message
     if len(reason) > _LONGEST_REASON:
         reason = reason[:_LONGEST_REASON] + "…"
-    raise MalformedBody(_MISFIT.filled(pointer=pointer or "/", reason=reason))
+    raise MalformedBody(_MISFIT.filled(pointer=pointer, reason=reason))
 
 
 def _token(step: str | int) -> str:

@@ -1,0 +1,293 @@
+"""Resource: several serializers, strictness, formats of errors, schemas, encoders."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import webob
+import webob.exc
+from wsgi_api import (
+    APIMapper,
+    JSONRequestDeserializer,
+    JSONResponseSerializer,
+    RejectMethodController,
+    Request,
+    Resource,
+    Router,
+    XMLResponseSerializer,
+    fast_encoder,
+    validated,
+)
+
+Call = Callable[..., webob.Response]
+
+_BOTH = {
+    "application/json": JSONResponseSerializer(),
+    "application/xml": XMLResponseSerializer(),
+}
+
+
+class Controller:
+    def show(self, req: Request, **kwargs: Any) -> Any:
+        return {"image": {"id": 1}}
+
+    def broken(self, req: Request, **kwargs: Any) -> Any:
+        raise RuntimeError("inner secret")
+
+
+def _router(**options: Any) -> Router:
+    mapper = APIMapper()
+    resource = Resource(Controller(), serializers=_BOTH, **options)
+    mapper.connect("/image{.format}", controller=resource, action="show")
+    mapper.connect("/broken", controller=resource, action="broken")
+    reject = Resource(RejectMethodController(), **options)
+    mapper.connect("/no", controller=reject, action="reject", allowed_methods="PUT")
+    return Router(mapper, error_format=options.get("error_format"))
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "content_type"),
+    [
+        ("/image", None, "application/json"),
+        ("/image", "*/*", "application/json"),
+        ("/image", "application/xml", "application/xml"),
+        ("/image", "application/xml;q=0.2, application/json;q=0.1", "application/xml"),
+        ("/image", "application/*", "application/json"),
+        ("/image", "image/png", "application/json"),
+        ("/image", "not; a header", "application/json"),
+        ("/image.xml", "application/json", "application/xml"),
+        ("/image.XML", None, "application/xml"),
+        ("/image.png", None, "application/json"),
+        ("/image?ContentType=JSON", "application/xml", "application/json"),
+        ("/image?ContentType=xml", None, "application/xml"),
+        ("/image?ContentType=application/xml", None, "application/xml"),
+        ("/image?ContentType=", "application/xml", "application/xml"),
+    ],
+)
+def test_the_serializer_is_the_one_asked_for(
+    call: Call, path: str, accept: str | None, content_type: str
+) -> None:
+    response = call(_router(), path, headers={"Accept": accept} if accept else None)
+    assert (response.status_int, response.content_type) == (200, content_type)
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [("/image", "image/png"), ("/image.png", None), ("/image?ContentType=PNG", None)],
+)
+def test_what_cannot_be_had_is_406_for_the_strict(
+    call: Call, path: str, accept: str | None
+) -> None:
+    headers = {"Accept": accept} if accept else None
+    response = call(_router(strict=True), path, headers=headers)
+    assert response.status_int == 406
+    assert "application/json, application/xml" in response.text
+    assert call(_router(strict=True), "/image").status_int == 200
+
+
+def test_a_query_that_is_not_utf8_is_400(call: Call) -> None:
+    assert call(_router(), "/image?ContentType=%ff").status_int == 400
+
+
+def test_a_body_of_another_type_is_415(call: Call) -> None:
+    deserializer = JSONRequestDeserializer(content_types=["application/json"])
+    mapper = APIMapper()
+    resource = Resource(Controller(), deserializer)
+    mapper.connect("/", controller=resource, action="show")
+    router = Router(mapper)
+    for content_type in ("text/xml", None):
+        response = call(router, "/", "POST", body=b"{}", content_type=content_type)
+        assert response.status_int == 415
+    assert (
+        "text/xml"
+        in call(router, "/", "POST", body=b"{}", content_type="text/xml").text
+    )
+    response = call(router, "/", "POST", json={}, content_type="application/json")
+    assert response.status_int == 200
+    assert call(router, "/", "POST").status_int == 200
+
+
+@pytest.mark.parametrize(
+    ("charset", "body", "status"),
+    [
+        ("utf-8", "é".encode(), 200),
+        ("UTF8", "é".encode(), 200),
+        ("iso-8859-1", "é".encode("latin-1"), 200),
+        ("utf-16", "é".encode("utf-16"), 200),
+        ("us-ascii", "é".encode(), 400),
+        ("no-such-charset", b"e", 415),
+        ("rot13", b"e", 415),
+        ("idna", b"e", 415),
+        ("utf-7", b"e", 415),
+        ("hex", b"e", 415),
+        ('"', b"e", 200),
+    ],
+)
+def test_the_charset_of_the_content_type_counts(
+    call: Call, charset: str, body: bytes, status: int
+) -> None:
+    mapper = APIMapper()
+
+    class Echo:
+        def show(self, req: Request, body: Any) -> Any:
+            return body
+
+    mapper.connect("/", controller=Resource(Echo()), action="show")
+    encoding = "utf-16" if charset == "utf-16" else "ascii"
+    quote, end = '["'.encode(encoding), '"]'.encode(encoding)
+    if encoding == "utf-16":
+        body, end = body[2:], end[2:]
+    response = call(
+        Router(mapper),
+        "/",
+        "POST",
+        environ={
+            "CONTENT_TYPE": f"application/json; charset={charset}",
+            "CONTENT_LENGTH": str(len(quote + body + end)),
+            "wsgi.input": __import__("io").BytesIO(quote + body + end),
+        },
+    )
+    assert response.status_int == status
+    if status == 200:
+        assert response.json in (["é"], ["e"])
+
+
+@pytest.mark.parametrize(
+    ("path", "code"), [("/nothing", 404), ("/no", 405), ("/broken", 500)]
+)
+def test_errors_come_as_json_or_as_problems(call: Call, path: str, code: int) -> None:
+    as_json = call(_router(error_format="json"), path)
+    assert as_json.status_int == code
+    assert as_json.json["error"]["code"] == code
+    problem = call(_router(error_format="problem"), path)
+    assert problem.content_type == "application/problem+json"
+    assert problem.json["status"] == code
+    assert "secret" not in as_json.text + problem.text
+
+
+def test_there_are_three_formats() -> None:
+    with pytest.raises(ValueError, match="webob, json, problem"):
+        Resource(None, error_format="xml")  # type: ignore[arg-type]
+
+
+def test_405_from_the_mapper_where_the_service_wants_it(call: Call) -> None:
+    mapper = APIMapper()
+    resource = Resource(Controller())
+    for method in ("GET", "PUT"):
+        mapper.connect(
+            "/image",
+            controller=resource,
+            action="show",
+            conditions={"method": [method]},
+        )
+    router = Router(mapper, method_not_allowed=True)
+    response = call(router, "/image", "DELETE", headers={"Accept-Language": "de"})
+    assert response.status_int == 405
+    assert response.headers["Allow"] == "GET, PUT"
+    assert "nicht erlaubt" in response.text
+    assert call(router, "/nothing", "DELETE").status_int == 404
+    assert call(router, "/image").status_int == 200
+    assert call(Router(mapper), "/image", "DELETE").status_int == 404
+
+
+jsonschema = pytest.importorskip("jsonschema")
+_IMAGE = {
+    "type": "object",
+    "properties": {"a/b": {"items": {"maximum": 5}}, "name": {"maxLength": 10}},
+}
+
+
+class _Validated:
+    @validated(schema=_IMAGE)
+    def create(self, req: Request, body: Any) -> Any:
+        return body
+
+
+def test_a_body_has_to_fit_its_schema(call: Call) -> None:
+    mapper = APIMapper()
+    mapper.connect("/", controller=Resource(_Validated()), action="create")
+    router = Router(mapper)
+    assert call(router, "/", "POST", json={"a/b": [5]}).json == {"a/b": [5]}
+    response = call(router, "/", "POST", json={"a/b": [1, 9]})
+    assert response.status_int == 400
+    assert "#/a~1b/1" in response.text
+    response = call(router, "/", "POST", json=[])
+    assert " #: " in response.text
+    response = call(router, "/", "POST", json={"name": "x" * 5000})
+    assert len(response.text) < 500
+    assert call(router, "/").status_int == 400
+
+
+def test_a_schema_that_is_none_is_told_where_it_stands() -> None:
+    with pytest.raises(jsonschema.SchemaError):
+        validated(schema={"type": "no such type"})
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    for name in ("jsonschema", "orjson", "msgspec"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ModuleNotFoundError, match=r"wsgi-api\[schema\]"):
+        validated(schema={})
+    with pytest.raises(ModuleNotFoundError, match=r"wsgi-api\[fast\]"):
+        fast_encoder()
+
+
+def test_only_known_libraries_are_fast() -> None:
+    with pytest.raises(ValueError, match="orjson, msgspec"):
+        fast_encoder("simplejson")
+
+
+@pytest.mark.parametrize("library", ["orjson", "msgspec", None])
+def test_the_fast_encoder_writes_the_same_compactly(library: str | None) -> None:
+    pytest.importorskip(library or "orjson")
+    data = {
+        "id": uuid.UUID(int=1),
+        "when": datetime.datetime(2024, 5, 3, 10, 11, 12, 7),  # noqa: DTZ001
+        "tags": {"a"},
+        "name": "é",
+        "nested": [1, None, True, {"x": 1.5}],
+    }
+    fast = JSONResponseSerializer(encoder=fast_encoder(library)).to_json(data)
+    slow = JSONResponseSerializer().to_json(data)
+    assert json.loads(fast) == json.loads(slow)
+    assert len(fast) < len(slow)
+
+
+def test_an_encoder_is_used_for_answers(call: Call) -> None:
+    serializer = JSONResponseSerializer(encoder=lambda data: b"encoded")
+    mapper = APIMapper()
+    resource = Resource(Controller(), serializer=serializer)
+    mapper.connect("/", controller=resource, action="show")
+    assert call(Router(mapper), "/").body == b"encoded"
+    request = Request.blank("/")
+    request.environ["wsgiorg.routing_args"] = (None, {"action": "show"})
+    response = resource(request)
+    assert isinstance(response, webob.Response)
+    assert (response.body, response.content_type) == (b"encoded", "application/json")
+
+
+def test_an_overridden_dispatch_sees_every_call(call: Call) -> None:
+    seen = []
+
+    class Watched(Resource):
+        def dispatch(self, obj: Any, action: Any, *args: Any, **kwargs: Any) -> Any:
+            seen.append(type(obj).__name__)
+            return super().dispatch(obj, action, *args, **kwargs)
+
+    mapper = APIMapper()
+    mapper.connect("/", controller=Watched(Controller()), action="show")
+    assert call(Router(mapper), "/").json == {"image": {"id": 1}}
+    assert seen == ["JSONRequestDeserializer", "Controller", "JSONResponseSerializer"]
+
+
+def test_head_answers_without_a_body(call: Call) -> None:
+    response = call(_router(), "/image", "HEAD")
+    assert response.body == b""
+    assert response.content_length == len(b'{"image": {"id": 1}}')

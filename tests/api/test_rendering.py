@@ -1,0 +1,172 @@
+"""HTTP errors as responses: webob's bytes, JSON, problems."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import webob
+import webob.exc
+from hypothesis import given
+from hypothesis import strategies as st
+from wsgi_api._rendering import ErrorAnswer, send_error
+
+_ERRORS = [error for code, error in sorted(webob.exc.status_map.items()) if code >= 300]
+_ACCEPTS = ["", "*/*", "text/html", "application/json", "text/plain", "nonsense"]
+
+
+def _environ(method: str = "GET", **more: str) -> dict[str, Any]:
+    return webob.Request.blank("/x?a=<b>", method=method, environ=more).environ
+
+
+def _collect(app: Any, environ: dict[str, Any]) -> tuple[str, list[Any], bytes]:
+    seen: list[Any] = []
+
+    def start_response(status: str, headers: list[Any], exc_info: Any = None) -> Any:
+        seen[:] = [status, sorted(headers)]
+        return io.BytesIO().write
+
+    body: Iterable[bytes] = app(environ, start_response)
+    return seen[0], seen[1], b"".join(body)
+
+
+def _ours(error: Any) -> Any:
+    return lambda environ, start: send_error(error, environ, start)
+
+
+@pytest.mark.parametrize("accept", _ACCEPTS)
+@pytest.mark.parametrize("kind", _ERRORS, ids=lambda kind: kind.__name__)
+def test_errors_are_written_as_webob_writes_them(kind: Any, accept: str) -> None:
+    def make() -> Any:
+        return kind(
+            detail="what é & <b>why</b>\nhere",
+            headers=[("X-One", "1"), ("X-One", "<2>")],
+            comment="a -- comment",
+        )
+
+    environ = _environ(HTTP_ACCEPT=accept, CONTENT_TYPE="text/<b>")
+    assert _collect(_ours(make()), environ) == _collect(make(), environ)
+
+
+@pytest.mark.parametrize("accept", _ACCEPTS)
+@pytest.mark.parametrize(
+    "template",
+    [
+        "${explanation} ${detail} ${comment} ${html_comment}",
+        "${x-one} ${REQUEST_METHOD} ${HTTP_ACCEPT} ${nothing} $$ $",
+        "${x} ${location}",
+    ],
+)
+def test_templates_are_filled_as_webob_fills_them(template: str, accept: str) -> None:
+    def make() -> Any:
+        return webob.exc.HTTPBadRequest(
+            detail="<d>",
+            explanation="<e>",
+            comment="<c>",
+            headers=[
+                ("X", "first"),
+                ("X", "<last>"),
+                ("Location", "/é".encode().decode("latin-1")),
+            ],
+            body_template=template,
+        )
+
+    environ = _environ(HTTP_ACCEPT=accept)
+    assert _collect(_ours(make()), environ) == _collect(make(), environ)
+
+
+@given(detail=st.text(), explanation=st.text(), accept=st.sampled_from(_ACCEPTS))
+def test_any_text_is_written_as_webob_writes_it(
+    detail: str, explanation: str, accept: str
+) -> None:
+    def make() -> Any:
+        return webob.exc.HTTPConflict(detail=detail, explanation=explanation)
+
+    environ = _environ(HTTP_ACCEPT=accept)
+    try:
+        expected = _collect(make(), environ)
+    except UnicodeEncodeError:
+        # A lone surrogate; nobody can write it.
+        return
+    assert _collect(_ours(make()), environ) == expected
+
+
+@pytest.mark.parametrize("error_format", ["webob", "json", "problem"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: webob.exc.HTTPNoContent(headers=[("Allow", "GET")]),
+        lambda: webob.exc.HTTPNotModified(),
+        lambda: webob.exc.HTTPBadRequest(text="own body", content_type="text/plain"),
+        lambda: webob.exc.HTTPFound(location="/there"),
+        lambda: webob.exc.HTTPException("x", webob.Response(b"x")),
+    ],
+)
+def test_what_brings_its_own_answer_keeps_it(make: Any, error_format: Any) -> None:
+    environ = _environ()
+    ours = ErrorAnswer(make(), error_format)
+    assert _collect(ours, environ) == _collect(make(), environ)
+
+
+def test_a_class_that_writes_itself_is_left_to() -> None:
+    class Own(webob.exc.HTTPBadRequest):
+        def plain_body(self, environ: Any) -> str:
+            return "my own way"
+
+    ours = _collect(_ours(Own()), _environ(HTTP_ACCEPT="text/plain"))
+    assert ours[2] == b"my own way"
+
+
+def test_a_json_formatter_is_asked() -> None:
+    def formatter(**known: Any) -> dict[str, Any]:
+        return {"only": known["status"]}
+
+    error = webob.exc.HTTPBadRequest(json_formatter=formatter)
+    answer = _collect(_ours(error), _environ(HTTP_ACCEPT="application/json"))
+    assert answer[2] == b'{"only": "400 Bad Request"}'
+
+
+@pytest.mark.parametrize("error_format", ["webob", "json", "problem"])
+def test_head_has_no_body(error_format: Any) -> None:
+    answer = ErrorAnswer(webob.exc.HTTPNotFound(), error_format)
+    assert _collect(answer, _environ("HEAD"))[2] == b""
+
+
+@pytest.mark.parametrize(
+    ("error_format", "content_type", "expected"),
+    [
+        (
+            "json",
+            "application/json",
+            {
+                "error": {
+                    "code": 405,
+                    "title": "Method Not Allowed",
+                    "message": "The method PUT is not allowed for this resource. why",
+                }
+            },
+        ),
+        (
+            "problem",
+            "application/problem+json",
+            {
+                "type": "about:blank",
+                "title": "Method Not Allowed",
+                "status": 405,
+                "detail": "The method PUT is not allowed for this resource. why",
+            },
+        ),
+    ],
+)
+def test_json_and_problem(
+    error_format: Any, content_type: str, expected: dict[str, Any]
+) -> None:
+    error = webob.exc.HTTPMethodNotAllowed("<i>why</i>", headers=[("Allow", "GET")])
+    request = webob.Request.blank("/", method="PUT", accept="text/html")
+    response = request.get_response(ErrorAnswer(error, error_format))
+    assert response.content_type == content_type
+    assert response.json == expected
+    assert response.headers["Allow"] == "GET"
+    assert response.content_length == len(response.body)
