@@ -101,6 +101,20 @@ class Load:
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def add_keep_alive(self, server: live.LiveServer) -> None:
+        """One client that keeps its connection for as long as the server allows it."""
+        client = server.client()
+        self._closing.callback(client.close)
+
+        def turn() -> None:
+            client.request("GET", "/")
+            response = client.getresponse()
+            assert response.status == 200
+            response.read()
+
+        self.add("keep-alive", turn)
 
     def add(self, name: str, turn: Callable[[], None]) -> None:
         """Runs `turn` again and again; what it raises is a failed request."""
@@ -129,6 +143,7 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join(live.PATIENCE)
+        self._closing.close()
         assert not any(thread.is_alive() for thread in self._threads)
 
 
@@ -137,19 +152,6 @@ def new_connections(server: live.LiveServer) -> Callable[[], None]:
 
     def turn() -> None:
         assert server.get("/").status == 200
-
-    return turn
-
-
-def keep_alive(server: live.LiveServer) -> Callable[[], None]:
-    """One connection for as long as the server allows it."""
-    client = server.client()
-
-    def turn() -> None:
-        client.request("GET", "/")
-        response = client.getresponse()
-        assert response.status == 200
-        response.read()
 
     return turn
 
@@ -187,7 +189,7 @@ def steady_requests(server: live.LiveServer) -> Iterator[Load]:
     """Light load of every kind while the block runs."""
     load = Load()
     load.add("new connection", new_connections(server))
-    load.add("keep-alive", keep_alive(server))
+    load.add_keep_alive(server)
     load.add("slow", slow_requests(server, 0.2))
     load.add("upload", uploads(server, 1 << 20))
     with load:

@@ -69,12 +69,14 @@ def plan(
     fresh = _serving(workers, generation)
     old = [w for w in workers if w.generation != generation and not w.stopping]
     ready = [w for w in fresh if w.ready]
-    steps += [Stop(w) for w in old[: max(0, len(old) + len(ready) - wanted)]]
+    # Those that serve nobody yet go at once, the others one by one.
+    serving = [w for w in old if w.ready]
+    going = [w for w in old if not w.ready]
+    going += serving[: max(0, len(serving) + len(ready) - wanted)]
+    steps += [Stop(w) for w in going]
     surplus = len(ready) - wanted
     if surplus > 0:
-        # Whoever is due goes first, then the highest numbers: 1..wanted stay.
-        leavers = sorted(ready, key=lambda w: (not w.due, -w.worker_id))
-        steps += [Stop(w) for w in leavers[:surplus]]
+        steps += [Stop(w) for w in _leavers(ready)[:surplus]]
     elif len(fresh) == wanted == len(ready):
         steps += _successor(workers, fresh, generation)
     return steps
@@ -95,6 +97,19 @@ def _missing(
     taken = {w.worker_id for w in _serving(workers, generation)}
     free = [number for number in range(1, wanted + 1) if number not in taken]
     return [Spawn(number, generation) for number in free[: wanted - len(taken)]]
+
+
+def _leavers(ready: Sequence[M]) -> list[M]:
+    """Who goes first: whoever has a successor, then who is due, then high numbers."""
+    numbers = [w.worker_id for w in ready]
+    return sorted(
+        ready,
+        key=lambda w: (
+            not (w.due and numbers.count(w.worker_id) > 1),
+            not w.due,
+            -w.worker_id,
+        ),
+    )
 
 
 def _successor(

@@ -1,0 +1,281 @@
+"""SIGHUP is a transaction: the next generation serves, or nothing has happened."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import live
+import pytest
+from server.process.support import Service, answer, count, reload, steady_requests
+
+pytestmark = pytest.mark.forks
+
+
+def test_sighup_serves_new_code_and_new_options_and_loses_nothing(
+    service: Service,
+) -> None:
+    server = service.start()
+    old = server.worker_pids()
+    with steady_requests(server) as load:
+        service.publish("two")
+        service.configure(workers=3, backlog=64)
+        server.send(signal.SIGHUP)
+        server.wait_for("a new generation", lambda: not old & server.worker_pids())
+        done = load.done
+        server.wait_for("more answers", lambda: load.done > done + 5)
+    assert load.failures == []
+    assert answer(server)["version"] == "two"
+    assert len(server.worker_pids()) == 3
+    assert "reload: backlog changes from 4096 to 64" in server.log()
+
+
+def test_old_workers_go_only_when_every_new_one_is_ready(service: Service) -> None:
+    server = service.start()
+    reload(server)
+    log = server.log()
+    accepted = log.index("generation 2 serves")
+    ready = [m.start() for m in re.finditer("generation 2\n", log) if m]
+    assert len([at for at in ready if at < accepted]) >= 2
+    assert " left" not in log[:accepted]
+
+
+def test_the_next_answer_on_an_idle_connection_closes_it(service: Service) -> None:
+    service.configure(drain_idle_timeout=5)
+    server = service.start()
+    client = server.client()
+    client.request("GET", "/")
+    first = client.getresponse()
+    first.read()
+    assert first.headers["Connection"] != "close"
+    reload(server)
+    client.request("GET", "/")
+    last = client.getresponse()
+    last.read()
+    assert (last.status, last.headers["Connection"]) == (200, "close")
+
+
+def test_a_request_that_runs_is_finished_by_its_old_worker(
+    service: Service, tmp_path: Path
+) -> None:
+    server = service.start()
+    begun = tmp_path / "begun"
+    answers: list[str] = []
+    client = threading.Thread(
+        target=lambda: answers.append(
+            answer(server, f"/begin?file={begun}&s=1.5")["version"]
+        )
+    )
+    client.start()
+    server.wait_for("the request to run", begun.exists)
+    service.publish("two")
+    reload(server)
+    assert answer(server)["version"] == "two"
+    client.join()
+    assert answers == ["one"]
+
+
+def _unparseable(service: Service) -> None:
+    service.config.write_text("not a configuration")
+
+
+def _invalid(service: Service) -> None:
+    service.configure(backlog=-3)
+
+
+def _no_certificate(service: Service) -> None:
+    service.configure(cert_file=str(service.directory / "absent.pem"))
+
+
+def _garbage_certificate(service: Service) -> None:
+    garbage = service.directory / "garbage.pem"
+    garbage.write_text("garbage")
+    service.configure(cert_file=str(garbage))
+
+
+def _raises(service: Service) -> None:
+    service.application.write_text("1 / 0\n")
+
+
+def _exits(service: Service) -> None:
+    service.application.write_text("import sys\nsys.exit('enough')\n")
+
+
+def _dies(service: Service) -> None:
+    service.application.write_text("import os\nos.kill(os.getpid(), 11)\n")
+
+
+def _hangs(service: Service) -> None:
+    service.configure(worker_ready_timeout=0.5)
+    service.application.write_text("import time\ntime.sleep(60)\n")
+
+
+def _unforks(service: Service) -> None:
+    service.configure(workers=0)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_unparseable, "configuration"),
+        (_invalid, "backlog"),
+        (_no_certificate, r"cert_file: cannot read \S+absent\.pem"),
+        (_garbage_certificate, r"cert_file: \S+garbage\.pem holds no PEM certificate"),
+        (_raises, "ZeroDivisionError"),
+        (_exits, "enough"),
+        (_dies, r"worker \d+ .* was killed by SIGSEGV before it was ready"),
+        (_hangs, r"was not ready within 0\.5 s"),
+        (_unforks, "needs a restart"),
+    ],
+)
+def test_whatever_breaks_the_old_generation_goes_on_and_a_repair_works(
+    service: Service, spoil: object, reason: str
+) -> None:
+    server = service.start()
+    old = server.worker_pids()
+    configuration, code = service.config.read_text(), service.application.read_text()
+    options = dict(service.options)
+    assert callable(spoil)
+    with steady_requests(server) as load:
+        spoil(service)
+        reload(server)
+        assert re.search(
+            f"reload failed: .*{reason}.*; generation 1 goes on", server.log()
+        )
+        done = load.done
+        server.wait_for("more answers", lambda: load.done > done + 5)
+        server.wait_for("only the old workers", lambda: server.worker_pids() == old)
+
+        service.options = options
+        service.config.write_text(configuration)
+        service.application.write_text(code)
+        service.publish("repaired")
+        reload(server)
+        server.wait_for("new workers", lambda: not old & server.worker_pids())
+    assert load.failures == []
+    assert answer(server)["version"] == "repaired"
+    assert count(server, "reload failed") == 1
+
+
+def test_a_port_that_is_taken_fails_the_reload(service: Service) -> None:
+    server = service.start()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        service.configure(bind_port=other.getsockname()[1])
+        reload(server)
+    assert re.search(
+        r"reload failed: cannot bind .*: address already in use", server.log()
+    )
+    assert answer(server)["version"] == "one"
+    reload(server)
+    assert count(server, "listening on") == 2
+
+
+def test_a_changed_port_is_bound_before_the_old_one_closes(
+    service: Service, tmp_path: Path
+) -> None:
+    server = service.start()
+    old_url, old_address = server.url, server.address
+    begun = tmp_path / "begun"
+    statuses: list[int] = []
+    client = threading.Thread(
+        target=lambda: statuses.append(server.get(f"/begin?file={begun}&s=1").status)
+    )
+    client.start()
+    server.wait_for("the request to run", begun.exists)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        free = probe.getsockname()[1]
+    service.configure(bind_port=free)
+    reload(server)
+    client.join()
+    assert statuses == [200]
+    assert f"listening on http://127.0.0.1:{free}" in server.log()
+    server.url = f"http://127.0.0.1:{free}"
+    assert answer(server)["version"] == "one"
+    assert old_url != server.url
+
+    def refused() -> bool:
+        try:
+            socket.create_connection(old_address, 1).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    server.wait_for("the old port to be closed", refused)
+
+
+def test_backlog_and_keepidle_are_applied_to_the_open_socket(service: Service) -> None:
+    service.configure(backlog=100, tcp_keepidle=111)
+    server = service.start()
+    assert _backlog(server) == 100
+    service.configure(backlog=50)
+    reload(server)
+    assert _backlog(server) == 50
+    assert answer(server)["version"] == "one"
+
+
+def test_a_second_sighup_during_a_reload_is_remembered(
+    service: Service, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    server = service.start()
+    code = service.application.read_text()
+    service.application.write_text(
+        code + f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
+    )
+    server.send(signal.SIGHUP)
+    server.wait_for_log("starting generation 2")
+    server.wait_for("the candidates", lambda: len(server.worker_pids()) == 4)
+    service.publish("three")
+    server.send(signal.SIGHUP)
+    gate.touch()
+    server.wait_for_log("generation 3 serves")
+    assert answer(server)["version"] == "three"
+
+
+def test_sigterm_is_obeyed_in_the_middle_of_a_reload(service: Service) -> None:
+    server = service.start()
+    service.application.write_text("import time\ntime.sleep(60)\n")
+    server.send(signal.SIGHUP)
+    server.wait_for("the candidates", lambda: len(server.worker_pids()) == 4)
+    server.send(signal.SIGTERM)
+    assert server.wait(timeout=5) == 0
+
+
+def test_an_option_that_needs_a_restart_says_so_and_keeps_its_value(
+    service: Service, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.pid", tmp_path / "second.pid"
+    service.configure(pid_file=str(first))
+    server = service.start()
+    service.configure(pid_file=str(second))
+    reload(server)
+    assert re.search("pid_file changes from .*first.* after a restart", server.log())
+    assert first.read_text() == f"{server.pid}\n"
+    assert not second.exists()
+    assert server.stop() == 0
+    assert not first.exists()
+
+
+def test_preload_app_keeps_the_code_of_the_start(service: Service) -> None:
+    service.configure(preload_app="true")
+    server = service.start()
+    service.publish("two")
+    reload(server)
+    # The module is in the supervisor's memory: the option's help says so.
+    assert answer(server)["version"] == "one"
+
+
+def _backlog(server: live.LiveServer) -> int:
+    """The accept queue's limit, as the kernel has it (the Send-Q of `ss -l`)."""
+    import subprocess
+
+    shown = subprocess.run(
+        ["ss", "-Hltn", f"sport = :{server.port}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return int(shown.split()[2])

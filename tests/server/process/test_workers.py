@@ -1,0 +1,264 @@
+"""Workers that die, hang, age or grow are replaced; their number follows the operator."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import signal
+import time
+from pathlib import Path
+
+import live
+import pytest
+from server.process.support import (
+    Load,
+    Service,
+    answer,
+    count,
+    new_connections,
+    steady_requests,
+)
+
+pytestmark = pytest.mark.forks
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_a_dead_worker_is_replaced_within_a_second(
+    service: Service, signum: signal.Signals
+) -> None:
+    server = service.start()
+    old = server.worker_pids()
+    victim = min(old)
+    os.kill(victim, signum)
+    server.wait_for(
+        "a replacement",
+        lambda: victim not in (now := server.worker_pids()) and len(now) == 2,
+        timeout=5,
+    )
+    server.wait_for("its readiness", lambda: count(server, "ready after") == 3)
+    assert len(server.worker_pids() & old) == 1
+
+
+def test_worker_numbers_are_reused(service: Service) -> None:
+    server = service.start()
+    numbers = re.compile(r"worker (\d+) \(application:app (\d)\) ready")
+    by_pid = {int(pid): number for pid, number in numbers.findall(server.log())}
+    assert sorted(by_pid.values()) == ["1", "2"]
+    victim = next(pid for pid, number in by_pid.items() if number == "2")
+    os.kill(victim, signal.SIGKILL)
+    server.wait_for("its readiness", lambda: count(server, "ready after") == 3)
+    assert numbers.findall(server.log())[-1][1] == "2"
+    seen: set[int] = set()
+    server.wait_for(
+        "answers of both", lambda: seen.add(answer(server)["worker"]) or len(seen) == 2
+    )
+    assert seen == {1, 2}
+
+
+def test_twenty_random_kills_lose_only_what_ran_on_the_victim(service: Service) -> None:
+    service.configure(workers=3)
+    server = service.start()
+    dice = random.Random(4)
+    load = Load()
+    for _ in range(2):
+        load.add("new connection", new_connections(server))
+    with load:
+        for _ in range(20):
+            ready = count(server, "ready after")
+            victim = dice.choice(sorted(server.worker_pids()))
+            before = time.monotonic()
+            os.kill(victim, signal.SIGKILL)
+            server.wait_for(
+                "three workers",
+                lambda victim=victim: len(server.worker_pids() - {victim}) == 3,
+                timeout=5,
+            )
+            assert time.monotonic() - before < 1.0
+            server.wait_for(
+                "its readiness",
+                lambda ready=ready: count(server, "ready after") > ready,
+            )
+            done = load.done
+            server.wait_for("answers", lambda done=done: load.done > done + 5)
+    # Two clients with one request each: at most two can have been on the victim.
+    assert len(load.failures) <= 2 * 20
+    assert all(
+        "Remote" in failure or "Reset" in failure for failure in load.failures
+    ), load.failures
+    assert load.done > 100
+
+
+def test_workers_that_keep_dying_are_not_forked_in_a_storm(service: Service) -> None:
+    server = service.start()
+    service.application.write_text("import os\nos._exit(7)\n")
+    began = time.monotonic()
+    for victim in server.worker_pids():
+        os.kill(victim, signal.SIGKILL)
+    server.wait_for(
+        "some attempts", lambda: count(server, "ended with status 7 before") >= 4
+    )
+    # 0.2 + 0.4 + 0.8 s and so on between attempts: the fifth comes after 3 s.
+    assert time.monotonic() - began > 1.0
+    assert count(server, "it is replaced") < 10
+
+
+def test_a_stopped_worker_is_seen_by_worker_timeout_and_replaced(
+    service: Service,
+) -> None:
+    service.configure(worker_timeout=1)
+    server = service.start()
+    victim = min(server.worker_pids())
+    os.kill(victim, signal.SIGSTOP)
+    server.wait_for_log(f"worker {victim} .* has not moved for 1 s; it is killed")
+    server.wait_for(
+        "a replacement",
+        lambda: victim not in (now := server.worker_pids()) and len(now) == 2,
+    )
+    assert f"worker {victim} (application:app" in server.log()
+    assert re.search(f"worker {victim} .* gave no stack", server.log())
+
+
+def test_a_hanging_worker_is_dumped_and_replaced(service: Service) -> None:
+    service.configure(worker_timeout=1)
+    server = service.start()
+    with server.connect() as client:
+        client.sendall(b"GET /stuck?s=60 HTTP/1.1\r\nHost: x\r\n\r\n")
+        victim = int(server.wait_for_log(r"worker (\d+) .* has not moved").group(1))
+        server.wait_for_log(rf"(?s)worker {victim} .* stood at.*application\.py., line")
+        server.wait_for(
+            "a replacement",
+            lambda: victim not in (now := server.worker_pids()) and len(now) == 2,
+        )
+    assert answer(server)["version"] == "one"
+
+
+def test_an_idle_worker_is_not_taken_for_hanging(service: Service) -> None:
+    service.configure(worker_timeout=0.3)
+    server = service.start()
+    old = server.worker_pids()
+    # The proof is a later event: a stopped worker is found, the idle one is not.
+    victim = min(old)
+    os.kill(victim, signal.SIGSTOP)
+    server.wait_for_log(f"worker {victim} .* has not moved")
+    server.wait_for("a replacement", lambda: count(server, "ready after") == 3)
+    assert old - {victim} <= server.worker_pids()
+
+
+def test_max_requests_replaces_one_worker_at_a_time_and_loses_nothing(
+    service: Service,
+) -> None:
+    service.configure(max_requests=20, max_requests_jitter=5)
+    server = service.start()
+    old = server.worker_pids()
+    most = 0
+    with steady_requests(server) as load:
+
+        def replaced() -> bool:
+            nonlocal most
+            now = server.worker_pids()
+            most = max(most, len(now))
+            return not old & now
+
+        server.wait_for("new workers", replaced)
+    assert load.failures == []
+    assert re.search(r"is to be replaced: 2\d requests", server.log())
+    # Two that serve, and one more for a replacement that starts or a worker that drains.
+    assert most <= 3
+
+
+def test_max_worker_lifetime_replaces_workers(service: Service) -> None:
+    service.configure(max_worker_lifetime=0.5)
+    server = service.start()
+    old = server.worker_pids()
+    with steady_requests(server) as load:
+        server.wait_for("new workers", lambda: not old & server.worker_pids())
+    assert load.failures == []
+    assert "is to be replaced: 0.5 s of age" in server.log()
+
+
+def test_max_worker_rss_replaces_a_worker_that_grew(service: Service) -> None:
+    service.configure(workers=1, max_worker_rss=200 << 20, worker_timeout=1)
+    server = service.start()
+    (old,) = server.worker_pids()
+    assert server.get(f"/eat?bytes={200 << 20}").status == 200
+    server.wait_for("a new worker", lambda: old not in server.worker_pids())
+    assert re.search(r"is to be replaced: \d+ bytes of memory", server.log())
+
+
+def test_ttin_and_ttou_add_and_take_away_workers(service: Service) -> None:
+    server = service.start()
+    old = server.worker_pids()
+    server.send(signal.SIGTTIN)
+    server.wait_for("three workers", lambda: len(server.worker_pids()) == 3)
+    server.wait_for("its readiness", lambda: count(server, "ready after") == 3)
+    assert old < server.worker_pids()
+    server.send(signal.SIGTTOU)
+    server.wait_for("two workers", lambda: len(server.worker_pids()) == 2)
+    # The highest number goes: 1 and 2 stay.
+    assert server.worker_pids() == old
+    for _ in range(3):
+        server.send(signal.SIGTTOU)
+        server.wait_for("one worker", lambda: len(server.worker_pids()) <= 2)
+    server.wait_for("one worker", lambda: len(server.worker_pids()) == 1)
+    assert answer(server)["version"] == "one"
+
+
+def test_workers_leave_when_the_supervisor_is_killed(service: Service) -> None:
+    server = service.start()
+    workers = server.worker_pids()
+    with contextlib.closing(server.client()) as client:
+        client.request("GET", "/")
+        client.getresponse().read()
+        began = time.monotonic()
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+        server.wait_for(
+            "the workers' end", lambda: not any(map(live.is_alive, workers))
+        )
+        assert time.monotonic() - began < 5
+    service.configure(bind_port=server.port)
+    assert answer(service.start())["version"] == "one"
+
+
+def test_a_busy_orphan_finishes_its_request_within_graceful_timeout(
+    service: Service, tmp_path: Path
+) -> None:
+    service.configure(graceful_timeout=1)
+    server = service.start()
+    workers = server.worker_pids()
+    begun = tmp_path / "begun"
+    with server.connect() as client:
+        client.sendall(
+            f"GET /begin?file={begun}&s=60 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        )
+        server.wait_for("the request to run", begun.exists)
+        began = time.monotonic()
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+        server.wait_for(
+            "the workers' end", lambda: not any(map(live.is_alive, workers))
+        )
+    assert 0.9 < time.monotonic() - began < 5
+
+
+def test_usr1_opens_the_log_files_anew(service: Service, tmp_path: Path) -> None:
+    log, access = tmp_path / "server.log", tmp_path / "access.log"
+    service.configure(log_file=str(log), access_log=str(access))
+    server = service.start(listens=False)
+    live.wait_until(
+        "listening", lambda: log.exists() and "listening" in log.read_text()
+    )
+    found = re.search(r"listening on (\S+)", log.read_text())
+    assert found is not None
+    server.url = found.group(1)
+    answer(server)
+    live.wait_until("an access line", lambda: access.read_text())
+    log.rename(tmp_path / "server.log.1")
+    access.rename(tmp_path / "access.log.1")
+    server.send(signal.SIGUSR1)
+    live.wait_until("a new log", lambda: log.exists() and "reopened" in log.read_text())
+    live.wait_until("a new access log", access.exists)
+    answer(server)
+    live.wait_until("an access line", lambda: "GET /" in access.read_text())
