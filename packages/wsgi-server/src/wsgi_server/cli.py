@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from oslo_config import cfg
 
-from . import __version__, _loader, _log, opts
+from . import __version__, _loader, _log, opts, pools
 from ._settings import Settings
 from .errors import ConfigError, ExitStatus, LoadError, ServerError
 
@@ -83,7 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(parse(arguments))
     except ServerError as exc:
-        _complain(exc, debug="--debug" in arguments)
+        if "--debug" in arguments:
+            traceback.print_exception(exc)
+        _complain(exc)
         return exc.exit_status
     except KeyboardInterrupt:  # before the supervisor could take signals over
         return ExitStatus.OK
@@ -98,9 +100,17 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = _settings(_read_files(arguments, server=True))
     _log.set_up(settings.log_file, debug=settings.debug)
-    supervisor = Supervisor(lambda: [_service(arguments)], bind_retry=0.0)
+    supervisor = Supervisor(
+        lambda: [_service(arguments)],
+        before_exit=lambda: pools.wait_all_pools(settings.graceful_timeout),
+        # Whoever starts a command by hand wants to know at once.
+        bind_retry=0.0,
+    )
     supervisor.start()
-    return supervisor.wait()
+    status = supervisor.wait()
+    if supervisor.reason is not None:
+        _complain(supervisor.reason)
+    return status
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -133,11 +143,9 @@ def _service(arguments: argparse.Namespace) -> Service:
     return Service(arguments.app, settings, load)
 
 
-def _complain(exc: ServerError, *, debug: bool) -> None:
-    if debug:
-        traceback.print_exception(exc)
+def _complain(reason: object) -> None:
     # Parsers of files and certificates like to write paragraphs.
-    print(f"{PROG}: error: {' '.join(str(exc).split())}", file=sys.stderr)
+    print(f"{PROG}: error: {' '.join(str(reason).split())}", file=sys.stderr)
 
 
 # -- files ------------------------------------------------------------------------------

@@ -1,0 +1,119 @@
+"""The supervisor of a program that calls `start` and `wait` itself, step by step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ._plan import Spawn, plan
+from ._supervisor import Supervisor
+from .errors import BootError, ExitStatus
+
+if TYPE_CHECKING:
+    import socket
+
+    from ._generation import Service
+
+
+class Embedded(Supervisor):
+    """Opens sockets first, forks workers when told, and drives a reload by itself.
+
+    `on_failed_reload` is called after a reload was given up.
+    """
+
+    def __init__(
+        self,
+        configure: Callable[[], Sequence[Service]],
+        *,
+        on_failed_reload: Callable[[], object],
+        **keywords: Any,
+    ) -> None:
+        super().__init__(configure, **keywords)
+        self._on_failed_reload = on_failed_reload
+        #: Nothing is forked but by `fork_one`, until `release`.
+        self._held = True
+        #: Whether `wait` runs, so that notes are obeyed soon.
+        self.waiting = False
+
+    @property
+    def forks(self) -> bool:
+        """Whether there are worker processes at all."""
+        return self._premises.present.forks
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """The sockets that the present configuration listens on."""
+        return [listener.sock for listener in self._premises.present.listeners]
+
+    def fork_one(self) -> None:
+        """Forks a missing worker, or where none is missing one more than configured.
+
+        Raises `BootError` when the system has no room for it.
+        """
+        (post,) = self._premises.present.posts.values()
+        step = self._missing()
+        if step is None:
+            post.extra += 1
+            step = self._missing()
+        before = len(self.children)
+        if step is not None:
+            self._spawn(post, step, time.monotonic())
+        if len(self.children) == before:
+            raise BootError(
+                self.reason or "the server is stopping: no worker is forked"
+            )
+
+    def release(self) -> None:
+        """From now on dead workers are replaced, and missing ones forked."""
+        self._held = False
+
+    def reopen(self) -> None:
+        """Opens what a changed configuration wants, then closes what it does not.
+
+        For sockets that no worker has yet; where there are workers, `reload` does it.
+        Raises `ConfigError` and `BindError`; then everything is as it was.
+        """
+        self._premises.move_to(self._premises.next_generation())
+
+    def reload_now(self) -> None:
+        """Reloads, and returns when the new workers serve or the reload was given up."""
+        before = self.reloads + self.failed_reloads
+        self.reload()
+        while self.reloads + self.failed_reloads == before and not self.phase.going:
+            self._turn()
+
+    def wait(self) -> ExitStatus:
+        """As `Supervisor.wait`."""
+        self.waiting = True
+        self.release()
+        try:
+            return super().wait()
+        finally:
+            self.waiting = False
+
+    def serve_here(self) -> ExitStatus:
+        """Serves in this process, without workers, until it is told to stop."""
+        from ._solo import Solo
+
+        self.waiting = True
+        try:
+            return Solo(self._premises, self._before_exit).serve()
+        finally:
+            self.waiting = False
+            self._crew.close()
+            self._premises.close()
+
+    def _act(self, now: float) -> None:
+        if not self._held:
+            super()._act(now)
+
+    def _give_up(self, reason: str) -> None:
+        super()._give_up(reason)
+        self._on_failed_reload()
+
+    def _missing(self) -> Spawn | None:
+        present = self._premises.present
+        (post,) = present.posts.values()
+        steps = plan(self._crew.of(post.service.name), post.wanted, present.number)
+        return next((step for step in steps if isinstance(step, Spawn)), None)

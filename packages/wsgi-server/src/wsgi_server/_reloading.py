@@ -1,0 +1,63 @@
+"""oslo.config read again, and put back when that leads nowhere.
+
+This is the one place that touches the inside of a `ConfigOpts`: the library can read its
+files again but not return to what it had.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from oslo_config import cfg
+
+from .errors import ConfigError
+
+
+class Reading:
+    """The values of `conf` before its files are read again.
+
+    `conf` is a `ConfigOpts`, one of its groups, or anything else that reads `cfg.CONF`.
+    """
+
+    def __init__(self, conf: Any) -> None:
+        self._root = _root(conf)
+        self._namespace = self._root._namespace
+
+    def renew(self) -> None:
+        """Reads the files again. Raises `ConfigError`, with everything as it was."""
+        if self._namespace is None:
+            return  # never parsed: the program sets its options by itself
+        why = _Why()
+        log = logging.getLogger(cfg.__name__)
+        log.addFilter(why)
+        try:
+            read = self._root.reload_config_files()
+        finally:
+            log.removeFilter(why)
+        if not read:
+            raise ConfigError(why.text or "the configuration files cannot be read")
+
+    def restore(self) -> None:
+        """Puts the values back that there were."""
+        self._root._namespace = self._namespace
+        # Any change of an override forgets the values that were read; this one was not
+        # overridden.
+        self._root.clear_override("config_source")
+
+
+class _Why(logging.Filter):
+    """Takes the reason of a failed reload out of the log, where the library leaves it."""
+
+    text = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.text = record.getMessage().rpartition("files: ")[2]
+        return False
+
+
+def _root(conf: Any) -> Any:
+    if isinstance(conf, cfg.ConfigOpts):
+        return conf
+    root = getattr(conf, "_conf", None)
+    return root if isinstance(root, cfg.ConfigOpts) else cfg.CONF

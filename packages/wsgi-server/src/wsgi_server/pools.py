@@ -1,0 +1,120 @@
+"""eventlet pools that the end of a worker waits for, and the choice of eventlet's hub.
+
+Beside the eventlet engine this is the only module that imports eventlet, and only when one
+of its functions needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+from .errors import ServerError
+
+if TYPE_CHECKING:
+    import socket
+
+    from _typeshed.wsgi import WSGIApplication
+
+LOG = logging.getLogger(__name__)
+
+#: Hubs that work, the fastest first; the first that the platform has is taken.
+_HUBS: Final = ("epolls", "kqueue", "poll", "selects")
+
+# A pool lives as long as somebody uses it or one of its greenlets runs.
+_pools: WeakSet[Any] = WeakSet()
+
+
+def set_eventlet_hub() -> None:
+    """Gives the calling thread the best of eventlet's hubs that the platform has.
+
+    Belongs to the start of a program: whatever waited in an earlier hub is forgotten.
+    Raises `ServerError` when there is none.
+    """
+    from eventlet import hubs
+
+    for name in _HUBS:
+        module = importlib.import_module(f"eventlet.hubs.{name}")
+        if module.is_available():
+            hubs.use_hub(module)
+            return
+    raise ServerError(
+        f"eventlet has no hub for this platform (tried {', '.join(_HUBS)})"
+    )
+
+
+def get_asynchronous_eventlet_pool(size: int = 1000) -> Any:
+    """A new `eventlet.GreenPool` of `size` greenlets; a stopping worker waits for it.
+
+    Work that goes on after a response was sent belongs into such a pool: a drained worker
+    leaves when the pool is empty or its `graceful_timeout` is over.
+    """
+    import eventlet
+
+    pool = eventlet.GreenPool(size=size)
+    _pools.add(pool)
+    return pool
+
+
+def wait_all_pools(timeout: float | None = None) -> bool:
+    """Waits until nothing runs in the pools; false if something does after `timeout` s.
+
+    What still runs then is counted in the log. Does nothing without eventlet.
+    """
+    if "eventlet" not in sys.modules or not _pools:
+        return True
+    import eventlet
+
+    finished = False
+    with eventlet.Timeout(timeout, False):
+        while busy := [pool for pool in _pools if pool.running()]:
+            for pool in busy:
+                pool.waitall()
+        finished = True
+    if not finished:
+        running = sum(pool.running() for pool in _pools)
+        LOG.warning("%d greenlets in pools did not finish in %s s", running, timeout)
+    return finished
+
+
+def serve(
+    sockets: Sequence[socket.socket],
+    app: WSGIApplication,
+    pool: Any,
+    told: Callable[[], object],
+    **keywords: Any,
+) -> None:
+    """Serves with eventlet's own server until `told`, run in a native thread, returns.
+
+    For platforms without what our engines poll with. `keywords` are those of
+    `eventlet.wsgi.server`.
+    """
+    import eventlet.wsgi
+    from eventlet import greenio, tpool
+
+    servers = [
+        eventlet.spawn(
+            eventlet.wsgi.server,
+            greenio.GreenSocket(sock),
+            app,
+            custom_pool=pool,
+            log=LOG,
+            log_output=False,
+            **keywords,
+        )
+        for sock in sockets
+    ]
+    tpool.execute(told)
+    for server in servers:
+        server.kill()
+    pool.waitall()
+
+
+def renew() -> None:
+    """In a forked child: empties the pools of greenlets that only the parent runs."""
+    for pool in list(_pools):
+        pool.__init__(pool.size)

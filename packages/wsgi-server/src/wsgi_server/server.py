@@ -1,0 +1,419 @@
+"""`BaseServer`: the server as an object that a service makes, starts and waits for.
+
+A thin face over the supervisor. The methods are those that `glance.common.wsgi` and
+`heat.common.wsgi` had, for services that subclass or call them; each does what its name
+says when it is called by itself, and the server calls them in the same places:
+
+- `start` calls `configure` and then `start_wsgi`; a reload calls `configure` again, with
+  what the configuration was before.
+- `configure` calls `get_num_workers`, the first time `create_pool`, and `configure_socket`.
+- `start_wsgi` calls `run_child` for each worker; workers that die are replaced without it.
+- A worker calls `run_server` where a subclass has overridden it.
+- `wait` calls `wait_on_children` where there are workers, and `run_server` where not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import os
+import signal
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from oslo_config import cfg
+
+from . import _shift, pools, stores
+from ._binding import get_num_workers
+from ._reloading import Reading
+from ._settings import Settings
+from .errors import ConfigError, ExitStatus, LoadError, ServerError
+
+if TYPE_CHECKING:
+    import socket
+
+    from _typeshed.wsgi import WSGIApplication
+
+    from ._embedded import Embedded
+    from ._generation import Service
+
+LOG = logging.getLogger(__name__)
+
+#: Files that the server creates are for its user and group (seed: os.umask(0o27)).
+UMASK: Final = 0o027
+
+#: Options that `stash_conf_values` remembers: those that a socket is made of.
+_STASHED: Final = (
+    "bind_host",
+    "bind_port",
+    "bind",
+    "backlog",
+    "tcp_keepidle",
+    "cert_file",
+    "key_file",
+    "ca_file",
+    "workers",
+)
+
+HasChanged = Callable[[str], bool]
+
+
+class BaseServer(ABC):
+    """Serves one application with the options of `conf`.
+
+    `threads` bounds the requests that run at the same time in one worker. With
+    `initialize_glance_store` the stores are made at the start and at every reload; with
+    `initialize_prefetcher` `cache_images` runs every `cache_prefetcher_interval` seconds
+    in one of the processes. `conf` is a `ConfigOpts` or one of its groups (heat passes
+    `CONF.heat_api`), `cfg.CONF` where it is left out; options that the service has not
+    registered keep our defaults. `name` is for logs and process titles.
+
+    Making one sets the umask of the process to 027. Must be started in the main thread.
+    """
+
+    def __init__(
+        self,
+        threads: int = 1000,
+        initialize_glance_store: bool = False,
+        initialize_prefetcher: bool = False,
+        *,
+        conf: Any = None,
+        name: str | None = None,
+    ) -> None:
+        os.umask(UMASK)
+        self.threads = threads
+        self.initialize_glance_store = initialize_glance_store
+        self.initialize_prefetcher = initialize_prefetcher
+        self.conf = cfg.CONF if conf is None else conf
+        self.name = name or "wsgi"
+        #: False once the server was told to stop.
+        self.running = True
+        self.application: WSGIApplication | None = None
+        self.default_port: int | None = None
+        #: The `eventlet.GreenPool` that `create_pool` made; None with native threads.
+        self.pool: Any = None
+        #: What prefetches: a callable, or an object with `run`. Glance's where None.
+        self.prefetcher: Any = None
+        self._settings: Settings | None = None
+        self._supervisor: Embedded | None = None
+        self._reading: Reading | None = None
+        self._prefetch: stores.PrefetchJob | None = None
+        self._configuring = False
+        self._reopening = False
+        self._status = ExitStatus.OK
+
+    # -- the life of a server ---------------------------------------------------------------
+
+    def start(self, application: WSGIApplication, default_port: int | None) -> None:
+        """Configures, binds and forks; returns while the workers get ready.
+
+        `default_port` is bound where `conf` has no `bind_port`. Raises `ConfigError`,
+        `BindError`, `BootError` and what glance_store raises.
+        """
+        self.application = application
+        self.default_port = default_port
+        self.configure()
+        self.start_wsgi()
+
+    def start_wsgi(self) -> None:
+        """Forks the workers; with none configured `wait` serves in this process."""
+        if self._supervisor is None:
+            self.configure_socket()
+        supervisor = self._running_supervisor()
+        if supervisor.forks:
+            while len(self.children) < self._current().workers:
+                self.run_child()
+        supervisor.release()
+
+    def wait(self) -> ExitStatus:
+        """Serves until the server is told to stop, and returns why it did.
+
+        `ExitStatus.OK` after a stop that was asked for; see `wsgi_server.errors`.
+        """
+        if self._running_supervisor().forks:
+            return self.wait_on_children()
+        self.run_server()
+        return self._status
+
+    def configure(
+        self,
+        old_conf: Mapping[str, Any] | None = None,
+        has_changed: HasChanged | None = None,
+    ) -> None:
+        """Checks and applies the configuration: stores, then sockets.
+
+        At a reload `old_conf` holds the stashed values from before and `has_changed`
+        tells whether an option differs from them. Raises `ConfigError`, `BindError` and
+        what glance_store raises; a reload is then given up.
+        """
+        self._read_settings()
+        if self.initialize_glance_store:
+            stores.initialize_stores(self.conf)
+        self.configure_socket(old_conf, has_changed)
+
+    def configure_socket(
+        self,
+        old_conf: Mapping[str, Any] | None = None,
+        has_changed: HasChanged | None = None,
+    ) -> None:
+        """Opens the sockets, or brings them to what is configured now.
+
+        A changed address is opened before the old socket closes; `backlog` and
+        `tcp_keepidle` are set on a socket that stays. Within a reload, and once there are
+        workers, the change is part of the transaction: it happens when new workers are
+        ready, or not at all. Raises `ConfigError` and `BindError`.
+        """
+        if self._supervisor is None:
+            self._read_settings()
+            self._supervisor = self._open()
+        elif self._configuring:
+            return  # the supervisor opens what the new settings want
+        elif old_conf is None or has_changed is None or self._differs(has_changed):
+            if self.children or self._supervisor.waiting:
+                self._supervisor.reload()
+            else:
+                self._reopen(self._supervisor)
+
+    @property
+    def sock(self) -> socket.socket | None:
+        """The first listening socket; None before `configure_socket`."""
+        return self._supervisor.sockets[0] if self._supervisor is not None else None
+
+    @property
+    def urls(self) -> list[str]:
+        """Where clients find the server; empty before `configure_socket`."""
+        return self._supervisor.urls if self._supervisor is not None else []
+
+    # -- workers ------------------------------------------------------------------------------
+
+    @property
+    def children(self) -> set[int]:
+        """The process ids of the workers that serve the present configuration."""
+        return self._supervisor.children if self._supervisor is not None else set()
+
+    @property
+    def stale_children(self) -> set[int]:
+        """The process ids of workers that finish what they have."""
+        supervisor = self._supervisor
+        return supervisor.stale_children if supervisor is not None else set()
+
+    def get_num_workers(self) -> int:
+        """How many workers to run; 0 serves without forking. For subclasses to change."""
+        return get_num_workers(self.conf)
+
+    def create_pool(self) -> Any:
+        """The pool for `self.pool`; its `size` bounds the requests that run at once.
+
+        For subclasses to change. The requests themselves run in greenlets of the
+        engine's own; the pool is for what the service spawns beside them, and a stopping
+        worker waits for it.
+        """
+        return pools.get_asynchronous_eventlet_pool(size=self.threads)
+
+    @abstractmethod
+    def run_child(self) -> None:
+        """Starts one worker."""
+
+    @abstractmethod
+    def wait_on_children(self) -> ExitStatus:
+        """Replaces workers that die, reloads, and returns when all have stopped."""
+
+    @abstractmethod
+    def kill_children(self, *args: object) -> None:
+        """Stops the workers, and the server with them; usable as a signal handler."""
+
+    def run_server(self) -> None:
+        """Serves `application` on the sockets until this process is told to stop.
+
+        In a worker this is where its requests are served; overridden, it may do
+        something before and after `super().run_server()`. Called by itself it serves in
+        this process, without workers.
+        """
+        if _shift.serve():
+            return
+        if self._supervisor is None:
+            self.configure_socket()
+        self._enter_worker()
+        try:
+            self._status = self._running_supervisor().serve_here()
+        finally:
+            self.running = False
+
+    # -- signals ------------------------------------------------------------------------------
+
+    @staticmethod
+    def set_signal_handler(signal_name: str, handler: Any) -> None:
+        """Installs `handler` where the platform knows the signal, as `"SIGHUP"`.
+
+        The server has handlers of its own from `configure_socket` on; one that is
+        installed after that replaces it.
+        """
+        signum = getattr(signal, signal_name, None)
+        if signum is not None:
+            signal.signal(signum, handler)
+
+    def hup(self, *args: object) -> None:
+        """Notes that a reload is wanted; usable as a signal handler. Raises nothing."""
+        if self._supervisor is not None:
+            self._supervisor.reload()
+
+    def reload(self) -> None:
+        """Reads the configuration again and changes over to it as a transaction.
+
+        New workers get ready before the old ones go; whatever fails leaves everything as
+        it was, and the log says why. While `wait` runs this only notes the wish;
+        otherwise it returns when the reload is done or given up.
+        """
+        supervisor = self._running_supervisor()
+        if supervisor.waiting or not supervisor.forks:
+            supervisor.reload()
+        else:
+            supervisor.reload_now()
+
+    def stash_conf_values(self) -> dict[str, Any]:
+        """The present values of the options that a socket is made of."""
+        return {name: getattr(self.conf, name, None) for name in _STASHED}
+
+    # -- the image cache ------------------------------------------------------------------------
+
+    def cache_images(self) -> None:
+        """Runs the prefetcher once, in this process.
+
+        The server calls it in one of its workers. Raises `StoreError` without Glance and
+        without a `prefetcher` of the service's own.
+        """
+        if self.prefetcher is None:
+            self.prefetcher = stores.find_prefetcher()
+        getattr(self.prefetcher, "run", self.prefetcher)()
+
+    # -- below the face -------------------------------------------------------------------------
+
+    def _read_settings(self) -> None:
+        settings = Settings.from_conf(
+            self.conf,
+            default_port=self.default_port,
+            threads=self.threads,
+            workers=self.get_num_workers(),
+        )
+        if self.pool is None and settings.engine == "eventlet":
+            self.pool = self.create_pool()
+        size = getattr(self.pool, "size", self.threads)
+        self._settings = dataclasses.replace(settings, threads=size)
+
+    def _current(self) -> Settings:
+        if self._settings is None:
+            self._read_settings()
+        assert self._settings is not None  # noqa: S101  just read
+        return self._settings
+
+    def _running_supervisor(self) -> Embedded:
+        if self._supervisor is None:
+            raise ServerError(
+                "the server was not started: call start or configure first"
+            )
+        return self._supervisor
+
+    def _open(self) -> Embedded:
+        from ._embedded import Embedded
+
+        supervisor = Embedded(
+            self._services,
+            on_failed_reload=self._return_to_old,
+            in_child=self._enter_worker,
+            before_exit=self._leave_worker,
+        )
+        if self.initialize_prefetcher and self._prefetch is None:
+            # Before the fork: the workers share its lock.
+            self._prefetch = stores.PrefetchJob(self.cache_images)
+        supervisor.start()
+        return supervisor
+
+    def _reopen(self, supervisor: Embedded) -> None:
+        before = self._settings
+        self._read_settings()
+        self._reopening = True
+        try:
+            supervisor.reopen()
+        except BaseException:
+            self._settings = before
+            raise
+        finally:
+            self._reopening = False
+
+    def _services(self) -> list[Service]:
+        """What the supervisor asks for at the start and at every reload."""
+        from ._generation import Service
+
+        if self._supervisor is not None and not self._reopening:
+            self._configure_again()
+        return [Service(self.name, self._current(), self._load)]
+
+    def _configure_again(self) -> None:
+        old = self.stash_conf_values()
+        before = self._settings
+        self._reading = Reading(self.conf)
+        self._reading.renew()
+        self._configuring = True
+        try:
+            self.configure(old, functools.partial(self._has_changed, old))
+        except Exception as exc:
+            self._settings = before
+            self._return_to_old()
+            # Services and stores raise these for what an operator can put right.
+            if isinstance(exc, (RuntimeError, ValueError, cfg.Error)):
+                raise ConfigError(str(exc)) from exc
+            raise
+        finally:
+            self._configuring = False
+
+    def _return_to_old(self) -> None:
+        """The reload is given up: `conf` and the stores are what the workers still use."""
+        if self._reading is None:
+            return
+        reading, self._reading = self._reading, None
+        reading.restore()
+        try:
+            self._read_settings()
+            if self.initialize_glance_store:
+                stores.initialize_stores(self.conf)
+        # They worked before; if not now, the running workers have theirs all the same.
+        except Exception:
+            LOG.exception("cannot return to the stores of the old configuration")
+
+    def _has_changed(self, old: Mapping[str, Any], name: str) -> bool:
+        return bool(getattr(self.conf, name, None) != old.get(name))
+
+    def _differs(self, has_changed: HasChanged) -> bool:
+        return any(has_changed(name) for name in _STASHED)
+
+    def _supervise(self) -> ExitStatus:
+        try:
+            return self._running_supervisor().wait()
+        finally:
+            self.running = False
+
+    def _load(self) -> WSGIApplication:
+        """In a worker: the application, behind whatever `run_server` adds."""
+        if self.application is None:
+            raise LoadError(f"{self.name} has no application: start was not called")
+        forked = self._running_supervisor().forks
+        if forked and type(self).run_server is not BaseServer.run_server:
+            _shift.enter(self.run_server)
+        return self.application
+
+    def _enter_worker(self) -> None:
+        if "eventlet" in sys.modules:
+            pools.renew()
+        if self._prefetch is not None:
+            interval = getattr(self.conf, "cache_prefetcher_interval", None)
+            self._prefetch.start(interval or stores.PREFETCH_INTERVAL)
+
+    def _leave_worker(self) -> None:
+        _shift.leave()
+        timeout = self._current().graceful_timeout
+        if self._prefetch is not None:
+            self._prefetch.stop(timeout)
+        pools.wait_all_pools(timeout)
