@@ -95,7 +95,7 @@ def test_a_reload_with_a_broken_file_keeps_serving(
     server.send(signal.SIGHUP)
     server.wait_for_log("page_size")
     assert len(json.loads(server.get("/v1/images").body)["images"]) == 1
-    assert server.worker_pids() == workers
+    server.wait_for("the old workers alone", lambda: server.worker_pids() == workers)
     extra.write_text("[images]\npage_size = 2\n")
     server.send(signal.SIGHUP)
     server.wait_for("new workers", lambda: not workers & server.worker_pids())
