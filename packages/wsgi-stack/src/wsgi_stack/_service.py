@@ -1,4 +1,4 @@
-"""The service that a drop-in works for, where it is installed.
+"""What both drop-ins share: the service that they work for, and its way with errors.
 
 A service catches the exceptions that it defines; look-alikes would pass its handlers and
 reach the client as 500. So the drop-ins take the service's own classes, and without the
@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from wsgi_server.errors import ServerError
 
 
 def installed(name: str) -> Any:
@@ -20,3 +24,22 @@ def installed(name: str) -> Any:
     if importlib.util.find_spec(name.partition(".")[0]) is None:
         return None
     return importlib.import_module(name)
+
+
+@contextmanager
+def start_errors() -> Iterator[None]:
+    """Turns what the server refuses into a `RuntimeError`, the one that services handle.
+
+    Glance's command looks up the exact type in its table of exit statuses.
+    """
+    try:
+        yield
+    except ServerError as exc:
+        raise RuntimeError(str(exc)) from exc
+
+
+def renew_logging(conf: Any, name: str) -> None:
+    """Sets up oslo.log again, where the service uses it, with what `conf` says now."""
+    log = installed("oslo_log.log")
+    if log is not None and "log_file" in conf:
+        log.setup(conf, name)

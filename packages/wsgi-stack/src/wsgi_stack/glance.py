@@ -26,8 +26,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import webob
@@ -40,12 +39,13 @@ from wsgi_api import APIMapper, JSONResponseSerializer, RejectMethodController, 
 from wsgi_paste import Debug, Middleware
 from wsgi_server import Win32ProcessLauncher, get_asynchronous_eventlet_pool
 
-from ._service import installed
+from ._service import installed, renew_logging, start_errors
 
 if TYPE_CHECKING:
     import socket
 
     from _typeshed.wsgi import WSGIApplication
+    from wsgi_server.errors import ExitStatus
 
 __all__ = [
     "CONF",
@@ -198,13 +198,13 @@ def get_bind_addr(default_port: int | None = None) -> tuple[str, int | None]:
 
 def get_socket(default_port: int | None) -> socket.socket:
     """A listening socket for the configured address; raises `RuntimeError`."""
-    with _start_errors():
+    with start_errors():
         return wsgi_server.get_socket(CONF, default_port)
 
 
 def ssl_wrap_socket(sock: socket.socket) -> socket.socket:
     """`sock` with TLS around it, as CONF says; raises `RuntimeError`."""
-    with _start_errors():
+    with start_errors():
         return wsgi_server.ssl_wrap_socket(sock, CONF)
 
 
@@ -231,15 +231,6 @@ def initialize_multi_store() -> None:
     wsgi_server.initialize_multi_store(CONF, reserved_stores=RESERVED_STORES)
 
 
-@contextmanager
-def _start_errors() -> Iterator[None]:
-    # Glance's command looks up the exact type in its table of exit statuses.
-    try:
-        yield
-    except wsgi_server.errors.ServerError as exc:
-        raise RuntimeError(str(exc)) from exc
-
-
 class BaseServer(wsgi_server.BaseServer):
     """`wsgi_server.BaseServer` on the global CONF, with Glance's start-up work.
 
@@ -259,10 +250,20 @@ class BaseServer(wsgi_server.BaseServer):
             conf=CONF,
             name="glance",
         )
+        self._staging: int | None = None
 
-    def configure(self, old_conf: Any = None, has_changed: Any = None) -> None:
+    def configure(
+        self,
+        old_conf: Mapping[str, Any] | None = None,
+        has_changed: Callable[[str], bool] | None = None,
+    ) -> None:
         """Applies the configuration; raises `RuntimeError` for what does not work."""
-        with _start_errors():
+        if old_conf is not None:
+            renew_logging(CONF, "glance")
+            config = installed("glance.common.config")
+            if config is not None:
+                config.set_config_defaults()
+        with start_errors():
             super().configure(old_conf, has_changed)
 
     def start(self, application: WSGIApplication, default_port: int | None) -> None:
@@ -273,22 +274,44 @@ class BaseServer(wsgi_server.BaseServer):
         migration = installed("glance.sqlite_migration")
         if migration is not None:
             migration.migrate_if_required()
-        with _start_errors():
+            # Before anything is bound, where the original asks when workers run already.
+            _check_staging()
+            self._staging = _one_turn()
+        with start_errors():
             super().start(application, default_port)
-        if migration is not None:
-            self._look_after_staging()
 
-    def _look_after_staging(self) -> None:
-        housekeeping = installed("glance.housekeeping")
-        staging = housekeeping.staging_store_path()
-        if not os.path.exists(staging) and CONF.enabled_import_methods:
-            LOG.warning(
-                "Import methods are enabled but staging directory "
-                "%(path)s does not exist; Imports will fail!",
-                {"path": staging},
-            )
-        cleaner = housekeeping.StagingStoreCleaner(installed("glance.db").get_api())
-        self.pool.spawn_n(cleaner.clean_orphaned_staging_residue)
+    def wait(self) -> ExitStatus:
+        """Serves until the server is stopped; raises `RuntimeError` if it had to."""
+        status = super().wait()
+        if status:
+            raise RuntimeError(f"the server ended: {status.name.lower()} (see its log)")
+        return status
+
+    def run_server(self) -> None:
+        """Serves in this worker; the first one of all clears the staging store too."""
+        if self._staging is not None and os.read(self._staging, 1):
+            housekeeping = installed("glance.housekeeping")
+            cleaner = housekeeping.StagingStoreCleaner(installed("glance.db").get_api())
+            self.create_pool().spawn_n(cleaner.clean_orphaned_staging_residue)
+        super().run_server()
+
+
+def _check_staging() -> None:
+    staging = installed("glance.housekeeping").staging_store_path()
+    if not os.path.exists(staging) and CONF.enabled_import_methods:
+        LOG.warning(
+            "Import methods are enabled but staging directory "
+            "%(path)s does not exist; Imports will fail!",
+            {"path": staging},
+        )
+
+
+def _one_turn() -> int:
+    """A descriptor from which one process of those that inherit it reads one byte."""
+    end, other = os.pipe()
+    os.write(other, b"1")
+    os.close(other)
+    return end
 
 
 class PosixServer(BaseServer, wsgi_server.PosixServer):

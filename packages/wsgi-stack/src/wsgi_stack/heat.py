@@ -29,8 +29,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import webob
@@ -50,12 +49,13 @@ from wsgi_paste import (
     teardown_paste_factories,
 )
 
-from ._service import installed
+from ._service import installed, renew_logging, start_errors
 
 if TYPE_CHECKING:
     import socket
 
     from _typeshed.wsgi import WSGIApplication
+    from wsgi_server.errors import ExitStatus
 
 __all__ = [
     "URL_LENGTH_LIMIT",
@@ -217,18 +217,6 @@ class _ServerConf:
     def client_socket_timeout(self) -> int:
         return int(cfg.CONF.eventlet_opts.client_socket_timeout)
 
-    def reload_config_files(self) -> bool:
-        return bool(cfg.CONF.reload_config_files())
-
-
-@contextmanager
-def _start_errors() -> Iterator[None]:
-    # Heat's commands catch RuntimeError alone.
-    try:
-        yield
-    except wsgi_server.errors.ServerError as exc:
-        raise RuntimeError(str(exc)) from exc
-
 
 def get_bind_addr(conf: Any, default_port: int | None = None) -> tuple[str, int | None]:
     """Host and port to listen on; `default_port` where the group has none."""
@@ -237,7 +225,7 @@ def get_bind_addr(conf: Any, default_port: int | None = None) -> tuple[str, int 
 
 def get_socket(conf: Any, default_port: int | None) -> socket.socket:
     """A listening socket for the group's address; raises `RuntimeError`."""
-    with _start_errors():
+    with start_errors():
         return wsgi_server.get_socket(conf, default_port)
 
 
@@ -256,8 +244,26 @@ class Server(wsgi_server.Server):
 
         Raises `RuntimeError` when it cannot.
         """
-        with _start_errors():
+        with start_errors():
             super().start(application, default_port)
+
+    def configure(
+        self,
+        old_conf: Mapping[str, Any] | None = None,
+        has_changed: Callable[[str], bool] | None = None,
+    ) -> None:
+        """Applies the configuration; raises `RuntimeError` for what does not work."""
+        if old_conf is not None:
+            renew_logging(cfg.CONF, self.name)
+        with start_errors():
+            super().configure(old_conf, has_changed)
+
+    def wait(self) -> ExitStatus:
+        """Serves until the server is stopped; raises `RuntimeError` if it had to."""
+        status = super().wait()
+        if status:
+            raise RuntimeError(f"the server ended: {status.name.lower()} (see its log)")
+        return status
 
 
 class Router(wsgi_api.Router):
@@ -316,7 +322,7 @@ class _Serializer:
     """JSON or XML, whichever the parameter `ContentType` of the CFN API asks for."""
 
     def default(self, response: webob.Response, result: Any) -> None:
-        if _wants_json(response.request):
+        if response.request is not None and _wants_json(response.request):
             wsgi_api.JSONResponseSerializer().default(response, result)
         else:
             wsgi_api.XMLResponseSerializer().default(response, result)
