@@ -475,6 +475,10 @@ class RequestReader:
             request.keep_alive = "close" not in options and (
                 request.http11 or "keep-alive" in options
             )
+        if not request.path and request.method == "CONNECT":
+            # RFC 9110 9.3.6: behind a 2xx the client, or its proxy, takes the connection for
+            # a tunnel and sends what is no request of its own.
+            request.keep_alive = False
         if "HTTP_TRANSFER_ENCODING" in headers:
             self._transfer_coding(request)
             self._state = _CHUNK_LINE
