@@ -1,0 +1,86 @@
+"""`workers = 0`: one process, the same signals."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from server.process.support import Service, answer, count, reload, steady_requests
+
+pytestmark = pytest.mark.forks
+
+
+@pytest.fixture
+def solo(service: Service) -> Service:
+    service.configure(workers=0)
+    return service
+
+
+def test_the_one_process_serves_without_forking(solo: Service) -> None:
+    server = solo.start()
+    assert answer(server)["pid"] == server.pid
+    assert server.worker_pids() == set()
+
+
+def test_sigterm_finishes_the_request_in_flight(solo: Service, tmp_path: Path) -> None:
+    server = solo.start()
+    statuses: list[int] = []
+    begun = tmp_path / "begun"
+    client = threading.Thread(
+        target=lambda: statuses.append(server.get(f"/begin?file={begun}&s=1").status)
+    )
+    client.start()
+    server.wait_for("the request to run", begun.exists)
+    assert server.stop() == 0
+    client.join()
+    assert statuses == [200]
+
+
+def test_sigint_does_not_wait(solo: Service, tmp_path: Path) -> None:
+    server = solo.start()
+    begun = tmp_path / "begun"
+    with server.connect() as client:
+        client.sendall(
+            f"GET /begin?file={begun}&s=30 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        )
+        server.wait_for("the request to run", begun.exists)
+        server.send(signal.SIGINT)
+        assert server.wait(timeout=5) == 0
+
+
+def test_a_failed_reload_changes_nothing_and_a_repair_works(solo: Service) -> None:
+    server = solo.start()
+    options = dict(solo.options)
+    with steady_requests(server) as load:
+        solo.config.write_text("nonsense")
+        reload(server)
+        assert re.search("reload failed: .*generation 1 goes on", server.log())
+        solo.options = options
+        solo.configure(backlog=77)
+        reload(server)
+        assert "generation 2 serves" in server.log()
+        done = load.done
+        server.wait_for("more answers", lambda: load.done > done + 5)
+    assert load.failures == []
+    assert "backlog changes from 4096 to 77" in server.log()
+
+
+def test_a_changed_port_is_served_after_sighup(solo: Service) -> None:
+    server = solo.start()
+    solo.configure(bind=["127.0.0.1:0", "localhost:0"])
+    reload(server)
+    assert count(server, "listening on") > 1
+    server.url = re.findall(r"listening on (http://127\S+)", server.log())[-1]
+    assert answer(server)["pid"] == server.pid
+
+
+def test_an_application_that_raises_ends_the_start_with_status_load(
+    solo: Service,
+) -> None:
+    solo.application.write_text("raise ValueError('no such luck')\n")
+    server = solo.start(listens=False)
+    assert server.wait() == 4
+    assert "no such luck" in server.log()

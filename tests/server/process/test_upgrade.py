@@ -1,0 +1,129 @@
+"""SIGUSR2: a new binary on the same sockets, or nothing at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import live
+import pytest
+from server.process.support import Service, answer, steady_requests
+
+pytestmark = pytest.mark.forks
+
+
+@pytest.fixture
+def successors() -> Iterator[list[int]]:
+    """Supervisors that are no children of ours: stopped at the end, the hard way last."""
+    pids: list[int] = []
+    yield pids
+    for pid in pids:
+        if live.is_alive(pid):
+            os.kill(pid, signal.SIGTERM)
+        live.wait_until(f"the end of {pid}", lambda pid=pid: not live.is_alive(pid))
+
+
+def upgrade(server: live.LiveServer) -> int:
+    """USR2, and the process id of the new supervisor."""
+    server.send(signal.SIGUSR2)
+    return int(server.wait_for_log(r"process (\d+) starts on our sockets").group(1))
+
+
+@pytest.mark.parametrize("workers", [2, 0])
+def test_usr2_hands_over_to_a_new_server_and_loses_nothing(
+    service: Service, successors: list[int], tmp_path: Path, workers: int
+) -> None:
+    pid_file = tmp_path / "serve.pid"
+    service.configure(pid_file=str(pid_file), workers=workers)
+    server = service.start()
+    assert pid_file.read_text() == f"{server.pid}\n"
+    with steady_requests(server) as load:
+        service.publish("two")
+        successors.append(upgrade(server))
+        assert server.wait() == 0
+        done = load.done
+        server.wait_for("more answers", lambda: load.done > done + 5)
+    assert load.failures == []
+    assert answer(server)["version"] == "two"
+    assert pid_file.read_text() == f"{successors[0]}\n"
+    os.kill(successors[0], signal.SIGTERM)
+    server.wait_for("its end", lambda: not live.is_alive(successors[0]))
+    assert not pid_file.exists()
+
+
+def test_a_new_server_that_fails_changes_nothing(
+    service: Service, successors: list[int], tmp_path: Path
+) -> None:
+    pid_file = tmp_path / "serve.pid"
+    service.configure(pid_file=str(pid_file))
+    server = service.start()
+    old = server.worker_pids()
+    code = service.application.read_text()
+    with steady_requests(server) as load:
+        service.application.write_text("1 / 0\n")
+        failed = upgrade(server)
+        server.wait_for_log(f"upgrade: process {failed} failed; we go on")
+        done = load.done
+        server.wait_for("more answers", lambda: load.done > done + 5)
+    assert load.failures == []
+    assert server.worker_pids() == old
+    assert pid_file.read_text() == f"{server.pid}\n"
+    # The control: the same with code that works.
+    service.application.write_text(code)
+    server.send(signal.SIGUSR2)
+    server.wait_for_log(r"process \d+ has taken over")
+    found = re.search(r"process (\d+) has taken over", server.log())
+    assert found is not None
+    successors.append(int(found.group(1)))
+    assert server.wait() == 0
+    assert answer(server)["version"] == "one"
+
+
+def test_usr2_twice_starts_one_server(
+    service: Service, successors: list[int], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    server = service.start()
+    service.application.write_text(
+        service.application.read_text()
+        + f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
+    )
+    successors.append(upgrade(server))
+    server.send(signal.SIGUSR2)
+    server.wait_for_log("no upgrade now")
+    gate.touch()
+    assert server.wait() == 0
+    assert answer(server)["version"] == "one"
+
+
+def test_a_unix_socket_survives_the_upgrade(
+    service: Service, successors: list[int], tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    service.configure(bind=f"unix:{path}")
+    server = service.start()
+    successors.append(upgrade(server))
+    assert server.wait() == 0
+    assert path.is_socket()
+    shown = subprocess.run(
+        ["curl", "-sS", "--unix-socket", str(path), "http://localhost/"],
+        capture_output=True,
+        check=True,
+    )
+    assert b'"version": "one"' in shown.stdout
+    os.kill(successors[0], signal.SIGTERM)
+    server.wait_for("its end", lambda: not path.exists())
+
+
+def test_sigterm_during_an_upgrade_stops_both(service: Service, tmp_path: Path) -> None:
+    server = service.start()
+    service.application.write_text("import time\ntime.sleep(60)\n")
+    successor = upgrade(server)
+    server.wait_for("its workers", lambda: live.children_of(successor))
+    server.send(signal.SIGTERM)
+    assert server.wait(timeout=5) == 0
+    server.wait_for("the other's end", lambda: not live.is_alive(successor))
