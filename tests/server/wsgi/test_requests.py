@@ -151,7 +151,9 @@ def test_an_ignored_small_body_does_not_cost_the_connection(
 
 def test_an_ignored_large_body_ends_it_after_the_answer(site: live.LiveServer) -> None:
     with site.connect() as sock:
-        sock.sendall(b"POST /ignore HTTP/1.1\r\nHost: x\r\nContent-Length: 50000000\r\n\r\n")
+        sock.sendall(
+            b"POST /ignore HTTP/1.1\r\nHost: x\r\nContent-Length: 50000000\r\n\r\n"
+        )
         answer = sock.recv(65536)
         assert answer.endswith(b"ignored")
         assert b"Connection: close" in answer
@@ -164,7 +166,9 @@ def test_an_ignored_large_body_ends_it_after_the_answer(site: live.LiveServer) -
 def test_a_client_that_gives_up_an_upload_is_no_error(site: live.LiveServer) -> None:
     errors = site.log().count("ERROR")
     with site.connect() as sock:
-        sock.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\nxx")
+        sock.sendall(
+            b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\nxx"
+        )
     assert site.get("/whole").status == 200
     assert site.log().count("ERROR") == errors
 

@@ -52,7 +52,9 @@ def test_write_sends_and_the_response_is_terminated(
             assert client.getresponse().read() == body
 
 
-@pytest.mark.parametrize("path", ["/stream", "/whole", "/file", "/big?200000", "/write"])
+@pytest.mark.parametrize(
+    "path", ["/stream", "/whole", "/file", "/big?200000", "/write"]
+)
 def test_head_is_answered_without_a_body(site: live.LiveServer, path: str) -> None:
     with contextlib.closing(site.client()) as client:
         client.request("HEAD", path)

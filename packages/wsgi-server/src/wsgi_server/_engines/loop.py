@@ -87,9 +87,14 @@ class Loop(ABC):
         self._requests = 0
         self._sweep_timer: Any = None
         self._sweep_due = math.inf
-        #: The shortest time after which an idle connection may expire.
+        #: No deadline is set that comes sooner than this after the moment.
         self._shortest = min(
-            settings.header_timeout, settings.keepalive_timeout, LINGER_SECONDS
+            LINGER_SECONDS,
+            settings.header_timeout,
+            settings.keepalive_timeout,
+            settings.drain_idle_timeout or RESOLUTION,
+            settings.body_timeout or math.inf,
+            settings.request_timeout or math.inf,
         )
         self._accepting = False
         self._starved = False
@@ -345,6 +350,8 @@ class Loop(ABC):
         """Accepts up to `most` connections; true when there may be more."""
         door, site = self._doors[fd], self._sites[fd]
         now = monotonic()
+        if self._sweep_due is math.inf:
+            self._sweep_at(now + self._shortest)
         for _ in range(most):
             if len(self._conns) >= self._settings.max_connections and not self._shed():
                 self._starve("max_connections = %d reached", len(self._conns))
@@ -367,8 +374,6 @@ class Loop(ABC):
             peer = (address[0], str(address[1])) if type(address) is tuple else ("", "")
             self._conns[new] = conn = Connection(sock, peer, site, now)
             self._ready.append(conn)
-        if self._sweep_due is math.inf:
-            self._sweep_at(now + self._shortest)
         return True
 
     def _accept_all(self) -> None:

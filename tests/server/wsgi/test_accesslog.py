@@ -1,0 +1,98 @@
+"""One line per request, whole and unforgeable, and never at a request's cost."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import live
+
+Start = Callable[..., live.LiveServer]
+APP = "apps.exercise:app"
+
+
+def test_lines_go_to_stdout_by_default(live_server: Start) -> None:
+    server = live_server(APP)
+    server.get("/whole?a=1", User_Agent='a "quoted" agent', Referer="http://x/")
+    line = server.wait_for("a line", server.output)
+    assert re.fullmatch(
+        r"127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
+        r'"GET /whole\?a=1 HTTP/1\.1" 200 6 "http://x/" "a \\"quoted\\" agent" \d\.\d{6}\n',
+        line,
+    )
+
+
+def test_a_field_cannot_forge_a_line(live_server: Start) -> None:
+    server = live_server(APP)
+    server.exchange(b"GET /whole HTTP/1.0\r\nUser-Agent: a\xff\tb\\\r\n\r\n")
+    line = server.wait_for("a line", server.output)
+    assert line.count("\n") == 1
+    assert r"a\xff\x09b\\" in line
+
+
+def test_every_request_has_its_line(live_server: Start, tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    server = live_server(APP, "--access-log", str(log))
+    for path in ("/whole", "/stream", "/boom", "/nothing?204"):
+        server.get(path)
+    server.exchange(b"HEAD /whole HTTP/1.0\r\n\r\n")
+    assert server.stop() == 0
+    found = re.findall(r'"(\S+) (\S+) HTTP/1\.[01]" (\d+) (\d+)', log.read_text())
+    assert found == [
+        ("GET", "/whole", "200", "6"),
+        ("GET", "/stream", "200", "11"),
+        ("GET", "/boom", "500", "0"),
+        ("GET", "/nothing?204", "204", "0"),
+        ("HEAD", "/whole", "200", "0"),
+    ]
+    assert server.output() == ""
+
+
+def test_the_form_can_be_chosen_and_mistakes_are_named(
+    live_server: Start,
+    command: Callable[..., object],
+    tmp_path: Path,
+) -> None:
+    conf = tmp_path / "server.conf"
+    conf.write_text(
+        "[DEFAULT]\naccess_log_format = {method} {path} {status} {worker} 100%\n"
+    )
+    server = live_server(APP, "--config-file", str(conf))
+    server.get("/whole")
+    assert server.wait_for("a line", server.output) == "GET /whole 200 1 100%\n"
+    conf.write_text("[DEFAULT]\naccess_log_format = {nonsense}\n")
+    result = command(APP, "--bind-port", "0", "--config-file", str(conf))
+    assert "unknown field 'nonsense'" in result.stderr  # type: ignore[attr-defined]
+
+
+def test_usr1_opens_the_file_anew(live_server: Start, tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    server = live_server(APP, "--access-log", str(log))
+    server.get("/whole")
+    server.wait_for("the first line", lambda: log.exists() and log.read_text())
+    log.rename(tmp_path / "access.log.1")
+    server.send(signal.SIGUSR1)
+    server.wait_for("a new file", log.exists)
+    server.get("/stream")
+    server.wait_for("the second line", log.read_text)
+    assert "/stream" in log.read_text()
+    assert "/whole" in (tmp_path / "access.log.1").read_text()
+
+
+def test_a_log_that_nobody_reads_holds_no_request_up(
+    live_server: Start, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "access.pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        server = live_server(APP, "--access-log", str(pipe))
+        agent = "x" * 8000
+        for _ in range(200):
+            assert server.get("/whole", User_Agent=agent).status == 200
+        assert os.read(reader, 65536).startswith(b"127.0.0.1 - - [")
+    finally:
+        os.close(reader)

@@ -1,0 +1,60 @@
+"""What an engine promises beyond HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import live
+import pytest
+
+Start = Callable[..., live.LiveServer]
+APP = "apps.exercise:app"
+
+
+def test_importing_the_package_loads_no_engine() -> None:
+    script = (
+        "import sys, wsgi_server; "
+        "print([m for m in ('eventlet', 'greenlet', 'ssl', 'http') if m in sys.modules])"
+    )
+    words = [sys.executable, "-W", "error", "-c", script]
+    result = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("engine", ["threads"])
+def test_the_threads_engine_never_loads_eventlet(live_server: Start) -> None:
+    server = live_server(APP)
+    modules = json.loads(server.get("/modules").body)["modules"]
+    assert not {"eventlet", "greenlet"} & set(modules)
+
+
+def test_waiting_requests_do_not_wait_for_one_another(live_server: Start) -> None:
+    server = live_server(APP, "--threads", "40")
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for _ in range(40):
+            client = stack.enter_context(contextlib.closing(server.client()))
+            client.request("GET", "/sleepy?0.5")
+            clients.append(client)
+        # One after the other they would take longer than a client waits.
+        assert [client.getresponse().read() for client in clients] == [b"awake"] * 40
+
+
+@pytest.mark.parametrize("engine", ["threads"])
+def test_a_thread_that_computes_does_not_stop_the_others(live_server: Start) -> None:
+    """A greenlet that does not wait holds everybody up; that is eventlet's contract."""
+    server = live_server(APP)
+    with contextlib.closing(server.client()) as client:
+        client.request("GET", "/busy?1")
+        assert server.get("/whole").status == 200
+        assert client.getresponse().read() == b"done"
+
+
+def test_no_fork_serves_in_the_one_process(live_server: Start) -> None:
+    server = live_server(APP, "--workers", "0")
+    assert json.loads(server.get("/modules").body)["pid"] == server.pid
+    assert server.worker_pids() == set()

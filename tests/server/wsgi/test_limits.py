@@ -1,0 +1,222 @@
+"""What a client may hold open, and for how long."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+from collections.abc import Callable
+from pathlib import Path
+
+import live
+import pytest
+
+Start = Callable[..., live.LiveServer]
+APP = "apps.exercise:app"
+
+
+def configured(tmp_path: Path, **options: object) -> list[str]:
+    path = tmp_path / "server.conf"
+    lines = [f"{name} = {value}" for name, value in options.items()]
+    path.write_text("[DEFAULT]\n" + "\n".join(lines) + "\n")
+    return ["--config-file", str(path)]
+
+
+def read_to_end(sock: object) -> bytes:
+    return b"".join(iter(lambda: sock.recv(65536), b""))  # type: ignore[attr-defined]
+
+
+def test_a_head_that_drips_is_answered_with_408(
+    live_server: Start, tmp_path: Path
+) -> None:
+    server = live_server(APP, *configured(tmp_path, header_timeout=0.3))
+    with server.connect() as sock:
+        sock.sendall(b"GET /whole HTTP/1.1\r\nHo")
+        assert read_to_end(sock).startswith(b"HTTP/1.1 408 ")
+    with server.connect() as sock:
+        # Nothing at all was sent: there is nothing to answer.
+        assert read_to_end(sock) == b""
+    assert server.get("/whole").status == 200
+
+
+def test_a_small_body_that_stalls_is_answered_with_408(
+    live_server: Start, tmp_path: Path
+) -> None:
+    server = live_server(APP, *configured(tmp_path, body_timeout=0.3))
+    with server.connect() as sock:
+        sock.sendall(
+            b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"
+        )
+        assert read_to_end(sock).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_large_body_that_stalls_is_answered_with_408(
+    live_server: Start, tmp_path: Path
+) -> None:
+    server = live_server(APP, *configured(tmp_path, body_timeout=0.3))
+    with server.connect() as sock:
+        sock.sendall(
+            b"POST /measure?read HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nhalf"
+        )
+        assert read_to_end(sock).startswith(b"HTTP/1.1 408 ")
+    assert server.request("POST", "/measure?read", b"x" * 100_000).status == 200
+
+
+def test_an_idle_connection_is_closed(live_server: Start, tmp_path: Path) -> None:
+    server = live_server(APP, *configured(tmp_path, keepalive_timeout=0.3))
+    with server.connect() as sock:
+        sock.sendall(b"GET /whole HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_to_end(sock).endswith(b"onetwo")
+
+
+def test_a_client_that_does_not_read_is_given_up(
+    live_server: Start, tmp_path: Path
+) -> None:
+    server = live_server(APP, *configured(tmp_path, write_timeout=0.3))
+    with server.connect() as sock:
+        sock.sendall(b"GET /big?90000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.wait_for("close()", lambda: b"big" in server.get("/closed").body)
+
+
+def test_keep_alive_can_be_switched_off_or_counted(
+    live_server: Start, tmp_path: Path
+) -> None:
+    server = live_server(APP, *configured(tmp_path, http_keepalive=False))
+    assert server.get("/whole").headers["Connection"] == "close"
+    counted = live_server(APP, *configured(tmp_path, max_keepalive_requests=2))
+    with contextlib.closing(counted.client()) as client:
+        for expected in (None, "close"):
+            client.request("GET", "/whole")
+            response = client.getresponse()
+            response.read()
+            assert response.headers["Connection"] == expected
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_over_the_limit_is_answered_with_413(
+    live_server: Start, tmp_path: Path, chunked: bool
+) -> None:
+    server = live_server(APP, *configured(tmp_path, max_request_body=1000))
+    for size, status in ((1000, 200), (1001, 413)):
+        body = iter([b"x" * size]) if chunked else b"x" * size
+        assert server.request("POST", "/measure?read", body).status == status
+
+
+@pytest.mark.parametrize(
+    ("options", "within", "over", "status"),
+    [
+        ({"max_request_line": 100}, b"/" + b"a" * 86, b"/" + b"a" * 87, 414),
+        ({"max_request_line": 8190}, b"/" + b"a" * 8176, b"/" + b"a" * 8177, 414),
+    ],
+)
+def test_the_request_line_is_limited(
+    live_server: Start,
+    tmp_path: Path,
+    options: dict[str, int],
+    within: bytes,
+    over: bytes,
+    status: int,
+) -> None:
+    server = live_server(APP, *configured(tmp_path, **options))
+    for target, expected in ((within, 200), (over, status)):
+        answer = server.exchange(b"GET %b HTTP/1.0\r\n\r\n" % target)
+        assert answer.split(b" ")[1] == str(expected).encode()
+
+
+def test_header_fields_are_limited_in_number_and_size(
+    live_server: Start, tmp_path: Path
+) -> None:
+    server = live_server(
+        APP,
+        *configured(tmp_path, max_headers=5, max_header_line=200, max_header_bytes=500),
+    )
+
+    def status(*fields: bytes) -> bytes:
+        lines = b"".join(field + b"\r\n" for field in fields)
+        return server.exchange(b"GET / HTTP/1.0\r\n" + lines + b"\r\n").split(b" ")[1]
+
+    assert status(*[b"A: b"] * 5) == b"200"
+    assert status(*[b"A: b"] * 6) == b"431"
+    assert status(b"A: " + b"b" * 197) == b"200"
+    assert status(b"A: " + b"b" * 198) == b"431"
+    assert status(*[b"A: " + b"b" * 150] * 3) == b"200"
+    assert status(*[b"A: " + b"b" * 150] * 4) == b"431"
+
+
+def test_the_longest_idle_connections_make_room(
+    live_server: Start, tmp_path: Path
+) -> None:
+    server = live_server(APP, *configured(tmp_path, max_connections=20))
+    with contextlib.ExitStack() as stack:
+        idle = []
+        for _ in range(20):
+            client = stack.enter_context(contextlib.closing(server.client()))
+            client.request("GET", "/whole")
+            client.getresponse().read()
+            idle.append(client)
+        assert server.get("/whole").status == 200
+        first = idle[0].sock
+        assert first is not None
+        assert first.recv(1) == b""
+
+
+def test_requests_over_the_places_wait_their_turn(
+    live_server: Start, tmp_path: Path
+) -> None:
+    server = live_server(APP, "--threads", "2")
+    gate, clients = tmp_path / "gate", []
+    with contextlib.ExitStack() as stack:
+        for _ in range(6):
+            client = stack.enter_context(contextlib.closing(server.client()))
+            client.request("GET", f"/wait?until={gate}")
+            clients.append(client)
+        gate.touch()
+        assert [client.getresponse().read() for client in clients] == [b"waited"] * 6
+
+
+def test_a_full_queue_answers_503_and_late_ones_too(
+    live_server: Start, tmp_path: Path
+) -> None:
+    server = live_server(
+        APP, "--threads", "1", *configured(tmp_path, queue_size=2, queue_timeout=0.5)
+    )
+    gate, started = tmp_path / "gate", tmp_path / "started"
+    with contextlib.ExitStack() as stack:
+        holder = stack.enter_context(contextlib.closing(server.client()))
+        holder.request("GET", f"/wait?started={started}&until={gate}")
+        server.wait_for("the only place to be taken", started.exists)
+        waiting = stack.enter_context(contextlib.closing(server.client()))
+        waiting.request("GET", "/whole")
+        response = waiting.getresponse()
+        assert response.status == 503
+        assert response.headers["Retry-After"] == "1"
+        gate.touch()
+        assert holder.getresponse().read() == b"waited"
+    assert server.get("/whole").status == 200
+
+
+def test_a_request_that_takes_too_long_is_answered_and_named(
+    live_server: Start, tmp_path: Path
+) -> None:
+    server = live_server(APP, *configured(tmp_path, request_timeout=0.3))
+    assert server.get("/sleepy?0").status == 200
+    assert server.get("/sleepy?5").status == 503
+    log = server.wait_for_log(r"GET /sleepy\?5 from 127\.0\.0\.1 exceeded[\s\S]*nap")
+    assert log
+    server.wait_for("an answer", lambda: _status(server) == 200)
+
+
+def _status(server: live.LiveServer) -> int:
+    try:
+        return server.get("/whole").status
+    except (OSError, http.client.HTTPException):
+        return 0
+
+
+def test_five_hundred_half_sent_heads_do_not_delay_others(live_server: Start) -> None:
+    server = live_server(APP)
+    with contextlib.ExitStack() as stack:
+        for _ in range(500):
+            sock = stack.enter_context(server.connect())
+            sock.sendall(b"GET /whole HTTP/1.1\r\nHost:")
+        for _ in range(20):
+            assert server.get("/whole").status == 200

@@ -1,0 +1,146 @@
+"""Who the client is, where proxies stand in between."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import live
+import pytest
+from wsgi_server._forwarded import believe, strip
+from wsgi_server._proxy_protocol import (
+    LONGEST,
+    ProxyHeaderError,
+    parse_proxy_header,
+)
+from wsgi_server._settings import PeerSet
+
+Start = Callable[..., live.LiveServer]
+APP = "apps.exercise:app"
+TRUSTED = PeerSet((ipaddress.ip_network("10.0.0.0/8"),))
+
+
+@pytest.mark.parametrize(
+    ("fields", "client", "scheme", "host"),
+    [
+        ({"X_FORWARDED_FOR": "1.2.3.4"}, "1.2.3.4", "http", "us"),
+        ({"X_FORWARDED_FOR": "9.9.9.9, 1.2.3.4, 10.0.0.7"}, "1.2.3.4", "http", "us"),
+        ({"X_FORWARDED_FOR": "10.0.0.8, 10.0.0.7"}, "10.0.0.8", "http", "us"),
+        ({"X_FORWARDED_FOR": "2001:db8::1"}, "2001:db8::1", "http", "us"),
+        ({"X_FORWARDED_FOR": "unknown"}, "10.0.0.1", "http", "us"),
+        ({"X_FORWARDED_FOR": "1.2.3.999.1"}, "1.2.3.999.1", "http", "us"),
+        ({"X_FORWARDED_PROTO": "https"}, "10.0.0.1", "https", "us"),
+        ({"X_FORWARDED_PROTO": "gopher"}, "10.0.0.1", "http", "us"),
+        ({"X_FORWARDED_HOST": "example.org"}, "10.0.0.1", "http", "example.org"),
+        ({"X_FORWARDED_HOST": "a b"}, "10.0.0.1", "http", "us"),
+        ({"FORWARDED": "for=1.2.3.4;proto=https;host=h"}, "1.2.3.4", "https", "h"),
+        ({"FORWARDED": 'For="[2001:db8::1]:80"'}, "2001:db8::1", "http", "us"),
+        ({"FORWARDED": 'for=9.9.9.9, for="1.2.3.4:5"'}, "1.2.3.4", "http", "us"),
+        ({"FORWARDED": "for=_hidden;proto=https"}, "10.0.0.1", "https", "us"),
+        ({"FORWARDED": 'for="a,b", for=1.2.3.4'}, "1.2.3.4", "http", "us"),
+        ({}, "10.0.0.1", "http", "us"),
+    ],
+)
+def test_a_trusted_proxy_names_the_client(
+    fields: dict[str, str], client: str, scheme: str, host: str
+) -> None:
+    environ: dict[str, Any] = {
+        "REMOTE_ADDR": "10.0.0.1",
+        "REMOTE_PORT": "1",
+        "wsgi.url_scheme": "http",
+        "HTTP_HOST": "us",
+        **{f"HTTP_{name}": value for name, value in fields.items()},
+    }
+    believe(environ, TRUSTED)
+    assert environ["REMOTE_ADDR"] == client
+    assert environ["wsgi.url_scheme"] == scheme
+    assert environ["HTTP_HOST"] == host
+    strip(environ)
+    assert not [name for name in environ if "FORWARDED" in name]
+
+
+@pytest.mark.parametrize(("allowed", "client"), [("127.0.0.0/8", "1.2.3.4"),
+                                                 ("10.0.0.0/8", "127.0.0.1")])  # fmt: skip
+def test_only_listed_proxies_are_believed(
+    live_server: Start, allowed: str, client: str
+) -> None:
+    server = live_server(APP, "--forwarded-allow", allowed)
+    environ = json.loads(server.get("/environ", X_Forwarded_For="1.2.3.4").body)
+    assert environ["REMOTE_ADDR"] == client
+
+
+SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
+V4 = bytes([1, 2, 3, 4, 5, 6, 7, 8]) + struct.pack("!HH", 1000, 80)
+V6 = ipaddress.ip_address("2001:db8::1").packed * 2 + struct.pack("!HH", 1000, 80)
+
+
+def version_2(kind: int, family: int, body: bytes) -> bytes:
+    return SIGNATURE + struct.pack("!BBH", kind, family, len(body)) + body
+
+
+@pytest.mark.parametrize(
+    ("header", "peer"),
+    [
+        (b"PROXY TCP4 1.2.3.4 5.6.7.8 1000 80\r\n", ("1.2.3.4", "1000")),
+        (b"PROXY TCP6 2001:db8::1 ::1 1000 80\r\n", ("2001:db8::1", "1000")),
+        (b"PROXY UNKNOWN\r\n", None),
+        (b"PROXY UNKNOWN ffff::1 ::1 1 2\r\n", None),
+        (version_2(0x21, 0x11, V4), ("1.2.3.4", "1000")),
+        (version_2(0x21, 0x11, V4 + b"tlv"), ("1.2.3.4", "1000")),
+        (version_2(0x21, 0x21, V6), ("2001:db8::1", "1000")),
+        (version_2(0x20, 0x00, b""), None),
+        (version_2(0x21, 0x31, b"x" * 216), None),
+    ],
+)
+def test_a_proxy_header_is_read_at_every_split(
+    header: bytes, peer: tuple[str, str] | None
+) -> None:
+    for end in range(1, len(header)):
+        assert parse_proxy_header(header[:end]) is None
+    assert parse_proxy_header(header) == (len(header), peer)
+    assert parse_proxy_header(header + b"GET / HT") == (len(header), peer)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n",
+        b"PROXY TCP4 1.2.3.4 5.6.7.8 1000\r\n",
+        b"PROXY TCP4 ::1 ::1 1 2\r\n",
+        b"PROXY TCP4 1.2.3.4 5.6.7.8 70000 80\r\n",
+        b"PROXY TCP4 1.2.3.999 5.6.7.8 1 2\r\n",
+        b"PROXY UNKNOWN " + b"x" * 200,
+        version_2(0x11, 0x11, V4),
+        version_2(0x21, 0x11, V4[:8]),
+        version_2(0x21, 0x21, V6[:30]),
+        version_2(0x21, 0x31, b"x" * LONGEST),
+    ],
+)
+def test_what_is_no_proxy_header_is_refused(data: bytes) -> None:
+    with pytest.raises(ProxyHeaderError):
+        parse_proxy_header(data)
+
+
+def test_a_listed_balancer_must_begin_with_its_header(
+    live_server: Start, tmp_path: Path
+) -> None:
+    conf = tmp_path / "server.conf"
+    conf.write_text("[DEFAULT]\nproxy_protocol = 127.0.0.0/8\n")
+    server = live_server(APP, "--config-file", str(conf))
+    request = b"GET /environ HTTP/1.0\r\n\r\n"
+    for header in (b"PROXY TCP4 1.2.3.4 5.6.7.8 99 80\r\n", version_2(0x21, 0x11, V4)):
+        answer = server.exchange(header + request)
+        environ = json.loads(answer.partition(b"\r\n\r\n")[2])
+        assert environ["REMOTE_ADDR"] == "1.2.3.4"
+    # Closing with the request unread resets the connection.
+    with pytest.raises(ConnectionResetError):
+        server.exchange(request)
+    assert "no PROXY header" in server.log()
+    with server.connect() as sock:
+        sock.sendall(b"PROXY TCP4 1.2.3.4 ")
+        sock.sendall(b"5.6.7.8 99 80\r\n" + request)
+        assert b"".join(iter(lambda: sock.recv(4096), b"")).startswith(b"HTTP/1.1 200")
