@@ -52,6 +52,25 @@ def live_server(
 
 
 @pytest.fixture
+def live_program(tmp_path: Path) -> Iterator[Callable[..., live.LiveServer]]:
+    """A function that starts `python -m MODULE ARGS...`, a program with a server in it.
+
+    The program must say where it listens, as the server does. Otherwise as `live_server`.
+    """
+    servers: list[live.LiveServer] = []
+
+    def start(
+        module: str, *args: str, env: dict[str, str] | None = None, listens: bool = True
+    ) -> live.LiveServer:
+        server = live.start(tmp_path, *args, module=module, env=env, listens=listens)
+        servers.append(server)
+        return server
+
+    with live.stopping(servers):
+        yield start
+
+
+@pytest.fixture
 def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """A function that runs `wsgi-server ARGS...` to its end, within a bounded time."""
 

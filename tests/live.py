@@ -199,9 +199,9 @@ class LiveServer:
             return b"".join(iter(lambda: sock.recv(65536), b""))
 
 
-def command_line(app: str, *args: str) -> list[str]:
+def command_line(*args: str, module: str = "wsgi_server") -> list[str]:
     """The command as `python -m`, so that the environment under test is used."""
-    return [sys.executable, "-m", "wsgi_server", app, *args]
+    return [sys.executable, "-m", module, *args]
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -212,12 +212,12 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def start(
     directory: Path,
-    app: str,
     *args: str,
+    module: str = "wsgi_server",
     env: Mapping[str, str] | None = None,
     listens: bool = True,
 ) -> LiveServer:
-    """Starts the command in `directory` and waits until it says where it listens.
+    """Starts `python -m module` in `directory` and waits for what it listens on.
 
     `listens=False` returns at once. Raises `AssertionError` with the log when the server
     ends instead.
@@ -228,7 +228,7 @@ def start(
     # Files, because a pipe that nobody reads can fill up and block the server.
     with stderr.open("wb") as errors, stdout.open("wb") as output:
         process = subprocess.Popen(
-            command_line(app, *args),
+            command_line(*args, module=module),
             cwd=directory,
             env=environment(env),
             stdin=subprocess.DEVNULL,

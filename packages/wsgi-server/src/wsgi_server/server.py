@@ -6,7 +6,8 @@ says when it is called by itself, and the server calls them in the same places:
 
 - `start` calls `configure` and then `start_wsgi`; a reload calls `configure` again, with
   what the configuration was before.
-- `configure` calls `get_num_workers`, the first time `create_pool`, and `configure_socket`.
+- `configure` calls `get_num_workers`, `create_pool` where a subclass has overridden it, and
+  `configure_socket`.
 - `start_wsgi` calls `run_child` for each worker; workers that die are replaced without it.
 - A worker calls `run_server` where a subclass has overridden it.
 - `wait` calls `wait_on_children` where there are workers, and `run_server` where not.
@@ -93,10 +94,9 @@ class BaseServer(ABC):
         self.running = True
         self.application: WSGIApplication | None = None
         self.default_port: int | None = None
-        #: The `eventlet.GreenPool` that `create_pool` made; None with native threads.
-        self.pool: Any = None
         #: What prefetches: a callable, or an object with `run`. Glance's where None.
         self.prefetcher: Any = None
+        self._pool: Any = None
         self._settings: Settings | None = None
         self._supervisor: Embedded | None = None
         self._reading: Reading | None = None
@@ -204,8 +204,19 @@ class BaseServer(ABC):
         """How many workers to run; 0 serves without forking. For subclasses to change."""
         return get_num_workers(self.conf)
 
+    @property
+    def pool(self) -> Any:
+        """The pool that `create_pool` makes, when it is first asked for."""
+        if self._pool is None:
+            self._pool = self.create_pool()
+        return self._pool
+
+    @pool.setter
+    def pool(self, pool: Any) -> None:
+        self._pool = pool
+
     def create_pool(self) -> Any:
-        """The pool for `self.pool`; its `size` bounds the requests that run at once.
+        """A pool for `self.pool`; its `size` bounds the requests that run at once.
 
         For subclasses to change. The requests themselves run in greenlets of the
         engine's own; the pool is for what the service spawns beside them, and a stopping
@@ -298,10 +309,10 @@ class BaseServer(ABC):
             threads=self.threads,
             workers=self.get_num_workers(),
         )
-        if self.pool is None and settings.engine == "eventlet":
-            self.pool = self.create_pool()
-        size = getattr(self.pool, "size", self.threads)
-        self._settings = dataclasses.replace(settings, threads=size)
+        if type(self).create_pool is not BaseServer.create_pool:
+            size = getattr(self.pool, "size", self.threads)
+            settings = dataclasses.replace(settings, threads=size)
+        self._settings = settings
 
     def _current(self) -> Settings:
         if self._settings is None:
