@@ -169,9 +169,13 @@ class Catalogue:
             isolation_level=None,  # transactions begin where the code says so
             check_same_thread=False,  # one user at a time, but any thread
         )
-        # With a write-ahead log this can lose the last commits when the machine
-        # loses power, but never damages the database.
-        connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            # With a write-ahead log this can lose the last commits when the machine
+            # loses power, but never damages the database.
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     @contextmanager
