@@ -351,13 +351,17 @@ class Resource(wsgi_api.Resource):
             serializer or _Serializer(),
         )
 
-    def respond(self, request: webob.Request) -> WSGIApplication:
-        """The response to a request; an error of the CFN API in JSON if it wants that."""
-        answer: Any = super().respond(request)
-        if hasattr(answer, "get_unserialized_body") and _wants_json(request):
-            body = answer.get_unserialized_body()
-            wsgi_api.JSONResponseSerializer().default(answer, body)
-        return answer  # type: ignore[no-any-return]
+    def dispatch(self, obj: Any, action: str | None, *args: Any, **kwargs: Any) -> Any:
+        """Calls the method of `obj` for an action, or else its `default`.
+
+        An error that a controller of the CFN API returns has its body in JSON where the
+        request asks for it.
+        """
+        result = super().dispatch(obj, action, *args, **kwargs)
+        if hasattr(result, "get_unserialized_body") and _wants_json(args[0]):
+            body = result.get_unserialized_body()
+            wsgi_api.JSONResponseSerializer().default(result, body)
+        return result
 
     def translate(self, request: webob.Request, exc: Exception) -> Exception:
         """`exc` in the client's language."""

@@ -1,0 +1,596 @@
+"""Every name of the reference of `heat.common.wsgi`, used as a service uses it."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import json
+import logging
+import signal
+import socket
+import textwrap
+import types
+
+import pytest
+import webob
+import webob.exc
+import wsgi_api.errors
+import wsgi_paste
+from oslo_config import cfg
+from stack.seeds import HEAT, exercised, exercises
+
+SIGNATURES = {
+    "AppFactory": "(conf)",
+    "BasePasteFactory": "(conf)",
+    "FilterFactory": "(conf)",
+    "DefaultMethodController.options": "(self, req, allowed_methods, *args, **kwargs)",
+    "DefaultMethodController.reject": "(self, req, allowed_methods, *args, **kwargs)",
+    "Middleware": "(application)",
+    "Resource": "(controller, deserializer, serializer=None)",
+    "Resource.dispatch": "(self, obj, action, *args, **kwargs)",
+    "Server": "(name, conf, threads=1000)",
+    "Server.start": "(self, application, default_port)",
+    "Server.configure_socket": "(self, old_conf=None, has_changed=None)",
+    "debug_filter": "(app, conf, **local_conf)",
+    "get_bind_addr": "(conf, default_port=None)",
+    "get_socket": "(conf, default_port)",
+    "log_exception": "(err, exc_info)",
+    "paste_deploy_app": "(paste_config_file, app_name, conf)",
+    "setup_paste_factories": "(conf)",
+    "teardown_paste_factories": "()",
+    "translate_exception": "(exc, locale)",
+}
+
+
+def lookup(module: types.ModuleType, name: str) -> object:
+    found: object = module
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_signatures_are_the_originals(heat, name):
+    signature = inspect.signature(lookup(heat, name))
+    parameters = [
+        each.replace(annotation=inspect.Parameter.empty)
+        for each in signature.parameters.values()
+    ]
+
+    assert str(inspect.Signature(parameters)) == SIGNATURES[name]
+
+
+@pytest.mark.parametrize("name", [n for n in HEAT if n != "BasePasteFactory.KEY"])
+def test_every_name_is_public(heat, name):
+    assert name.partition(".")[0] in heat.__all__
+    assert lookup(heat, name) is not None
+
+
+API_OPTIONS = {
+    "bind_host": "0.0.0.0",
+    "bind_port": 8004,
+    "backlog": 4096,
+    "cert_file": None,
+    "key_file": None,
+    "workers": 0,
+    "max_header_line": 16384,
+    "tcp_keepidle": 600,
+}
+GROUPS = {
+    "heat_api": API_OPTIONS,
+    "heat_api_cfn": {**API_OPTIONS, "bind_port": 8000, "workers": 1},
+    "eventlet_opts": {"wsgi_keep_alive": True, "client_socket_timeout": 900},
+}
+
+
+def test_the_options_are_the_originals_and_no_others(heat):
+    found = {
+        name: {key: info["opt"].default for key, info in group._opts.items()}
+        for name, group in cfg.CONF._groups.items()
+    }
+
+    assert found == GROUPS
+    assert cfg.CONF.max_json_body_size == 1048576
+    assert "bind_host" not in cfg.CONF
+
+
+def test_list_opts_names_every_group(heat):
+    assert {group: [opt.dest for opt in opts] for group, opts in heat.list_opts()} == {
+        None: ["max_json_body_size"],
+        **{name: list(options) for name, options in GROUPS.items()},
+    }
+
+
+def test_the_first_six_options_are_found_at_their_old_place(heat, tmp_path):
+    path = tmp_path / "heat.conf"
+    path.write_text(
+        "[DEFAULT]\nbind_host = 127.0.0.9\nbind_port = 81\nbacklog = 5\n"
+        "cert_file = c\nkey_file = k\nworkers = 3\n"
+    )
+    cfg.CONF(["--config-file", str(path)])
+
+    api = cfg.CONF.heat_api
+    assert (api.bind_host, api.bind_port, api.backlog) == ("127.0.0.9", 81, 5)
+    assert (api.cert_file, api.key_file, api.workers) == ("c", "k", 3)
+
+
+# -- addresses and sockets ----------------------------------------------------------------
+
+
+@exercises("heat", "get_bind_addr")
+def test_get_bind_addr_reads_the_group(heat):
+    assert heat.get_bind_addr(cfg.CONF.heat_api) == ("0.0.0.0", 8004)
+    assert heat.get_bind_addr(cfg.CONF.heat_api_cfn, 1) == ("0.0.0.0", 8000)
+
+
+@exercises("heat", "get_socket")
+def test_get_socket_listens(heat):
+    cfg.CONF.set_override("bind_host", "127.0.0.1", group="heat_api")
+    cfg.CONF.set_override("bind_port", 0, group="heat_api")
+
+    with heat.get_socket(cfg.CONF.heat_api, None) as sock:
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+
+
+def test_get_socket_raises_what_services_handle(heat):
+    cfg.CONF.set_override("key_file", "/nowhere/key", group="heat_api")
+
+    with pytest.raises(RuntimeError, match="cert_file"):
+        heat.get_socket(cfg.CONF.heat_api, 8004)
+
+
+# -- requests -----------------------------------------------------------------------------
+
+
+@exercises(
+    "heat",
+    "Request",
+    "Resource",
+    "Resource.dispatch",
+    "Resource.get_action_args",
+    "Router",
+    "DefaultMethodController",
+    "DefaultMethodController.options",
+    "DefaultMethodController.reject",
+    "JSONRequestDeserializer",
+    "JSONRequestDeserializer.default",
+)
+def test_a_routed_request_reaches_its_controller_and_comes_back(heat):
+    class Controller:
+        def update(self, req, stack_id, body):
+            assert isinstance(req, heat.Request)
+            return {"id": stack_id, "name": body["name"]}
+
+    mapper = wsgi_api.APIMapper()
+    reader = heat.JSONRequestDeserializer()
+    resource = heat.Resource(Controller(), reader, wsgi_api.JSONResponseSerializer())
+    default = heat.Resource(heat.DefaultMethodController(), reader)
+    for method, controller, action in (
+        ("PUT", resource, "update"),
+        ("OPTIONS", default, "options"),
+        (None, default, "reject"),
+    ):
+        conditions = {"method": [method]} if method else {}
+        mapper.connect(
+            "/stacks/{stack_id}",
+            controller=controller,
+            action=action,
+            conditions=conditions,
+            **({} if action == "update" else {"allowed_methods": "PUT"}),
+        )
+    api = heat.Router(mapper)
+
+    done = webob.Request.blank("/stacks/7", method="PUT", json={"name": "x"})
+    options = webob.Request.blank("/stacks/7", method="OPTIONS")
+    refused = webob.Request.blank("/stacks/7", method="DELETE")
+    lost = webob.Request.blank("/nothing", method="BREW")
+
+    assert done.get_response(api).json == {"id": "7", "name": "x"}
+    assert options.get_response(api).status_code == 204
+    assert options.get_response(api).headers["Allow"] == "PUT"
+    assert refused.get_response(api).status_code == 405
+    assert lost.get_response(api).status_code == 404
+
+
+@exercises(
+    "heat",
+    "Request.best_match_content_type",
+    "Request.best_match_language",
+    "Request.get_content_type",
+)
+def test_request(heat):
+    request = heat.Request.blank("/", headers={"Content-Type": "application/json"})
+
+    assert request.best_match_content_type() == "application/json"
+    assert request.best_match_language() is None
+    assert request.get_content_type(("application/json",)) == "application/json"
+    with pytest.raises(wsgi_api.errors.InvalidContentType):
+        request.get_content_type(("text/plain",))
+
+
+@exercises(
+    "heat",
+    "JSONRequestDeserializer.from_json",
+    "JSONRequestDeserializer.has_body",
+    "is_json_content_type",
+)
+def test_bodies(heat):
+    reader = heat.JSONRequestDeserializer()
+    plain = webob.Request.blank("/", method="POST", body=b'{"a": 1}')
+    xml = webob.Request.blank(
+        "/", method="POST", body=b'{"a": 1}', content_type="application/xml"
+    )
+
+    assert heat.is_json_content_type(plain)
+    assert reader.has_body(plain)
+    assert reader.from_json('{"a": 1}') == {"a": 1}
+    assert not heat.is_json_content_type(xml)
+    assert not reader.has_body(xml)
+    with pytest.raises(webob.exc.HTTPBadRequest):
+        reader.from_json("{")
+
+
+def test_the_size_of_a_body_is_bounded_by_the_option_of_the_moment(heat):
+    reader = heat.JSONRequestDeserializer()
+    text = json.dumps(["x"] * 10)
+    cfg.CONF.set_override("max_json_body_size", len(text))
+    assert reader.from_json(text) == ["x"] * 10
+
+    cfg.CONF.set_override("max_json_body_size", len(text) - 1)
+    with pytest.raises(wsgi_api.errors.BodyTooLarge):
+        reader.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("query", "kind", "body"),
+    [
+        ("", "application/xml", b"<Answer><Name>x</Name></Answer>"),
+        ("?ContentType=JSON", "application/json", b'{"Answer": {"Name": "x"}}'),
+    ],
+)
+def test_the_cfn_api_answers_in_the_form_that_is_asked_for(heat, query, kind, body):
+    class Controller:
+        def show(self, req):
+            return {"Answer": {"Name": "x"}}
+
+    resource = heat.Resource(Controller(), heat.JSONRequestDeserializer())
+    request = webob.Request.blank(f"/{query}")
+    request.environ["wsgiorg.routing_args"] = ((), {"action": "show"})
+    response = request.get_response(resource)
+
+    assert (response.content_type, response.body) == (kind, body)
+
+
+@pytest.mark.parametrize(
+    ("query", "body"), [("", b"<E/>"), ("?ContentType=JSON", None)]
+)
+def test_an_error_of_the_cfn_api_comes_in_json_where_that_is_asked_for(
+    heat, query, body
+):
+    class CfnError(webob.exc.HTTPBadRequest):
+        def get_unserialized_body(self):
+            return {"Error": "bad"}
+
+    class Controller:
+        def show(self, req):
+            return CfnError(body=b"<E/>")
+
+    resource = heat.Resource(Controller(), heat.JSONRequestDeserializer())
+    request = webob.Request.blank(f"/{query}")
+    request.environ["wsgiorg.routing_args"] = ((), {"action": "show"})
+    response = request.get_response(resource)
+
+    assert response.status_code == 400
+    assert response.body == (body or b'{"Error": "bad"}')
+
+
+def test_an_error_that_nobody_expected_is_logged_and_raised(heat, caplog):
+    class Controller:
+        def show(self, req):
+            raise ZeroDivisionError("by zero")
+
+    resource = heat.Resource(Controller(), heat.JSONRequestDeserializer())
+    request = heat.Request.blank("/")
+    request.environ["wsgiorg.routing_args"] = ((), {"action": "show"})
+
+    with pytest.raises(ZeroDivisionError):
+        resource(request)
+    assert "by zero" in caplog.text
+
+
+@exercises("heat", "translate_exception")
+def test_translate_exception_takes_the_exception_first(heat):
+    error = webob.exc.HTTPNotFound(explanation="nothing")
+
+    assert heat.translate_exception(error, "de") is error
+    assert heat.translate_exception(KeyError("x"), None).message == "'x'"
+
+
+@exercises("heat", "log_exception")
+@pytest.mark.parametrize("debug", [None, False, True])
+def test_log_exception_shows_the_traceback_where_debug_is_set(heat, caplog, debug):
+    if debug is not None:
+        cfg.CONF.register_opt(cfg.BoolOpt("debug", default=debug))
+    try:
+        {}["lost"]
+    except KeyError as exc:
+        heat.log_exception(exc, (KeyError, exc, exc.__traceback__))
+
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "lost" in record.getMessage()
+    assert bool(record.exc_info) is bool(debug)
+
+
+# -- paste --------------------------------------------------------------------------------
+
+INI = """
+[pipeline:main]
+pipeline = debug stamp app
+
+[filter:debug]
+paste.filter_factory = {module}:filter_factory
+heat.filter_factory = {module}:debug_filter
+
+[filter:stamp]
+paste.filter_factory = {module}:filter_factory
+heat.filter_factory =
+    {here}:Stamp
+
+[app:app]
+paste.app_factory = {module}:app_factory
+heat.app_factory = {here}:App
+colour = blue
+"""
+
+
+def write_ini(tmp_path, module: str) -> str:
+    path = tmp_path / "api-paste.ini"
+    path.write_text(textwrap.dedent(INI.format(module=module, here=__name__)))
+    return str(path)
+
+
+class App:
+    def __init__(self, conf, **local_conf):
+        self.conf = conf
+        self.local_conf = local_conf
+
+    def __call__(self, environ, start_response):
+        colour = self.local_conf["colour"]
+        return webob.Response(f"{colour} {self.conf.name}")(environ, start_response)
+
+
+class Stamp(wsgi_paste.Middleware):
+    def __init__(self, app, conf, **local_conf):
+        super().__init__(app)
+        self.conf = conf
+
+    def process_response(self, response):
+        response.headers["X-Conf"] = self.conf.name
+        return response
+
+
+@pytest.fixture
+def conf():
+    conf = cfg.ConfigOpts()
+    conf.register_opt(cfg.StrOpt("name", default="sky"))
+    conf([], default_config_files=[], default_config_dirs=[])
+    return conf
+
+
+@exercises(
+    "heat",
+    "paste_deploy_app",
+    "AppFactory",
+    "AppFactory.KEY",
+    "FilterFactory",
+    "FilterFactory.KEY",
+    "BasePasteFactory",
+    "BasePasteFactory.KEY",
+    "debug_filter",
+)
+def test_an_ini_file_with_heats_names_loads(heat, conf, tmp_path, capsys):
+    path = write_ini(tmp_path, "wsgi_stack.heat")
+
+    app = heat.paste_deploy_app(path, "main", conf)
+    response = webob.Request.blank("/").get_response(app)
+
+    assert (response.text, response.headers["X-Conf"]) == ("blue sky", "sky")
+    assert "X-Conf = sky" in capsys.readouterr().out
+    assert heat.AppFactory.KEY == "heat.app_factory"
+    assert heat.FilterFactory.KEY == "heat.filter_factory"
+    assert heat.BasePasteFactory.KEY is None
+    assert issubclass(heat.AppFactory, heat.BasePasteFactory)
+
+
+@exercises("heat", "setup_paste_factories", "teardown_paste_factories")
+def test_the_factories_work_between_setup_and_teardown(heat, conf):
+    heat.setup_paste_factories(conf)
+    app = heat.app_factory({}, **{"heat.app_factory": f"{__name__}:App"}, colour="red")
+    heat.teardown_paste_factories()
+
+    assert app.conf is conf
+    with pytest.raises(LookupError):
+        heat.app_factory({}, **{"heat.app_factory": f"{__name__}:App"})
+
+
+@exercises(
+    "heat",
+    "Middleware",
+    "Middleware.process_request",
+    "Middleware.process_response",
+    "Debug",
+    "Debug.print_generator",
+)
+def test_filters(heat, capsys):
+    class Refuses(heat.Middleware):
+        def process_request(self, req):
+            return webob.exc.HTTPForbidden() if req.path == "/secret" else None
+
+    app = heat.Debug(Refuses(webob.Response(b"open")))
+
+    assert webob.Request.blank("/").get_response(app).body == b"open"
+    assert webob.Request.blank("/secret").get_response(app).status_code == 403
+    assert "status = 403 Forbidden" in capsys.readouterr().out
+    assert list(heat.Debug.print_generator([b"part"], io.StringIO())) == [b"part"]
+    assert heat.Middleware(app).process_response(app) is app
+
+
+# -- the server ---------------------------------------------------------------------------
+
+SERVICE = """
+import json, logging, os, sys
+from oslo_config import cfg
+from wsgi_stack import heat as wsgi
+
+logging.basicConfig(level=logging.INFO)
+cfg.CONF.register_opt(cfg.StrOpt("greeting", default="hello"))
+
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps([os.getpid(), cfg.CONF.greeting]).encode()]
+
+
+cfg.CONF(["--config-file", sys.argv[1]])
+"""
+RUN = """
+server = wsgi.Server("heat-api", cfg.CONF.heat_api, threads=10)
+server.start(app, default_port=8004)
+server.wait()
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "heat.conf"
+
+    def write(greeting: str = "hello", eventlet: str = "", **options: object) -> str:
+        options = {"bind_host": "127.0.0.1", "bind_port": 0, "workers": 2, **options}
+        lines = [f"{name} = {value}\n" for name, value in options.items()]
+        path.write_text(
+            f"[DEFAULT]\ngreeting = {greeting}\n[eventlet_opts]\n{eventlet}\n"
+            "[heat_api]\n" + "".join(lines)
+        )
+        return str(path)
+
+    return write
+
+
+@exercises("heat", "Server", "Server.start", "Server.wait")
+def test_a_service_starts_reloads_and_stops(serving, config):
+    server = serving(SERVICE + RUN, config())
+    before = server.wait_for("two workers", lambda: _both(server.worker_pids()))
+
+    pid, greeting = json.loads(server.get("/").body)
+    assert pid in before
+    assert greeting == "hello"
+
+    config(greeting="reloaded")
+    server.send(signal.SIGHUP)
+    server.wait_for("two others", lambda: _both(server.worker_pids() - before))
+    server.wait_for("the old ones' end", lambda: not before & server.worker_pids())
+    assert json.loads(server.get("/").body)[1] == "reloaded"
+    assert server.stop() == 0
+
+
+def _both(pids: set[int]) -> set[int] | None:
+    return pids if len(pids) == 2 else None
+
+
+def test_one_worker_is_the_process_itself(serving, config):
+    server = serving(SERVICE + RUN, config(workers=1))
+
+    assert json.loads(server.get("/").body)[0] == server.pid
+    assert server.stop() == 0
+
+
+def test_the_options_of_eventlet_opts_count(serving, config):
+    server = serving(SERVICE + RUN, config(eventlet="wsgi_keep_alive = false"))
+
+    assert server.get("/").headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize(("length", "status"), [(49_000, 200), (51_000, 414)])
+def test_a_request_line_may_be_as_long_as_heats(serving, config, length, status):
+    server = serving(SERVICE + RUN, config())
+
+    assert server.get("/?" + "x" * length).status == status
+
+
+STEPS = """
+steps = {}
+server = wsgi.Server("heat-api", cfg.CONF.heat_api, threads=7)
+server.application, server.default_port = app, None
+server.configure_socket()
+steps["listens"] = server.sock.getsockname()[0]
+server.start_wsgi()
+one = set(server.children)
+steps["workers"] = len(one)
+stashed = server.stash_conf_values()
+steps["stashed"] = [stashed["bind_host"], stashed["backlog"], stashed["cert_file"]]
+server.reload()
+steps["reloaded"] = not set(server.children) & one
+server.hup()
+server.kill_children()
+server.wait()
+steps["left"] = len(server.children)
+print(json.dumps(steps))
+"""
+
+
+@exercises(
+    "heat",
+    "Server.configure_socket",
+    "Server.hup",
+    "Server.kill_children",
+    "Server.reload",
+    "Server.stash_conf_values",
+)
+def test_each_step_of_a_server_can_be_taken_by_itself(run_program, config):
+    assert run_program(SERVICE + STEPS, config()) == {
+        "listens": "127.0.0.1",
+        "workers": 2,
+        "stashed": ["127.0.0.1", 4096, None],
+        "reloaded": True,
+        "left": 0,
+    }
+
+
+@exercises("heat", "Server.run_server")
+def test_a_subclass_may_surround_run_server(serving, config):
+    surrounded = """
+class Server(wsgi.Server):
+    def run_server(self):
+        print("before", flush=True)
+        super().run_server()
+        print("after", flush=True)
+
+
+server = Server("heat-api", cfg.CONF.heat_api)
+server.start(app, default_port=8004)
+server.wait()
+"""
+    server = serving(SERVICE + surrounded, config(workers=2))
+    assert server.get("/").status == 200
+    server.stop()
+
+    assert server.output().split().count("before") == 2
+    assert server.output().split().count("after") == 2
+
+
+def test_a_start_that_fails_is_a_runtime_error(run_program, config):
+    refused = """
+try:
+    wsgi.Server("heat-api", cfg.CONF.heat_api).start(app, 8004)
+except Exception as exc:
+    print(json.dumps([type(exc).__name__, str(exc)]))
+"""
+    kind, message = run_program(SERVICE + refused, config(bind_host="192.0.2.1"))
+
+    assert kind == "RuntimeError"
+    assert message.startswith("cannot bind 192.0.2.1:0: ")
+
+
+def test_every_name_of_the_reference_is_exercised():
+    assert exercised["heat"] == set(HEAT)
