@@ -75,9 +75,10 @@ ABSOLUTE: Final = re.compile(r"([Hh][Tt][Tt][Pp][Ss]?)://([^/?]*)(/[^?]*)?(?:\?(
 BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 
 #: Names of fields that may hold a secret: these are never kept in a cache.
-SECRET: Final = re.compile(
-    rb"auth|cookie|token|secret|passw|key|signature|credential|session", re.IGNORECASE
+SECRET_NAME: Final = re.compile(
+    "auth|cookie|token|secret|passw|key|signature|credential|session", re.IGNORECASE
 )
+SECRET: Final = re.compile(SECRET_NAME.pattern.encode(), re.IGNORECASE)
 
 STATUS: Final = re.compile(r"[2-5][0-9]{2} [\t\x20-\x7e\x80-\xff]*")
 FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

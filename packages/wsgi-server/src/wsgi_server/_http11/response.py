@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
-from .grammar import FIELD_NAME, FIELD_VALUE, STATUS, ResponseError
+from .grammar import FIELD_NAME, FIELD_VALUE, SECRET_NAME, STATUS, ResponseError
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -14,8 +14,9 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: OWS (RFC 9110 5.6.3); what Unicode calls white space besides is content.
 BLANK: Final = " \t"
 
-#: Heads kept within one second; more distinct ones start over.
+#: Heads kept within one second; more distinct ones start over, longer ones are not kept.
 CACHE_SIZE: Final = 512
+CACHED_HEAD: Final = 2048
 
 #: PEP 3333: an application must not use hop-by-hop fields (RFC 9110 7.6.1).
 HOP_BY_HOP: Final = frozenset(
@@ -31,8 +32,8 @@ HOP_BY_HOP: Final = frozenset(
         "upgrade",
     }
 )
-#: Heads with these are not kept: they are personal.
-_PERSONAL: Final = ("set-cookie", "x-subject-token", "authorization")
+#: No content, whatever the application gives (RFC 9110 15.3.5, 15.3.6, 15.4.5).
+_BODILESS: Final = frozenset({"204", "205", "304"})
 
 
 class Head(NamedTuple):
@@ -42,7 +43,7 @@ class Head(NamedTuple):
     #: As announced; None when chunked, until close, or without a body.
     content_length: int | None
     chunked: bool
-    #: False for HEAD, 204 and 304 (RFC 9112 6.3).
+    #: False for HEAD, 204, 205 and 304.
     has_body: bool
     #: Whether the connection stays open after this response.
     keep_alive: bool
@@ -93,7 +94,9 @@ class ResponseHeads:
         head = self._render(
             status, headers, http11, head_request, keep_alive, body_length
         )
-        if self._may_keep(headers):
+        if len(head.data) <= CACHED_HEAD and not any(
+            SECRET_NAME.search(name) for name, _ in headers
+        ):
             if len(self._cache) >= CACHE_SIZE:
                 self._cache.clear()
             self._cache[key] = head
@@ -114,24 +117,34 @@ class ResponseHeads:
         announced: int | None = None
         names = set()
         lines = [f"HTTP/1.1 {status}"]
-        for name, value in headers:
+        for item in headers:
+            # A str of two characters would unpack as well.
+            if type(item) is not tuple or len(item) != 2:
+                raise ResponseError(
+                    f"header {item!r:.100} is not a (name, value) tuple"
+                )
+            name, value = item
             lowered = _checked(name, value)
             names.add(lowered)
             if lowered == "content-length":
                 if announced is not None:
                     raise ResponseError("Content-Length is given twice")
                 announced = _length(value.strip(BLANK))
-                if code == "204":
-                    # RFC 9110 8.6: a server MUST NOT send Content-Length with 204.
+                if code in ("204", "205"):
+                    # RFC 9110 8.6: a server MUST NOT send Content-Length with 204. For
+                    # 205 it is ours to say.
                     continue
             lines.append(f"{name}: {value.strip(BLANK)}")
         if "date" not in names:
             lines.append(f"Date: {self._date.decode('ascii')}")
         if self._server is not None and "server" not in names:
             lines.append(f"Server: {self._server}")
-        has_body = not head_request and code not in ("204", "304")
+        has_body = not head_request and code not in _BODILESS
         length = announced
-        if announced is None and code not in ("204", "304"):
+        if code == "205":
+            # RFC 9110 15.3.6: no content, but a client has to be told so.
+            lines.append("Content-Length: 0")
+        elif announced is None and code not in _BODILESS:
             length = body_length
             if length is not None and not (head_request and length == 0):
                 # The length of what GET would have sent is unknown to HEAD (RFC 9110 8.6).
@@ -150,10 +163,6 @@ class ResponseHeads:
         data = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         return Head(data, length if has_body else None, chunked, has_body, keep_alive)
 
-    @staticmethod
-    def _may_keep(headers: Sequence[tuple[str, str]]) -> bool:
-        return not any(name.lower() in _PERSONAL for name, _ in headers)
-
 
 def encode_chunk(data: bytes) -> bytes:
     """`data` as one chunk (RFC 9112 7.1); it must not be empty."""
@@ -161,11 +170,14 @@ def encode_chunk(data: bytes) -> bytes:
 
 
 def early_hints(links: Iterable[str]) -> bytes:
-    """A 103 response with one Link field for each of `links` (RFC 8297)."""
+    """A 103 response with one Link field for each of `links` (RFC 8297).
+
+    Raises `ResponseError`.
+    """
     lines = ["HTTP/1.1 103 Early Hints"]
     for link in links:
         _checked("Link", link)
-        lines.append(f"Link: {link}")
+        lines.append(f"Link: {link.strip(BLANK)}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
