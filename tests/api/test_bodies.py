@@ -8,6 +8,8 @@ import io
 import ipaddress
 import itertools
 import json
+import json.encoder
+import socket
 import uuid
 from typing import Any
 from xmlrpc.client import DateTime
@@ -23,6 +25,7 @@ from wsgi_api import (
     JSONResponseSerializer,
     Request,
     XMLResponseSerializer,
+    _json,
 )
 
 
@@ -186,6 +189,61 @@ def test_a_sized_body_beyond_the_limit_is_not_read_at_all() -> None:
     assert source.taken == 0
     control = JSONRequestDeserializer(max_json_body_size=102)
     assert control.default(request) == {"body": []}
+
+
+def test_chunks_that_the_server_did_not_decode_are_refused() -> None:
+    here, there = socket.socketpair()
+    with here, there, here.makefile("rb") as source:
+        request = Request.blank("/", method="POST")
+        request.headers["Transfer-Encoding"] = "chunked"
+        request.environ["wsgi.input"] = source
+        request.environ.pop("CONTENT_LENGTH", None)
+        # Nobody writes: to read would be to wait for ever.
+        with pytest.raises(webob.exc.HTTPLengthRequired):
+            JSONRequestDeserializer().default(request)
+        request.environ["CONTENT_LENGTH"] = "2"
+        there.sendall(b"[]")
+        assert JSONRequestDeserializer().default(request) == {"body": []}
+
+
+class _Trickling(io.BytesIO):
+    """Gives one byte at a time, as a connection may."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(1)
+
+
+def test_a_body_that_trickles_in_is_read_whole() -> None:
+    request = Request.blank("/", method="POST")
+    request.environ.update(
+        {"wsgi.input": _Trickling(b'{"a": 1}'), "CONTENT_LENGTH": "8"}
+    )
+    assert JSONRequestDeserializer().default(request) == {"body": {"a": 1}}
+    assert request.body == b'{"a": 1}'
+
+
+def test_a_chunked_body_without_a_limit_is_read_whole() -> None:
+    request = Request.blank("/", method="POST")
+    request.headers["Transfer-Encoding"] = "chunked"
+    request.environ["wsgi.input"] = io.BytesIO(b"[1]")
+    request.environ.pop("CONTENT_LENGTH", None)
+    deserializer = JSONRequestDeserializer(max_json_body_size=None)
+    assert deserializer.default(request) == {"body": [1]}
+
+
+def test_a_body_that_was_read_before_is_read_again() -> None:
+    request = _request(b"[1]")
+    request.make_body_seekable()
+    assert JSONRequestDeserializer().default(request) == {"body": [1]}
+
+
+def test_without_the_c_encoder_the_same_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = {"a": [1, {"b": _UUID}], "é": None}
+    monkeypatch.setattr(json.encoder, "c_make_encoder", None)
+    slow = "".join(_json._encoder()(data, 0)).encode()
+    assert slow == JSONResponseSerializer().to_json(data)
 
 
 def test_without_a_limit_everything_is_read() -> None:

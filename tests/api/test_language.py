@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wsgi_api._language import lookup, parse_accept_language
+from wsgi_api._language import (
+    _remembered,
+    lookup,
+    negotiate,
+    parse_accept_language,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,12 +46,23 @@ def test_parse_accept_language(header: str, ranges: list[str]) -> None:
         (["pt-PT", "de"], ["pt_BR", "de"], "de"),
         (["fr", "de"], ["en_US", "de"], "de"),
         (["en", "fr"], ["en_US", "fr"], "en_US"),
+        (["en-GB", "fr"], ["en_US", "fr"], "en_US"),
+        (["en-GB"], ["en_US", "en_GB"], "en_GB"),
         ([], ["de"], None),
         (["de"], [], None),
     ],
 )
 def test_lookup(wanted: list[str], offered: list[str], expected: str | None) -> None:
     assert lookup(wanted, offered) == expected
+
+
+def test_long_headers_are_negotiated_without_being_remembered() -> None:
+    offered = ("en_US", "de")
+    before = _remembered.cache_info().currsize
+    assert negotiate("x" * 200 + ", de", offered) == "de"
+    assert _remembered.cache_info().currsize == before
+    assert negotiate("xx, de;q=0.123", offered) == "de"
+    assert _remembered.cache_info().currsize == before + 1
 
 
 @given(st.text())

@@ -316,14 +316,14 @@ def test_threads_may_match_first_together() -> None:
 
     def match() -> None:
         start.wait()
-        found.extend(mapper.match(f"/r{n}/1.json")["controller"] for n in range(50))
+        found.append([mapper.match(f"/r{n}/1.json")["controller"] for n in range(50)])
 
     threads = [threading.Thread(target=match) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [f"c{number}" for number in range(50)] * 8
+    assert found == [[f"c{number}" for number in range(50)]] * 8
 
 
 @pytest.mark.parametrize(

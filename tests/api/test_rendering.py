@@ -50,26 +50,28 @@ def test_errors_are_written_as_webob_writes_them(kind: Any, accept: str) -> None
     assert _collect(_ours(make()), environ) == _collect(make(), environ)
 
 
+@pytest.mark.parametrize("location", [None, "/é".encode().decode("latin-1")])
 @pytest.mark.parametrize("accept", _ACCEPTS)
 @pytest.mark.parametrize(
     "template",
     [
         "${explanation} ${detail} ${comment} ${html_comment}",
-        "${x-one} ${REQUEST_METHOD} ${HTTP_ACCEPT} ${nothing} $$ $",
+        "${REQUEST_METHOD} ${HTTP_ACCEPT} ${nothing} $$ $ ${}",
         "${x} ${location}",
     ],
 )
-def test_templates_are_filled_as_webob_fills_them(template: str, accept: str) -> None:
+def test_templates_are_filled_as_webob_fills_them(
+    template: str, accept: str, location: str | None
+) -> None:
     def make() -> Any:
+        headers = [("X", "first"), ("X", "<last>")]
+        if location is not None:
+            headers.append(("Location", location))
         return webob.exc.HTTPBadRequest(
             detail="<d>",
             explanation="<e>",
             comment="<c>",
-            headers=[
-                ("X", "first"),
-                ("X", "<last>"),
-                ("Location", "/é".encode().decode("latin-1")),
-            ],
+            headers=headers,
             body_template=template,
         )
 

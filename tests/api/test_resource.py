@@ -193,6 +193,36 @@ def test_a_body_that_ends_early_is_400(call: Call) -> None:
     assert call(app, "/act", "POST", environ=environ).status_int == 200
 
 
+def test_a_body_that_ends_early_in_the_services_hands_is_400(call: Call) -> None:
+    class Raw(JSONRequestDeserializer):
+        def act(self, request: Request) -> dict[str, Any]:
+            return {"body": request.body}
+
+    app = _mounted(Resource(Controller(lambda req, body: {}), Raw()))
+    environ = {"CONTENT_LENGTH": "100", "wsgi.input": io.BytesIO(b"{}")}
+    assert call(app, "/act", "POST", environ=environ).status_int == 400
+
+
+def test_a_response_survives_a_serializer_that_cannot_write_it(call: Call) -> None:
+    class Own(JSONResponseSerializer):
+        def act(self, response: webob.Response, result: Any) -> None:
+            response.body = self.to_json(result["id"])
+
+    answer = webob.Response(b"as it is", content_type="text/plain")
+    resource = Resource(Controller(lambda req: answer), serializer=Own())
+    assert call(_mounted(resource), "/act").body == b"as it is"
+
+
+def test_serializers_need_no_routing() -> None:
+    class Index:
+        def default(self, req: Request) -> Any:
+            return {}
+
+    json_only = {"application/json": JSONResponseSerializer()}
+    response = Resource(Index(), serializers=json_only)(Request.blank("/"))
+    assert response.json == {}
+
+
 def test_other_arguments_than_the_action_takes_are_400(call: Call) -> None:
     app = _answer(lambda req: {})
     assert call(app, "/act/17").status_int == 400

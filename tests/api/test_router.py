@@ -102,6 +102,44 @@ def test_path_info_moves_the_rest_of_the_path(mapper: Any, call: Call) -> None:
     assert (echo.environ["SCRIPT_NAME"], echo.environ["PATH_INFO"]) == ("/v2", "/")
 
 
+def test_path_info_in_the_middle_leaves_the_whole_path_behind(call: Call) -> None:
+    echo = Echo()
+    mapper = APIMapper()
+    mapper.connect("/a/{path_info}/b", controller=echo)
+    call(Router(mapper), "/a/x/b")
+    assert (echo.environ["SCRIPT_NAME"], echo.environ["PATH_INFO"]) == ("/a/x/b", "/x")
+
+
+def test_text_in_paths_is_decoded_for_actions_and_left_for_environ(call: Call) -> None:
+    echo = Echo()
+    mapper = APIMapper()
+    mapper.connect("/{name}/{path_info:.*}", controller=echo)
+    call(Router(mapper), "/%C3%A9/%C3%BC/x")
+    assert echo.environ["wsgiorg.routing_args"][1]["name"] == "é"
+    assert echo.environ["PATH_INFO"] == "/ü/x".encode().decode("latin-1")
+    assert echo.environ["SCRIPT_NAME"] == "/é".encode().decode("latin-1")
+
+
+def test_a_path_that_is_not_utf8_is_400(call: Call) -> None:
+    mapper = APIMapper()
+    mapper.connect("/{name}", controller=Echo())
+    answer = call(Router(mapper), "/%ff", headers={"Accept-Language": "de"})
+    assert answer.status_int == 400
+    assert "Pfad" in answer.text
+
+
+def test_a_router_may_match_the_bytes_of_a_path(call: Call) -> None:
+    class Bytes(Router):
+        decode_path = False
+
+    echo = Echo()
+    mapper = APIMapper()
+    mapper.connect("/{name}/{path_info:.*}", controller=echo)
+    call(Bytes(mapper), "/%ff/%fe")
+    assert echo.environ["wsgiorg.routing_args"][1]["name"] == "\xff"
+    assert echo.environ["PATH_INFO"] == "/\xfe"
+
+
 def test_routers_can_stand_behind_one_another(call: Call) -> None:
     echo = Echo()
     inner = APIMapper()

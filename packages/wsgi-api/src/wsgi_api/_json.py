@@ -11,6 +11,7 @@ import json
 import json.encoder
 import re
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable
 from types import (
     BuiltinFunctionType,
@@ -133,11 +134,8 @@ def _check_depth(text: str, max_depth: int) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise MalformedBody(_DUPLICATE.filled(key=json.dumps(key)))
-            seen.add(key)
+        [(key, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise MalformedBody(_DUPLICATE.filled(key=json.dumps(key)))
     return found
 
 

@@ -51,6 +51,9 @@ def lookup(wanted: Sequence[str], offered: Iterable[str]) -> str | None:
         tag = offer.replace("_", "-").lower()
         by_tag.setdefault(tag, offer)
         regional.setdefault(tag.partition("-")[0], offer)
+    if "en-us" in by_tag:
+        # Messages are written in it; whoever asks for any English is served.
+        by_tag.setdefault("en", by_tag["en-us"])
     for range_ in wanted:
         found = _lookup_one(range_.lower().split("-"), by_tag)
         if found is None and "-" not in range_:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import webob.exc
@@ -154,11 +154,15 @@ def _fill(
     if template is WSGIHTTPException.body_template_obj:
         explanation, detail = escape(error.explanation), escape(error.detail or "")
         return f"{explanation}<br /><br />\n{detail}\n{comment}\n"
-    return template.safe_substitute(_Values(error, environ, escape, comment))
+    values: Any = _Values(error, environ, escape, comment)
+    return template.safe_substitute(values)
 
 
-class _Values(Mapping[str, str]):
-    """What a template of an error can name, made only when it does."""
+class _Values:
+    """What a template of an error can name, made only when it does.
+
+    Of a mapping it is the part that templates use.
+    """
 
     def __init__(
         self,
@@ -187,12 +191,6 @@ class _Values(Mapping[str, str]):
         return (
             self._comment if name == "html_comment" else self._escape(self._own[name])
         )
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([*self._own, "html_comment"])
-
-    def __len__(self) -> int:
-        return len(self._own) + 1
 
 
 # Bounded: the header is the client's.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib
-import importlib.util
 from collections.abc import Callable, Container
 from typing import Any, ClassVar, cast
 
@@ -22,10 +21,12 @@ from wsgi_api.errors import InvalidContentType
 
 _JSON = "application/json"
 
-# Only a uWSGI process can import it; a distribution of that name is not enough.
-_UWSGI: ChunkSource | None = (
-    importlib.import_module("uwsgi") if importlib.util.find_spec("uwsgi") else None
-)
+_UWSGI: ChunkSource | None
+try:
+    # Exists in a process of uWSGI only, and without what find_spec asks for.
+    _UWSGI = importlib.import_module("uwsgi")
+except ImportError:
+    _UWSGI = None
 
 # A property that is overridden takes its setter along; these are the inherited ones.
 _BODY_FILE: Any = webob.Request.body_file

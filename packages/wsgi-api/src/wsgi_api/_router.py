@@ -216,7 +216,7 @@ def _override(environ: WSGIEnvironment) -> str | None:
             return request.GET.get("_method") or None
         if environ["REQUEST_METHOD"] == "POST" and request.content_type in _FORMS:
             return cast("str | None", request.POST.get("_method")) or None
-    except (UnicodeDecodeError, ValueError):
+    except (ValueError, webob.request.DisconnectionError):
         # Not ours to complain about: the action reads the same parameters.
         LOG.debug("no method override in parameters that cannot be read")
     return None
