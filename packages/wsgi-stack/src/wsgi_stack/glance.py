@@ -250,6 +250,7 @@ class BaseServer(wsgi_server.BaseServer):
             conf=CONF,
             name="glance",
         )
+        self._starting = False
         self._staging: int | None = None
 
     def configure(
@@ -266,17 +267,28 @@ class BaseServer(wsgi_server.BaseServer):
         with start_errors():
             super().configure(old_conf, has_changed)
 
+    def configure_socket(
+        self,
+        old_conf: Mapping[str, Any] | None = None,
+        has_changed: Callable[[str], bool] | None = None,
+    ) -> None:
+        """Opens the sockets; raises `RuntimeError` when that is not possible.
+
+        At a start Glance's own checks come first: its stores are there by now, and
+        nothing is bound yet.
+        """
+        if self._starting:
+            self._starting = False
+            self._staging = _check_premises()
+        with start_errors():
+            super().configure_socket(old_conf, has_changed)
+
     def start(self, application: WSGIApplication, default_port: int | None) -> None:
         """Serves `application`, on `default_port` where CONF has none.
 
         Raises `RuntimeError` when it cannot, and what Glance's own checks raise.
         """
-        migration = installed("glance.sqlite_migration")
-        if migration is not None:
-            migration.migrate_if_required()
-            # Before anything is bound, where the original asks when workers run already.
-            _check_staging()
-            self._staging = _one_turn()
+        self._starting = True
         with start_errors():
             super().start(application, default_port)
 
@@ -296,7 +308,12 @@ class BaseServer(wsgi_server.BaseServer):
         super().run_server()
 
 
-def _check_staging() -> None:
+def _check_premises() -> int | None:
+    """Glance's checks before a start; a turn at clearing the staging store, if there is."""
+    migration = installed("glance.sqlite_migration")
+    if migration is None:
+        return None
+    migration.migrate_if_required()
     staging = installed("glance.housekeeping").staging_store_path()
     if not os.path.exists(staging) and CONF.enabled_import_methods:
         LOG.warning(
@@ -304,6 +321,7 @@ def _check_staging() -> None:
             "%(path)s does not exist; Imports will fail!",
             {"path": staging},
         )
+    return _one_turn()
 
 
 def _one_turn() -> int:
