@@ -1,0 +1,440 @@
+"""What `RequestReader` promises besides the rules: order, bounds, memory, its caches."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+from http_cases import CODED, SIZED, chunked, request
+from server.http11.reading import read
+from wsgi_server._http11 import (
+    END,
+    NEED_DATA,
+    Limits,
+    ProtocolError,
+    Request,
+    RequestReader,
+)
+from wsgi_server._http11 import request as module
+
+POST = b"POST /case HTTP/1.1"
+
+
+def fed(*parts: bytes, limits: Limits | None = None) -> RequestReader:
+    reader = RequestReader(limits or Limits())
+    for part in parts:
+        reader.feed(part)
+    return reader
+
+
+def next_request(reader: RequestReader) -> Request:
+    event = reader.next_event()
+    assert isinstance(event, Request)
+    return event
+
+
+def drain(reader: RequestReader) -> None:
+    while reader.next_event() is not NEED_DATA:
+        continue
+
+
+# -- the order of events ------------------------------------------------------------------
+
+
+def test_a_request_without_a_body_ends_at_once() -> None:
+    reader = fed(request())
+    assert next_request(reader).has_body is False
+    assert reader.next_event() is END
+    assert reader.next_event() is NEED_DATA
+    assert reader.idle
+
+
+def test_pipelined_requests_come_in_order() -> None:
+    first, second = request(SIZED, line=POST, body=b"hello"), request()
+    reader = fed(first + second)
+    assert next_request(reader).content_length == 5
+    assert reader.next_event() == b"hello"
+    assert reader.next_event() is END
+    assert reader.buffered == len(second)
+    assert not reader.idle
+    assert next_request(reader).method == "GET"
+    assert reader.next_event() is END
+    assert reader.idle
+
+
+@pytest.mark.parametrize(
+    "data",
+    [request(SIZED, line=POST, body=b"hello"), chunked(b"5\r\nhello\r\n0\r\n\r\n")],
+)
+def test_read_body_gives_no_more_than_asked_for(data: bytes) -> None:
+    reader = fed(data + request())
+    next_request(reader)
+    assert [reader.read_body(2) for _ in range(4)] == [b"he", b"ll", b"o", END]
+    assert next_request(reader).method == "GET"
+
+
+def test_a_body_part_is_the_object_that_was_fed() -> None:
+    reader = fed(request(SIZED, line=POST))
+    next_request(reader)
+    part = b"hello"
+    reader.feed(part)
+    assert reader.next_event() is part
+
+
+def test_a_body_is_given_as_it_arrives() -> None:
+    reader = fed(request(SIZED, line=POST, body=b"he"))
+    next_request(reader)
+    assert reader.next_event() == b"he"
+    assert reader.next_event() is NEED_DATA
+    assert reader.read_body(10) is NEED_DATA
+    reader.feed(b"llo")
+    assert reader.next_event() == b"llo"
+    assert reader.next_event() is END
+
+
+def test_body_limit_counts_bytes_not_chunks() -> None:
+    limits = Limits(body=5)
+    whole = read([chunked(b"1\r\n \r\n" * 5 + b"0\r\n\r\n")], limits)
+    assert whole.status is None
+    assert whole.messages[0].body == b" " * 5
+    # Refused with its size line: not a byte of the chunk that passes the limit comes out.
+    over = read([chunked(b"4\r\nabcd\r\n2\r\nef")], limits)
+    assert over.status == 413
+    assert over.messages[0].body == b"abcd"
+
+
+# -- the end of input and of trust --------------------------------------------------------
+
+
+def test_eof_between_requests_closes() -> None:
+    reader = fed()
+    assert not reader.closed
+    reader.feed_eof()
+    assert reader.closed
+    assert reader.next_event() is NEED_DATA
+
+
+def test_what_came_before_eof_is_still_read() -> None:
+    reader = fed(request() + request(SIZED, line=POST, body=b"hello"))
+    reader.feed_eof()
+    assert not reader.closed
+    next_request(reader)
+    assert reader.next_event() is END
+    next_request(reader)
+    assert reader.next_event() == b"hello"
+    assert reader.next_event() is END
+    assert reader.next_event() is NEED_DATA
+    assert reader.closed
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"G",
+        request()[:-1],
+        request(SIZED, line=POST),
+        request(SIZED, line=POST, body=b"hell"),
+        chunked(b""),
+        chunked(b"5"),
+        chunked(b"5\r\nhell"),
+        chunked(b"5\r\nhello"),
+        chunked(b"5\r\nhello\r\n0\r\n"),
+        chunked(b"5\r\nhello\r\n0\r\nX: y\r\n"),
+    ],
+)
+def test_eof_inside_a_request_is_an_error(data: bytes) -> None:
+    outcome = read([data], eof=True)
+    assert outcome.status == 400
+    assert not any(message.ended for message in outcome.messages)
+
+
+def test_a_dead_reader_repeats_its_error_and_keeps_nothing() -> None:
+    reader = fed(b"GARBAGE\r\n" + request())
+    with pytest.raises(ProtocolError) as first:
+        reader.next_event()
+    reader.feed(request())
+    assert reader.buffered == 0
+    assert not reader.idle
+    for ask in (reader.next_event, lambda: reader.read_body(1)):
+        with pytest.raises(ProtocolError) as again:
+            ask()
+        assert again.value is first.value
+    reader.feed_eof()
+    assert not reader.closed
+
+
+def test_a_body_error_is_repeated_too() -> None:
+    reader = fed(chunked(b"x\r\n"))
+    next_request(reader)
+    for ask in (lambda: reader.read_body(1), reader.next_event):
+        with pytest.raises(ProtocolError, match="chunk size"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /\x1b[31m<script> HTTP/1.1\r\n\r\n",
+        request(b"X-\x00<script>: a"),
+        request(host=b"Host: <script>"),
+        chunked(b"<script>\r\n"),
+    ],
+)
+def test_the_detail_of_an_error_repeats_nothing_of_the_request(data: bytes) -> None:
+    reader = fed(data)
+    with pytest.raises(ProtocolError) as caught:
+        drain(reader)
+    assert caught.value.detail == str(caught.value)
+    assert caught.value.detail.isascii()
+    assert "script" not in caught.value.detail
+
+
+# -- what the caller can see of the buffer ------------------------------------------------
+
+
+def test_an_unfinished_head_counts_as_buffered() -> None:
+    reader = fed()
+    for count, byte in enumerate(request()[:-1], 1):
+        reader.feed(bytes([byte]))
+        assert reader.next_event() is NEED_DATA
+        assert reader.buffered == count
+        assert not reader.idle
+    reader.feed(b"\n")
+    next_request(reader)
+    assert reader.buffered == 0
+
+
+def test_an_empty_line_does_not_start_a_request() -> None:
+    reader = fed(b"\r\n")
+    assert reader.next_event() is NEED_DATA
+    assert reader.idle
+    reader.feed_eof()
+    assert reader.closed
+
+
+def test_trailers_are_those_of_the_last_request() -> None:
+    reader = fed(chunked(b"0\r\nX-A: a\r\n\r\n") + request())
+    next_request(reader)
+    assert reader.next_event() is END
+    assert reader.trailers == {"HTTP_X_A": "a"}
+    next_request(reader)
+    assert reader.trailers is None
+
+
+# -- limits -------------------------------------------------------------------------------
+
+
+def test_limits_reject_an_unknown_choice() -> None:
+    with pytest.raises(ValueError, match="underscores: 'keep'"):
+        Limits(underscores="keep")
+
+
+def test_without_a_line_limit_the_head_limit_is_left() -> None:
+    limits = Limits(header_line=None, header_bytes=20000)
+    assert read([request(b"X: " + b"x" * 19000)], limits).status is None
+    assert read([request(b"X: " + b"x" * 20000)], limits).status == 431
+    assert read([request(b"X: " + b"x" * 19000)]).status == 431
+
+
+@pytest.mark.parametrize(
+    ("endless", "status"),
+    [
+        (b"GET /" + b"a" * 100_000, 414),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000, 431),
+        (b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 1000, 431),
+        (request(CODED, line=POST, body=b"5;" + b"a" * 100_000), 400),
+        (request(CODED, line=POST, body=b"0\r\nX: " + b"a" * 100_000), 431),
+        (request(CODED, line=POST, body=b"0\r\n" + b"X: a\r\n" * 1000), 431),
+    ],
+)
+def test_an_endless_line_or_head_is_refused_before_it_fills_memory(
+    endless: bytes, status: int
+) -> None:
+    reader = fed()
+    for at in range(0, len(endless), 100):
+        reader.feed(endless[at : at + 100])
+        try:
+            drain(reader)
+        except ProtocolError as exc:
+            assert exc.status == status
+            break
+        assert reader.buffered <= 16384 + 100
+    else:
+        pytest.fail("it was all taken in")
+
+
+def test_consumed_bytes_of_a_long_buffer_are_given_back() -> None:
+    # One byte at a time is taken out while more comes in: the buffer must not grow.
+    reader = fed(request(b"Content-Length: 10000000", line=POST))
+    next_request(reader)
+    for _ in range(3):
+        reader.feed(b"x" * 65536)
+    held = 3 * 65536
+    for _ in range(20):
+        for _ in range(64):
+            part = reader.read_body(1024)
+            assert isinstance(part, bytes)
+            held -= len(part)
+        reader.feed(b"x" * 65536)
+        held += 65536
+        assert reader.buffered == held
+        assert sys.getsizeof(reader._buffer) < 6 * 65536
+
+
+def test_an_idle_reader_is_small() -> None:
+    reader = fed(request()[:10], request()[10:])
+    next_request(reader)
+    reader.next_event()
+    assert reader.idle
+    assert reader._buffer == b""
+    assert sys.getsizeof(reader) < 200
+
+
+# -- linear work --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"X:" + b" " * 60_000 + b"\0",
+        b"X: " + b"a " * 30_000 + b"\0",
+        b"X: a" + b" \t" * 30_000 + b"\0",
+        b"X" * 60_000 + b"\0",
+        b"Host: " + b"a" * 60_000 + b"\0",
+        b"Host: " + b"%61" * 20_000 + b"!:x",
+        b"Host: [" + b"1:" * 30_000 + b"]",
+        b"Connection: " + b"," * 60_000,
+        b"Transfer-Encoding: " + b"a," * 30_000,
+        b"Content-Length: " + b"1" * 60_000,
+    ],
+)
+def test_no_line_costs_more_than_linear_time(line: bytes) -> None:
+    # Quadratic work on 60,000 bytes is seconds; linear work is a few milliseconds.
+    limits = Limits(header_line=None, header_bytes=65536 * 2)
+    started = time.process_time()
+    read([request(line)], limits)
+    assert time.process_time() - started < 1
+
+
+def test_single_bytes_cost_linear_time() -> None:
+    limits = Limits(header_line=None, header_bytes=1 << 20)
+    data = request(b"X: " + b"x" * 200_000)
+    started = time.process_time()
+    outcome = read([data[at : at + 1] for at in range(len(data))], limits)
+    assert outcome.status is None
+    assert time.process_time() - started < 5
+
+
+def test_ten_thousand_pipelined_requests_cost_linear_time() -> None:
+    started = time.process_time()
+    outcome = read([request() * 10_000])
+    assert len(outcome.messages) == 10_000
+    assert time.process_time() - started < 5
+
+
+def test_one_byte_chunks_cost_linear_time() -> None:
+    started = time.process_time()
+    outcome = read([chunked(b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n")])
+    assert len(outcome.messages[0].body) == 50_000
+    assert time.process_time() - started < 5
+
+
+# -- the caches ---------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _empty_caches() -> None:
+    module._lines.clear()
+    module._request_lines.clear()
+
+
+def test_a_line_is_remembered_and_read_alike() -> None:
+    data = request(b"X-A: \t a", line=b"GET /a%20b HTTP/1.0")
+    first = read([data])
+    assert module._lines[b"X-A: \t a"] == ("HTTP_X_A", "a")
+    assert b"GET /a%20b HTTP/1.0" in module._request_lines
+    assert read([data]) == first
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Authorization: Basic x",
+        b"Cookie: a=b",
+        b"Proxy-Authorization: x",
+        b"X-Auth-Token: x",
+        b"x-service-token: x",
+        b"X-Storage-Token: x",
+        b"X-Subject-Token: x",
+        b"X-Amz-Security-Token: x",
+        b"X-Api-Key: x",
+        b"X-Password: x",
+        b"X-Object-Meta-Secret: x",
+        b"X-Signature: x",
+        b"X-Session-Id: x",
+        b"Content-Length: 0",
+        b"Expect: 100-continue",
+        b"X-Long: " + b"x" * 256,
+    ],
+)
+def test_credentials_framing_and_long_lines_are_never_remembered(line: bytes) -> None:
+    assert read([request(line, b"X-Control: a")]).status is None
+    # The slow way, too.
+    data = request(line, b"X-Control: a")
+    assert read([data[:-1], data[-1:]]).status is None
+    assert set(module._lines) == {b"Host: a.example", b"X-Control: a"}
+
+
+def test_a_query_is_never_remembered() -> None:
+    read([request(line=b"GET /case?token=x HTTP/1.1")])
+    read([request(line=b"GET http://a/case HTTP/1.1")])
+    read([request(line=b"GET /" + b"a" * 256 + b" HTTP/1.1")])
+    assert module._request_lines == {}
+
+
+def test_the_caches_start_over_when_they_are_full() -> None:
+    for number in range(module.CACHE_SIZE + 10):
+        read([request(b"X: %d" % number, line=b"GET /%d HTTP/1.1" % number)])
+        assert len(module._lines) <= module.CACHE_SIZE
+        assert len(module._request_lines) <= module.CACHE_SIZE
+    assert b"GET /%d HTTP/1.1" % (module.CACHE_SIZE + 9) in module._request_lines
+    assert b"GET /0 HTTP/1.1" not in module._request_lines
+
+
+def test_a_remembered_line_obeys_the_limits_of_its_reader() -> None:
+    data = request(b"X-Number: 123456")
+    assert read([data]).status is None
+    assert read([data], Limits(header_line=15)).status == 431
+    assert read([data], Limits(header_line=16)).status is None
+    assert read([request(b"X_A: a")]).status is None
+    assert read([request(b"X_A: a")], Limits(underscores="refuse")).status == 400
+
+
+# -- what it knows ------------------------------------------------------------------------
+
+
+def test_the_core_knows_no_socket_clock_thread_or_option() -> None:
+    # The parent package is replaced by an empty one: only the core's own imports count.
+    script = (
+        "import sys, types\n"
+        "from pathlib import Path\n"
+        "parent = types.ModuleType('wsgi_server')\n"
+        "parent.__path__ = [sys.argv[1]]\n"
+        "sys.modules['wsgi_server'] = parent\n"
+        "import wsgi_server._http11\n"
+        "print(*sorted(sys.modules))\n"
+    )
+    package = str(module.__file__).rpartition("/_http11/")[0]
+    found = subprocess.run(
+        [sys.executable, "-I", "-c", script, package],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout.split()
+    assert "wsgi_server._http11.request" in found
+    foreign = {"socket", "select", "selectors", "logging", "threading", "eventlet"}
+    assert foreign.isdisjoint(found)
+    assert not [name for name in found if name.startswith("oslo")]
