@@ -1,0 +1,155 @@
+"""Laws of the reader: one reading whatever the split, whatever the bytes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from http_cases import LIMITED, REFUSED, SMALL_LIMITS, request
+from http_readings import ACCEPTED
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from server.http11.reading import Outcome, limits, read
+from wsgi_server._http11 import Limits
+
+VALID = [case.data for case in ACCEPTED] + [case.control for case in REFUSED + LIMITED]
+SHORT = [data for data in VALID if len(data) < 300]
+SMALL = limits(SMALL_LIMITS)
+
+#: What attacks on the framing are made of.
+SPICES = [
+    *(bytes([number]) for number in b'\0\t\n\r "#%+,-0159:;=AFafx\x7f\x80\xff'),
+    *(b"\r\n", b"\r\n\r\n", b"\n\n", b"\r\r\n", b"0\r\n\r\n", b"5\r\nhello\r\n"),
+    *(b"Content-Length: 5\r\n", b"Content-Length", b"Transfer-Encoding: chunked\r\n"),
+    *(b"Host: b\r\n", b"chunked", b"HTTP/1.1", b"HTTP/1.0", b"GET /x HTTP/1.1\r\n"),
+    *(
+        b"Expect: 100-continue\r\n",
+        b"Connection: close\r\n",
+        b"Connection: keep-alive\r\n",
+    ),
+]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """One to three valid requests with up to four places made worse."""
+    data = b"".join(draw(st.lists(st.sampled_from(SHORT), min_size=1, max_size=3)))
+    for _ in range(draw(st.integers(0, 4))):
+        start = draw(st.integers(0, len(data)))
+        end = draw(st.integers(start, min(len(data), start + 6)))
+        spice = draw(st.sampled_from(SPICES) | st.binary(max_size=3) | st.just(b""))
+        data = data[:start] + spice + data[end:]
+    return data
+
+
+@st.composite
+def split(draw: st.DrawFn, data: bytes) -> list[bytes]:
+    """`data` in parts, some of them empty."""
+    cuts = draw(st.lists(st.integers(0, len(data)), max_size=8))
+    places = [0, *sorted(cuts), len(data)]
+    return [data[a:b] for a, b in pairwise(places)]
+
+
+def same(first: Outcome, second: Outcome) -> None:
+    """Two outcomes tell the same.
+
+    Where a body is refused, what had come of it before depends on the split: parts are
+    given as they arrive, an application may not rely on any of it.
+    """
+    assert first.status == second.status
+    assert len(first.messages) == len(second.messages)
+    for one, other in zip(first.messages, second.messages, strict=True):
+        assert one.head == other.head
+        assert one.ended == other.ended
+        assert one.body == other.body
+        assert one.trailers == other.trailers
+    assert first.left == second.left
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data(), mutated(), st.sampled_from([Limits(), SMALL]))
+def test_any_split_gives_the_same_reading(
+    data: st.DataObject, raw: bytes, bounds: Limits
+) -> None:
+    whole = read([raw], bounds)
+    same(whole, read(data.draw(split(raw)), bounds))
+    same(whole, read([raw[at : at + 1] for at in range(len(raw))], bounds))
+
+
+@settings(max_examples=300, deadline=None)
+@given(mutated(), st.binary(max_size=50))
+def test_nothing_behind_a_refusal_changes_the_reading(raw: bytes, more: bytes) -> None:
+    outcome = read([raw])
+    if outcome.status is not None:
+        same(outcome, read([raw + more + request()]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(mutated())
+def test_more_bytes_never_change_what_was_said(raw: bytes) -> None:
+    whole = read([raw])
+    for at in range(len(raw)):
+        part = read([raw[:at]])
+        if part.status is not None:
+            assert whole.status == part.status
+            break
+        ended = [message for message in part.messages if message.ended]
+        assert whole.messages[: len(ended)] == ended
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from([Limits(), SMALL]))
+def test_any_bytes_are_read_or_refused(raw: bytes, bounds: Limits) -> None:
+    outcome = read([raw], bounds, eof=True)
+    assert outcome.status in (None, 400, 413, 414, 417, 431, 501)
+    if outcome.status is None:
+        assert outcome.left == 0
+        assert all(message.ended for message in outcome.messages)
+
+
+names = st.from_regex(r"\AX-[!#$%&'*+.^`|~0-9A-Za-z-]{0,8}\Z")
+values = (
+    st.text(
+        st.characters(
+            min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"
+        ),
+        max_size=12,
+    )
+    | st.just("a\tb")
+).map(lambda text: text.strip(" \t"))
+blank = st.text(" \t", max_size=3)
+
+
+@given(
+    st.lists(st.tuples(names, blank, values, blank), max_size=8),
+    st.binary(max_size=60),
+    st.lists(st.integers(1, 20), max_size=6),
+)
+def test_what_was_written_is_read_back(
+    fields: list[tuple[str, str, str, str]], body: bytes, sizes: list[int]
+) -> None:
+    expected: dict[str, str] = {}
+    for name, _, value, _ in fields:
+        key = f"HTTP_{name.upper().replace('-', '_')}"
+        expected[key] = f"{expected[key]},{value}" if key in expected else value
+    lines = [f"{n}:{a}{v}{b}".encode("latin-1") for n, a, v, b in fields]
+
+    coded, rest = b"", body
+    for size in sizes:
+        part, rest = rest[:size], rest[size:]
+        coded += b"%X\r\n%b\r\n" % (len(part), part) if part else b""
+    coded += b"%x;a=b\r\n%b\r\n" % (len(rest), rest) if rest else b""
+    line = b"PUT /case HTTP/1.1"
+    raw = request(
+        *lines, b"Content-Length: %d" % len(body), line=line, body=body
+    ) + request(
+        *lines, b"Transfer-Encoding: chunked", line=line, body=coded + b"0\r\n\r\n"
+    )
+    outcome = read([raw])
+    assert outcome.status is None
+    assert outcome.left == 0
+    assert [message.body for message in outcome.messages] == [body, body]
+    for message in outcome.messages:
+        assert message.ended
+        found = message.head["headers"]
+        assert {key: found[key] for key in expected} == expected
+        assert len(found) == len(expected) + 2
