@@ -40,7 +40,13 @@ class Service:
         for name, value in self.options.items():
             values = value if isinstance(value, list) else [value]
             lines += [f"{name} = {item}" for item in values if item is not None]
-        self.config.write_text("\n".join(lines) + "\n")
+        self.write("\n".join(lines) + "\n")
+
+    def write(self, text: str) -> None:
+        """Puts a new configuration file in the old one's place, whole."""
+        draft = self.directory / "draft.conf"
+        draft.write_text(text)
+        draft.rename(self.config)
 
     def publish(self, version: str) -> None:
         """Puts new code in the application's place."""

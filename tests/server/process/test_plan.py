@@ -88,6 +88,11 @@ def test_one_generation(
             [Spawn(1, 1)],
             id="the present generation stays whole",
         ),
+        pytest.param(
+            [W(1, 0), W(1), W(2), starting(1, 2), starting(2, 2), starting(3, 2)],
+            [Stop(W(1, 0))],
+            id="what the reload before left over still goes",
+        ),
     ],
 )
 def test_a_candidate_is_raised_beside_the_present_generation(

@@ -60,20 +60,26 @@ def plan(
 
     Old workers go only as new ones report ready. While a reload is under way `candidate`
     is the new generation and the workers wanted of it: it is raised beside the present
-    one, which stays whole until the candidate has been accepted. A worker that is due goes
-    when its successor is ready, one at a time.
+    one, which stays whole until the candidate has been accepted; only what an earlier
+    reload left over goes meanwhile. A worker that is due goes when its successor is ready,
+    one at a time.
     """
-    steps: list[Spawn | Stop[M]] = [*_missing(workers, wanted, generation)]
-    if candidate is not None:
-        return [*steps, *_missing(workers, candidate[1], candidate[0])]
     fresh = _serving(workers, generation)
-    old = [w for w in workers if w.generation != generation and not w.stopping]
     ready = [w for w in fresh if w.ready]
+    steps: list[Spawn | Stop[M]] = [*_missing(workers, wanted, generation)]
+    coming = generation if candidate is None else candidate[0]
+    old = [
+        w
+        for w in workers
+        if w.generation not in (generation, coming) and not w.stopping
+    ]
     # Those that serve nobody yet go at once, the others one by one.
-    serving = [w for w in old if w.ready]
     going = [w for w in old if not w.ready]
+    serving = [w for w in old if w.ready]
     going += serving[: max(0, len(serving) + len(ready) - wanted)]
     steps += [Stop(w) for w in going]
+    if candidate is not None:
+        return [*steps, *_missing(workers, candidate[1], coming)]
     surplus = len(ready) - wanted
     if surplus > 0:
         steps += [Stop(w) for w in _leavers(ready)[:surplus]]
