@@ -61,7 +61,12 @@ def measure(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     elif how == "hint":
         found = stream.readlines(5)
     elif how == "readline":
-        found = [stream.readline(), stream.readline(3), stream.readline(), stream.read()]
+        found = [
+            stream.readline(),
+            stream.readline(3),
+            stream.readline(),
+            stream.read(),
+        ]
     else:
         found = list(iter(lambda: stream.read(int(how)), b""))
     body = json.dumps([len(part) for part in found]).encode()
@@ -160,7 +165,7 @@ def replaced(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """Replaces its response with exc_info, while nothing has been sent."""
     start("200 OK", [TEXT])
     try:
-        raise ValueError("handled")
+        raise ValueError("handled")  # noqa: TRY301
     except ValueError:
         start("503 Service Unavailable", [TEXT], sys.exc_info())
     return [b"replaced"]
@@ -170,7 +175,7 @@ def too_late(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """Wants to replace a response that is on its way."""
     start("200 OK", [TEXT])(b"sent")
     try:
-        raise ValueError("the original fault")
+        raise ValueError("the original fault")  # noqa: TRY301
     except ValueError:
         start("500 Internal Server Error", [TEXT], sys.exc_info())
     return []
@@ -259,6 +264,27 @@ def closed(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     return [names]
 
 
+def hints(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """Hints at a style sheet, twice as often as it should."""
+    environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload"), ("X-No", "x")])
+    environ["wsgi.early_hints"]([])
+    start("200 OK", [TEXT])
+    return [b"hinted"]
+
+
+def patient(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """Works for as many seconds as the query says, or until the client has gone."""
+    deadline = time.monotonic() + float(environ["QUERY_STRING"])
+    while not environ["wsgi_server.client_gone"]():
+        if time.monotonic() >= deadline:
+            start("200 OK", [TEXT])
+            return [b"still there"]
+        nap(0.01)
+    CLOSED.append("gone")
+    start("200 OK", [TEXT])
+    return []
+
+
 def modules(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """What this worker has imported, and its process id."""
     body = json.dumps({"pid": os.getpid(), "modules": sorted(sys.modules)}).encode()
@@ -292,6 +318,8 @@ PATHS: dict[str, Callable[[Environ, StartResponse], Iterable[bytes]]] = {
     "/sleepy": sleepy,
     "/busy": busy,
     "/closed": closed,
+    "/hints": hints,
+    "/patient": patient,
     "/modules": modules,
 }
 

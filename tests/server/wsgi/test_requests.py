@@ -201,3 +201,19 @@ def test_wsgiref_validates_both_sides(tmp_path: Any, live_server: Any) -> None:
     assert server.get("/environ").status == 200
     assert "AssertionError" not in server.log()
     assert "Warning" not in server.log()
+
+
+def test_early_hints_go_before_the_response(site: live.LiveServer) -> None:
+    request = b"GET /hints HTTP/1.%d\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = site.exchange(request % 1)
+    assert answer.startswith(
+        b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\n"
+    )
+    assert site.exchange(request % 0).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_an_application_can_see_that_its_client_has_gone(site: live.LiveServer) -> None:
+    assert site.get("/patient?0").body == b"still there"
+    with site.connect() as sock:
+        sock.sendall(b"GET /patient?30 HTTP/1.1\r\nHost: x\r\n\r\n")
+    site.wait_for("the notice", lambda: b"gone" in site.get("/closed").body)

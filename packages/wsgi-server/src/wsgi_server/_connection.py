@@ -11,7 +11,6 @@ import contextlib
 import enum
 import logging
 import math
-import os
 import socket
 import struct
 from time import monotonic
@@ -28,7 +27,8 @@ from ._http11 import (
     error_response,
 )
 from ._proxy_protocol import LONGEST, ProxyHeaderError, parse_proxy_header
-from ._transport import TlsTransport
+from ._stream import PIECE, PROGRESS, Patience, Stream
+from ._transport import TlsTransport, tls_environ
 from ._wsgi import BodyError, BodyInput, ClientGone, Exchange
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-#: Bytes asked of the kernel at once.
-PIECE: Final = 65536
 #: A body up to this size is awaited before the application is called.
 SMALL_BODY: Final = 32768
 #: Unread body bytes that are taken in after the response to keep the connection.
@@ -46,10 +44,6 @@ DISCARD_LIMIT: Final = 65536
 #: How long, and for how much, a closing connection still listens (RFC 9112 9.6).
 LINGER_SECONDS: Final = 2.0
 LINGER_LIMIT: Final = 1 << 20
-#: Bytes of progress that body_timeout and write_timeout are granted for.
-PROGRESS: Final = 65536
-#: Bytes after which a transfer that never had to wait lets others run.
-BREATH: Final = 1 << 20
 
 _NEVER: Final = math.inf
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -58,8 +52,9 @@ _RESET: Final = struct.pack("ii", 1, 0)
 class State(enum.IntEnum):
     """Where a connection is. Up to HEAD it reads requests.
 
-    PREFACE waits for a PROXY header, BODY for the rest of a small body; DISCARDING reads over the rest of a body, LINGERING
-    has half-closed and waits for the client to do so.
+    PREFACE waits for a PROXY header, BODY for the rest of a small body. FLUSHING sends
+    the end of a response, DISCARDING reads over the rest of a body, LINGERING has
+    half-closed and waits for the client to do so.
     """
 
     IDLE = 0
@@ -72,15 +67,16 @@ class State(enum.IntEnum):
     CLOSED = 7
     PREFACE = 8
     BODY = 9
+    FLUSHING = 10
 
 
 _IDLE, _HEAD, _HANDSHAKE, _READY = State.IDLE, State.HEAD, State.HANDSHAKE, State.READY
 _RUNNING, _DISCARDING = State.RUNNING, State.DISCARDING
 _LINGERING, _CLOSED = State.LINGERING, State.CLOSED
-_PREFACE, _BODY = State.PREFACE, State.BODY
+_PREFACE, _BODY, _FLUSHING = State.PREFACE, State.BODY, State.FLUSHING
 
 
-class Connection:
+class Connection(Stream):
     """One client."""
 
     __slots__ = (
@@ -92,18 +88,12 @@ class Connection:
         "_reader",
         "_request",
         "_said_continue",
-        "deadline",
         "ended",
         "exchange",
-        "fd",
         "peer",
         "runner",
         "signalled",
-        "site",
-        "sock",
         "state",
-        "waiter",
-        "watched",
     )
 
     def __init__(
@@ -117,11 +107,11 @@ class Connection:
         self.signalled = False
         #: Set by an engine that was told the client will send no more.
         self.ended = False
-        #: An engine's notes: who waits for the client, who runs the request, what it
-        #: watches.
-        self.waiter: Any = None
-        self.runner: Any = None
+        self.waiter = None
         self.watched = 0
+        #: An engine's note of who runs the request.
+        self.runner: Any = None
+        self.outbox = None
         self.exchange: Exchange | None = None
         self._reader = RequestReader(site.limits)
         self._request: Request | None = None
@@ -131,7 +121,7 @@ class Connection:
         self._said_continue = False
         self._idle_bytes = 0
         self._extra: dict[str, Any] | None = None
-        self.sock: socket.SocketType | TlsTransport = sock
+        self.sock = sock
         if site.settings.proxy_protocol and peer[0] in site.settings.proxy_protocol:
             self.state = _PREFACE
         else:
@@ -177,6 +167,8 @@ class Connection:
         else:
             self._reader.next_event()
         exchange = self.exchange = Exchange(self, request, environ, now)
+        environ["wsgi.early_hints"] = exchange.early_hints
+        environ["wsgi_server.client_gone"] = self.client_gone
         if site.settings.request_timeout is not None:
             exchange.compete()
         try:
@@ -188,6 +180,11 @@ class Connection:
             if site.log is not None:
                 site.log.record(exchange)
         return self._next(done)
+
+    @property
+    def flushing(self) -> bool:
+        """Whether it waits for its client to take the end of a response."""
+        return self.state is _FLUSHING
 
     def expire(self, now: float) -> None:
         """The deadline has passed: ends what the client let lie."""
@@ -213,45 +210,11 @@ class Connection:
 
     # -- the channel of the running exchange --------------------------------------------
 
-    def send(self, data: bytes) -> None:
-        """Sends all of `data`. Raises `ClientGone` where the client does not take it."""
+    def send(self, data: bytes, *, last: bool = False) -> None:
+        """Sends all of `data`. Raises `ClientGone`."""
         if self.state is not _RUNNING:
             raise ClientGone("the connection is closed")
-        try:
-            sent = self.sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError as exc:
-            raise ClientGone(f"while sending: {exc}") from exc
-        if sent < len(data):
-            self._send_rest(memoryview(data)[sent:])
-
-    @property
-    def can_send_file(self) -> bool:
-        """The kernel can send files where nothing has to be encrypted."""
-        return self.site.tls is None
-
-    def send_file(self, fd: int, offset: int, count: int) -> int:
-        """Sends up to `count` bytes of a regular file; fewer when the file ends."""
-        sent = 0
-        patience = self._patience(self.site.settings.write_timeout)
-        while sent < count:
-            try:
-                done = os.sendfile(
-                    self.fd, fd, offset + sent, min(count - sent, BREATH)
-                )
-            except BlockingIOError:
-                self._wait(patience, writable=True)
-                continue
-            except OSError as exc:
-                raise ClientGone(f"while sending: {exc}") from exc
-            if not done:
-                break
-            sent += done
-            patience.progress(done)
-            if done == BREATH:
-                self.site.engine.breathe()
-        return sent
+        super().send(data, last=last)
 
     def read_body(self, limit: int) -> bytes:
         """Up to `limit` bytes of the request body; empty at its end.
@@ -264,7 +227,6 @@ class Connection:
             try:
                 part = reader.read_body(limit)
             except ProtocolError as exc:
-                self._keep = False
                 raise BodyError(exc.status, exc.detail) from exc
             if part is END:
                 self._body_open = False
@@ -278,7 +240,6 @@ class Connection:
                 patience = self._patience(self.site.settings.body_timeout)
             data = self._receive(patience)
             if not data:
-                self._keep = False
                 raise ClientGone("the client closed in the middle of the request body")
             reader.feed(data)
         return b""
@@ -383,15 +344,34 @@ class Connection:
         )
 
     def _next(self, now: float) -> bool:
-        """After a response: keeps, discards the rest of a body, or leaves."""
+        """After a response: sends its end, keeps the connection, or leaves."""
         if self.state is not _RUNNING:
             return False
-        if isinstance(self.sock, TlsTransport):
-            try:
-                self._flush(self.sock)
-            except ClientGone:
-                self.close()
-                return False
+        if self.outbox is not None or type(self.sock) is TlsTransport:
+            self.state = _FLUSHING
+            self._idle_bytes = 0
+            self.deadline = now + (self.site.settings.write_timeout or _NEVER)
+            return self._flush(now)
+        return self._sent(now)
+
+    def _flush(self, now: float) -> bool:
+        """Sends what is left of a response; true when the next request is there."""
+        left = len(self.outbox or b"")
+        try:
+            done = self._empty_outbox()
+        except OSError as exc:
+            LOG.debug("%s:%s while sending: %s", *self.peer, exc)
+            self.close()
+            return False
+        if done:
+            return self._sent(now)
+        self._idle_bytes += left - len(self.outbox or b"")
+        if self._idle_bytes >= PROGRESS:
+            self._idle_bytes = 0
+            self.deadline = now + (self.site.settings.write_timeout or _NEVER)
+        return False
+
+    def _sent(self, now: float) -> bool:
         if not self._keep:
             self._leave(now)
             return False
@@ -427,6 +407,10 @@ class Connection:
             return self._read_preface(now)
         elif state is _BODY:
             return self._read_small_body()
+        elif state is _FLUSHING:
+            # What has arrived meanwhile is read when the response is out.
+            self.signalled = True
+            return self._flush(now)
         elif state is _DISCARDING:
             return self._take_and_count() and self._discard(now)
         elif state is _LINGERING and self._take_and_count():
@@ -473,7 +457,7 @@ class Connection:
             LOG.info("%s:%s failed the TLS handshake: %s", *self.peer, exc)
             self.close()
             return False
-        self._extra = _tls_environ(transport)
+        self._extra = tls_environ(transport)
         self.state = _HEAD
         return self.step(now)
 
@@ -561,110 +545,3 @@ class Connection:
         if not self._said_continue:
             return False
         return request.chunked or (request.content_length or 0) <= DISCARD_LIMIT
-
-    def _receive(self, patience: Patience) -> bytes:
-        while True:
-            try:
-                data = self.sock.recv(PIECE)
-            except BlockingIOError:
-                try:
-                    self._wait(patience, writable=False)
-                except ClientGone as exc:
-                    self._keep = False
-                    raise BodyError(408, "The request body came too slowly.") from exc
-                continue
-            except OSError as exc:
-                raise ClientGone(f"while reading the request body: {exc}") from exc
-            patience.progress(len(data))
-            return data
-
-    def _send_rest(self, rest: memoryview) -> None:
-        patience = self._patience(self.site.settings.write_timeout)
-        unbroken = 0
-        while rest:
-            try:
-                sent = self.sock.send(rest)
-            except BlockingIOError:
-                self._wait(patience, writable=True)
-                unbroken = 0
-                continue
-            except OSError as exc:
-                raise ClientGone(f"while sending: {exc}") from exc
-            rest = rest[sent:]
-            patience.progress(sent)
-            unbroken += sent
-            if unbroken >= BREATH:
-                self.site.engine.breathe()
-                unbroken = 0
-
-    def _flush(self, transport: TlsTransport) -> None:
-        patience = self._patience(self.site.settings.write_timeout)
-        while True:
-            try:
-                transport.flush()
-            except BlockingIOError:
-                self._wait(patience, writable=True)
-            except OSError as exc:
-                raise ClientGone(f"while sending: {exc}") from exc
-            else:
-                return
-
-    def _wait(self, patience: Patience, *, writable: bool) -> None:
-        started = monotonic()
-        try:
-            self.site.engine.wait(self, patience.deadline(started), writable=writable)
-        except TimeoutError as exc:
-            raise ClientGone("the client was too slow") from exc
-        patience.waited(monotonic() - started)
-
-    def _patience(self, limit: float | None) -> Patience:
-        return Patience(limit, self.site.settings.client_socket_timeout)
-
-
-class Patience:
-    """How long a client may still keep a request waiting.
-
-    `limit` seconds of waiting are granted for every `PROGRESS` bytes that move, and no
-    single wait may exceed `single`. Only waiting counts, not the application's own time.
-    """
-
-    __slots__ = ("_left", "_limit", "_moved", "_single")
-
-    def __init__(self, limit: float | None, single: float | None) -> None:
-        self._limit = self._left = _NEVER if limit is None else limit
-        self._single = _NEVER if single is None else single
-        self._moved = 0
-
-    def deadline(self, now: float) -> float:
-        """When waiting from `now` on has lasted too long."""
-        return now + min(self._left, self._single)
-
-    def waited(self, seconds: float) -> None:
-        """Takes off what was spent waiting."""
-        self._left -= seconds
-
-    def progress(self, count: int) -> None:
-        """`count` bytes moved; a full portion renews the grant."""
-        self._moved += count
-        if self._moved >= PROGRESS:
-            self._moved = 0
-            self._left = self._limit
-
-
-def _tls_environ(transport: TlsTransport) -> dict[str, Any]:
-    """mod_ssl's names, which applications know."""
-    version, cipher = transport.session_facts()
-    environ: dict[str, Any] = {"HTTPS": "on", "SSL_PROTOCOL": version or ""}
-    if cipher is not None:
-        environ["SSL_CIPHER"] = cipher[0]
-    certificate = transport.peer_certificate()
-    if certificate is not None:
-        environ["SSL_CLIENT_VERIFY"] = "SUCCESS"
-        environ["SSL_CLIENT_S_DN"] = _distinguished_name(certificate.get("subject"))
-        environ["SSL_CLIENT_I_DN"] = _distinguished_name(certificate.get("issuer"))
-        environ["SSL_CLIENT_M_SERIAL"] = certificate.get("serialNumber", "")
-    return environ
-
-
-def _distinguished_name(parts: Any) -> str:
-    return ",".join(f"{key}={value}" for rdn in parts or () for key, value in rdn)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._connection import Connection
     from ._settings import Settings
     from ._sockets import Listener
+    from ._stream import Stream
 
 SOFTWARE = "wsgi-server"
 
@@ -26,7 +27,7 @@ SOFTWARE = "wsgi-server"
 class Waiting(Protocol):
     """What a connection may ask of its engine while a request runs."""
 
-    def wait(self, conn: Connection, deadline: float, *, writable: bool) -> None:
+    def wait(self, conn: Stream, deadline: float, *, writable: bool) -> None:
         """Returns when the client can be read from or written to again.
 
         Raises `TimeoutError` when `deadline` (monotonic seconds) comes first.

@@ -11,6 +11,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Mapping
+from typing import Any
 
 #: Ciphertext is read and plaintext written in pieces of this size.
 PIECE = 65536
@@ -20,17 +21,17 @@ class TlsTransport:
     """One server-side TLS session. `recv` and `send` raise `BlockingIOError` as a
     non-blocking socket does; a broken session raises `ssl.SSLError`, an `OSError`."""
 
-    __slots__ = ("_incoming", "_outgoing", "_pending", "_sock", "_tls")
+    __slots__ = ("_incoming", "_outgoing", "_pending", "_tls", "raw")
 
     def __init__(self, sock: socket.SocketType, context: ssl.SSLContext) -> None:
-        self._sock = sock
+        self.raw = sock
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._pending = b""
 
     def fileno(self) -> int:
-        return self._sock.fileno()
+        return self.raw.fileno()
 
     def handshake(self) -> None:
         """Goes as far as what has arrived allows; `BlockingIOError` until it is done."""
@@ -76,7 +77,7 @@ class TlsTransport:
             pending += self._outgoing.read()
         while pending:
             try:
-                sent = self._sock.send(pending)
+                sent = self.raw.send(pending)
             except BlockingIOError:
                 self._pending = pending
                 raise
@@ -89,10 +90,10 @@ class TlsTransport:
         with contextlib.suppress(ssl.SSLError):
             self._tls.unwrap()
         self._flush_alert()
-        self._sock.shutdown(how)
+        self.raw.shutdown(how)
 
     def close(self) -> None:
-        self._sock.close()
+        self.raw.close()
 
     def peer_certificate(self) -> Mapping[str, object] | None:
         """The verified client certificate, decoded; None when there is none."""
@@ -103,7 +104,7 @@ class TlsTransport:
         return self._tls.version(), self._tls.cipher()
 
     def _pull(self) -> None:
-        data = self._sock.recv(PIECE)
+        data = self.raw.recv(PIECE)
         if data:
             self._incoming.write(data)
         else:
@@ -115,3 +116,22 @@ class TlsTransport:
         except OSError:
             # The session is over; an alert that does not fit is not waited for.
             self._pending = b""
+
+
+def tls_environ(transport: TlsTransport) -> dict[str, Any]:
+    """mod_ssl's names, which applications know."""
+    version, cipher = transport.session_facts()
+    environ: dict[str, Any] = {"HTTPS": "on", "SSL_PROTOCOL": version or ""}
+    if cipher is not None:
+        environ["SSL_CIPHER"] = cipher[0]
+    certificate = transport.peer_certificate()
+    if certificate is not None:
+        environ["SSL_CLIENT_VERIFY"] = "SUCCESS"
+        environ["SSL_CLIENT_S_DN"] = _distinguished_name(certificate.get("subject"))
+        environ["SSL_CLIENT_I_DN"] = _distinguished_name(certificate.get("issuer"))
+        environ["SSL_CLIENT_M_SERIAL"] = certificate.get("serialNumber", "")
+    return environ
+
+
+def _distinguished_name(parts: Any) -> str:
+    return ",".join(f"{key}={value}" for rdn in parts or () for key, value in rdn)

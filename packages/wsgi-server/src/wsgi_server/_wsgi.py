@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from ._accesslog import escaped
-from ._http11 import LAST_CHUNK, ProtocolError, Request, ResponseError, encode_chunk
+from ._http11 import LAST_CHUNK, Request, early_hints, encode_chunk
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -59,7 +59,7 @@ class RequestTimeout(BaseException):
 class Channel(Protocol):
     """What an exchange needs of its connection."""
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, *, last: bool = False) -> None:
         """Sends all of `data`, waiting for the client where it must."""
 
     def send_file(self, fd: int, offset: int, count: int) -> int:
@@ -289,6 +289,16 @@ class Exchange:
         self.headers = headers
         return self.write
 
+    def early_hints(self, headers: Headers, /) -> None:
+        """`wsgi.early_hints`: a 103 response with the Link fields of `headers`.
+
+        Does nothing for HTTP/1.0 clients, without links, and once the response has begun.
+        Raises `ResponseError` for values that cannot be sent (RFC 8297).
+        """
+        links = [value for name, value in headers if name.lower() == "link"]
+        if links and self.request.http11 and self._head is None:
+            self._channel.send(early_hints(links))
+
     def write(self, data: bytes, /) -> None:
         """Sends a block of the body at once (PEP 3333's imperative interface)."""
         _check_block(data)
@@ -364,7 +374,7 @@ class Exchange:
             self._finish()
         elif len(blocks) == 1 or total <= JOIN_LIMIT:
             self.sent = total
-            self._channel.send(b"".join((head.data, *blocks)))
+            self._channel.send(b"".join((head.data, *blocks)), last=True)
         else:
             self._channel.send(head.data)
             for data in blocks:
@@ -441,15 +451,3 @@ def _check_block(data: object) -> None:
         raise TypeError(
             f"the application gave {type(data).__name__}, a WSGI body is made of bytes"
         )
-
-
-__all__ = [
-    "EMPTY_INPUT",
-    "BodyError",
-    "BodyInput",
-    "ClientGone",
-    "Exchange",
-    "FileWrapper",
-    "ProtocolError",
-    "ResponseError",
-]

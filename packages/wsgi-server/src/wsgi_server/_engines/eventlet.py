@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from wsgi_server._scoreboard import Slot
     from wsgi_server._settings import Settings
     from wsgi_server._sockets import Listener
+    from wsgi_server._stream import Stream
     from wsgi_server._wsgi import Exchange
 
 LOG = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ class EventletEngine(Loop):
 
     # -- what a connection asks for --------------------------------------------------
 
-    def wait(self, conn: Connection, deadline: float, *, writable: bool) -> None:
+    def wait(self, conn: Stream, deadline: float, *, writable: bool) -> None:
         """Lets others run until the client moves. Raises `TimeoutError` at `deadline`."""
         wanted = WRITABLE if writable else conn.watched or READABLE
         if conn.watched != wanted:

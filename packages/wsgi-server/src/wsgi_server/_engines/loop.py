@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from wsgi_server._scoreboard import Slot
     from wsgi_server._settings import Settings
     from wsgi_server._sockets import Listener
+    from wsgi_server._stream import Stream
 
 LOG = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class Loop(ABC):
         """Accepts and answers until drained; calls `ready` once it can."""
 
     @abstractmethod
-    def wait(self, conn: Connection, deadline: float, *, writable: bool) -> None:
+    def wait(self, conn: Stream, deadline: float, *, writable: bool) -> None:
         """Waits for the client of a running request. `TimeoutError` at `deadline`."""
 
     @abstractmethod
@@ -215,6 +216,10 @@ class Loop(ABC):
         """Puts a connection where its next event will find it."""
         if conn.state is _CLOSED or conn.runner is not None:
             return
+        if conn.flushing:
+            if conn.watched != WRITABLE:
+                self._watch_conn(conn, WRITABLE)
+            return
         if conn.signalled or conn.state is _READY:
             self._ready.append(conn)
         if not conn.watched:
@@ -258,7 +263,7 @@ class Loop(ABC):
             return False
         return True
 
-    def _watch_conn(self, conn: Connection, wanted: int) -> None:
+    def _watch_conn(self, conn: Stream, wanted: int) -> None:
         before, conn.watched = conn.watched, wanted
         if before:
             self._epoll.modify(conn.fd, wanted)

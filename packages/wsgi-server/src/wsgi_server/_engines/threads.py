@@ -27,7 +27,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._connection import Connection, State
-from wsgi_server._engines.loop import READABLE, Loop, select
+from wsgi_server._engines.loop import READABLE, WRITABLE, Loop, select
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from wsgi_server._scoreboard import Slot
     from wsgi_server._settings import Settings
     from wsgi_server._sockets import Listener
+    from wsgi_server._stream import Stream
 
 LOG = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class ThreadsEngine(Loop):
 
     # -- what a connection asks for --------------------------------------------------
 
-    def wait(self, conn: Connection, deadline: float, *, writable: bool) -> None:
+    def wait(self, conn: Stream, deadline: float, *, writable: bool) -> None:
         """Blocks this thread until the client moves. `TimeoutError` at `deadline`."""
         poll = select.poll()
         poll.register(conn.fd, select.POLLOUT if writable else select.POLLIN)
@@ -333,17 +334,18 @@ class ThreadsEngine(Loop):
         """Returns a connection to the leader, with nothing left unread in user space."""
         if self._log is not None:
             self._log.flush()
-        if conn.state is _CLOSED:
-            conn.runner = None
-        elif conn.signalled or conn.state is _READY:
-            conn.runner = None
+        wanted = WRITABLE if conn.flushing else READABLE
+        again = not conn.flushing and (conn.signalled or conn.state is _READY)
+        closed = conn.state is _CLOSED
+        conn.runner = None
+        # From here on the connection is the leader's.
+        if again:
             self._ready.append(conn)
             self._kick()
-        else:
-            conn.runner = None
-            # Closed by the leader in this very moment, if it had just expired.
+        elif not closed:
+            # The leader may have closed it in this very moment, if it had just expired.
             with contextlib.suppress(OSError):
-                self._watch_conn(conn, READABLE)
+                self._watch_conn(conn, wanted)
         if self._draining:
             self._wake_if_finished()
 

@@ -1,0 +1,188 @@
+"""What a running request does with its client: send and receive, waiting where it must.
+
+Waiting is the engine's business, patience is ours: a client gets a grant of seconds for every
+portion of bytes that moves, so that neither a stalled nor a dripping one holds a request for
+ever.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from ._transport import TlsTransport
+from ._wsgi import BodyError, ClientGone
+
+if TYPE_CHECKING:
+    from ._site import Site
+
+#: Bytes asked of the kernel at once.
+PIECE: Final = 65536
+#: Bytes of progress that body_timeout and write_timeout are granted for.
+PROGRESS: Final = 65536
+#: Bytes after which a transfer that never had to wait lets others run.
+BREATH: Final = 1 << 20
+#: Bytes of a response's end that may be left for the loop to send.
+OUTBOX: Final = 1 << 20
+
+
+class Patience:
+    """How long a client may still keep a request waiting.
+
+    `limit` seconds of waiting are granted for every `PROGRESS` bytes that move, and no
+    single wait may exceed `single`. Only waiting counts, not the application's own time.
+    """
+
+    __slots__ = ("_left", "_limit", "_moved", "_single")
+
+    def __init__(self, limit: float | None, single: float | None) -> None:
+        self._limit = self._left = math.inf if limit is None else limit
+        self._single = math.inf if single is None else single
+        self._moved = 0
+
+    def deadline(self, now: float) -> float:
+        """When waiting from `now` on has lasted too long."""
+        return now + min(self._left, self._single)
+
+    def waited(self, seconds: float) -> None:
+        """Takes off what was spent waiting."""
+        self._left -= seconds
+
+    def progress(self, count: int) -> None:
+        """`count` bytes moved; a full portion renews the grant."""
+        self._moved += count
+        if self._moved >= PROGRESS:
+            self._moved = 0
+            self._left = self._limit
+
+
+class Stream:
+    """The two directions of one connection while a request runs on it."""
+
+    __slots__ = ("deadline", "fd", "outbox", "site", "sock", "waiter", "watched")
+
+    fd: int
+    site: Site
+    sock: socket.SocketType | TlsTransport
+    #: The end of a response that the client has not taken yet.
+    outbox: memoryview | None
+    #: An engine's notes: who waits for the client, and what the descriptor is watched for.
+    waiter: Any
+    watched: int
+    #: When waiting for the client ends, in monotonic seconds; infinity for never.
+    deadline: float
+
+    def send(self, data: bytes, *, last: bool = False) -> None:
+        """Sends all of `data`; the loop may finish the `last` of a response.
+
+        Raises `ClientGone` where the client does not take it.
+        """
+        try:
+            sent = self.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as exc:
+            raise ClientGone(f"while sending: {exc}") from exc
+        if sent < len(data):
+            self._send_rest(memoryview(data)[sent:], OUTBOX if last else 0)
+
+    @property
+    def can_send_file(self) -> bool:
+        """The kernel can send files where nothing has to be encrypted."""
+        return self.site.tls is None
+
+    def send_file(self, fd: int, offset: int, count: int) -> int:
+        """Sends up to `count` bytes of a regular file; fewer when the file ends."""
+        sent = 0
+        patience = self._patience(self.site.settings.write_timeout)
+        while sent < count:
+            try:
+                done = os.sendfile(
+                    self.fd, fd, offset + sent, min(count - sent, BREATH)
+                )
+            except BlockingIOError:
+                self._wait(patience, writable=True)
+                continue
+            except OSError as exc:
+                raise ClientGone(f"while sending: {exc}") from exc
+            if not done:
+                break
+            sent += done
+            patience.progress(done)
+            if done == BREATH:
+                self.site.engine.breathe()
+        return sent
+
+    def _receive(self, patience: Patience) -> bytes:
+        while True:
+            try:
+                data = self.sock.recv(PIECE)
+            except BlockingIOError:
+                try:
+                    self._wait(patience, writable=False)
+                except ClientGone as exc:
+                    raise BodyError(408, "The request body came too slowly.") from exc
+                continue
+            except OSError as exc:
+                raise ClientGone(f"while reading the request body: {exc}") from exc
+            patience.progress(len(data))
+            return data
+
+    def client_gone(self) -> bool:
+        """Whether the client has closed its side; for an application that takes long."""
+        plain = self.sock.raw if isinstance(self.sock, TlsTransport) else self.sock
+        try:
+            return not plain.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def _send_rest(self, rest: memoryview, leave: int) -> None:
+        patience = self._patience(self.site.settings.write_timeout)
+        unbroken = 0
+        while len(rest) > leave:
+            try:
+                sent = self.sock.send(rest)
+            except BlockingIOError:
+                self._wait(patience, writable=True)
+                unbroken = 0
+                continue
+            except OSError as exc:
+                raise ClientGone(f"while sending: {exc}") from exc
+            rest = rest[sent:]
+            patience.progress(sent)
+            unbroken += sent
+            if unbroken >= BREATH:
+                self.site.engine.breathe()
+                unbroken = 0
+        if rest:
+            self.outbox = rest
+
+    def _empty_outbox(self) -> bool:
+        """Sends what was left; false while the client still has to take some.
+
+        Raises `OSError` where it does not want it any more.
+        """
+        try:
+            while self.outbox:
+                self.outbox = self.outbox[self.sock.send(self.outbox) :]
+            self.outbox = None
+            if isinstance(self.sock, TlsTransport):
+                self.sock.flush()
+        except BlockingIOError:
+            return False
+        return True
+
+    def _wait(self, patience: Patience, *, writable: bool) -> None:
+        started = monotonic()
+        try:
+            self.site.engine.wait(self, patience.deadline(started), writable=writable)
+        except TimeoutError as exc:
+            raise ClientGone("the client was too slow") from exc
+        patience.waited(monotonic() - started)
+
+    def _patience(self, limit: float | None) -> Patience:
+        return Patience(limit, self.site.settings.client_socket_timeout)
