@@ -7,6 +7,7 @@ ever.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from time import monotonic
