@@ -100,16 +100,19 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = _settings(_read_files(arguments, server=True))
     _log.set_up(settings.log_file, debug=settings.debug)
+    faults: list[ServerError] = []
     supervisor = Supervisor(
-        lambda: [_service(arguments)],
+        lambda: [_service(arguments, faults)],
         before_exit=lambda: pools.wait_all_pools(settings.graceful_timeout),
         # Whoever starts a command by hand wants to know at once.
         bind_retry=0.0,
     )
     supervisor.start()
     status = supervisor.wait()
-    if supervisor.reason is not None:
-        _complain(supervisor.reason)
+    if status:
+        # With no workers the application was loaded, or not, in this very process.
+        alone = faults[-1] if faults else "it cannot start; its log says why"
+        _complain(supervisor.reason or alone)
     return status
 
 
@@ -124,8 +127,11 @@ def _check(arguments: argparse.Namespace) -> int:
     return ExitStatus.OK
 
 
-def _service(arguments: argparse.Namespace) -> Service:
-    """What one generation serves, read anew for each of them."""
+def _service(arguments: argparse.Namespace, faults: list[ServerError]) -> Service:
+    """What one generation serves, read anew for each of them.
+
+    `faults` takes what went wrong when the application was loaded in this process.
+    """
     from ._generation import Service
 
     settings = _settings(_read_files(arguments, server=True))
@@ -137,6 +143,7 @@ def _service(arguments: argparse.Namespace) -> Service:
         try:
             return _loader.load(arguments.app, conf)
         except LoadError as exc:
+            faults.append(exc)
             # The line says it all; the traceback is for those who debug.
             raise LoadError(str(exc)) from (exc if settings.debug else None)
 
@@ -167,7 +174,8 @@ def _read_files(arguments: argparse.Namespace, *, server: bool) -> cfg.ConfigOpt
     except cfg.ConfigDirNotFoundError as exc:
         raise ConfigError(f"no such directory: {exc.config_dir}") from exc
     except (cfg.Error, UnicodeDecodeError, OSError) as exc:
-        raise ConfigError(f"configuration: {exc}") from exc
+        files = ", ".join([*arguments.config_file, *arguments.config_dir])
+        raise ConfigError(f"configuration ({files}): {exc}") from exc
     if server:
         for opt in opts.CLI_OPTS:
             value = getattr(arguments, opt.dest)

@@ -1,0 +1,73 @@
+"""`use = egg:wsgi-server#main` in the `[server:...]` section of a PasteDeploy file.
+
+The section's settings are the server's options under their own names; `host` and `port`
+stand for `bind_host` and `bind_port`, as with other servers. The application comes loaded,
+so a reload renews the workers and not the application's code.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from oslo_config import cfg
+
+from . import opts, pools
+from ._settings import Settings
+from .cli import DEFAULT_PORT, PROG
+from .errors import ConfigError, ServerError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+_ALIASES: Final = {"host": "bind_host", "port": "bind_port"}
+_OPTIONS: Final = {opt.dest: opt for opt in opts.ALL_OPTS}
+
+
+def main(
+    wsgi_app: WSGIApplication, global_conf: dict[str, str] | None, **settings: str
+) -> None:
+    """Serves `wsgi_app` until the process is told to stop (`paste.server_runner`).
+
+    Ends the process with the statuses of the command; an error is one line on stderr.
+    """
+    from ._supervisor import Service, Supervisor
+
+    try:
+        chosen = read(settings)
+        service = Service(PROG, chosen, lambda: wsgi_app)
+        supervisor = Supervisor(
+            lambda: [service],
+            before_exit=lambda: pools.wait_all_pools(chosen.graceful_timeout),
+            bind_retry=0.0,
+        )
+        supervisor.start()
+    except ServerError as exc:
+        print(f"{PROG}: error: {exc}", file=sys.stderr)
+        raise SystemExit(exc.exit_status) from exc
+    status = supervisor.wait()
+    if status:
+        raise SystemExit(status)
+
+
+def read(settings: dict[str, str]) -> Settings:
+    """The server's settings from those of an ini section. Raises `ConfigError`."""
+    conf = cfg.ConfigOpts()
+    opts.register_opts(conf)
+    # Nothing but the section counts: no files, and no environment by surprise.
+    conf(
+        [], project=PROG, default_config_files=[], default_config_dirs=[], use_env=False
+    )
+    for key, text in settings.items():
+        name = _ALIASES.get(key, key.replace("-", "_"))
+        if name not in _OPTIONS:
+            near = difflib.get_close_matches(name, [*_OPTIONS, *_ALIASES], n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigError(f"server section: unknown setting {key}{hint}")
+        value: Any = text.split() if isinstance(_OPTIONS[name], cfg.MultiOpt) else text
+        try:
+            conf.set_override(name, value)
+        except ValueError as exc:
+            raise ConfigError(f"server section: {key} = {text}: {exc}") from exc
+    return Settings.from_conf(conf, default_port=DEFAULT_PORT)
