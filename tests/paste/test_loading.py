@@ -521,7 +521,7 @@ FAULTS = {
     "a line that is no setting": (
         "[app:main]\nwhat is this\n",
         ValueError,
-        "{file}: line 2: neither a [section] nor a setting: 'what is this\\n'",
+        "{file}: line 2: neither a [section] nor a setting: 'what is this'",
     ),
     "a section twice": (
         "[app:main]\n[app:main]\n",

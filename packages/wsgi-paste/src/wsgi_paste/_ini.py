@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -63,8 +64,8 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         )
         self.parser.optionxform = str
         try:
-            with open(path, encoding="utf-8") as file:
-                self.parser.read_file(file)
+            text = Path(path).read_text(encoding="utf-8")
+            self.parser.read_string(text, path)
         except OSError as exc:
             raise UnreadableFile(
                 f"cannot read it: {exc.strerror or exc}", file=path
@@ -72,7 +73,7 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         except UnicodeDecodeError as exc:
             raise InvalidSetting(f"not UTF-8 text: {exc.reason}", file=path) from exc
         except configparser.Error as exc:
-            raise InvalidSetting(_parser_message(exc), file=path) from exc
+            raise InvalidSetting(_parser_message(exc, text), file=path) from exc
         defaults = self.parser._defaults
         for key, value in (global_conf or {}).items():
             defaults.setdefault(key, _escaped(value))
@@ -326,12 +327,14 @@ def _escaped(value: str) -> str:
     return value.replace("%", "%%")
 
 
-def _parser_message(exc: configparser.Error) -> str:
+def _parser_message(exc: configparser.Error, text: str) -> str:
     if isinstance(exc, configparser.MissingSectionHeaderError):
         return f"line {exc.lineno}: a [section] must come before {exc.line.strip()!r}"
     if isinstance(exc, configparser.DuplicateSectionError):
         return f"line {exc.lineno}: [{exc.section}] stands here a second time"
     if isinstance(exc, configparser.DuplicateOptionError):
         return f"line {exc.lineno}: [{exc.section}] {exc.option} is set a second time"
-    lineno, line = cast("configparser.ParsingError", exc).errors[0]
-    return f"line {lineno}: neither a [section] nor a setting: {line}"
+    # The line that comes with the number is its repr before Python 3.13.
+    lineno, _ = cast("configparser.ParsingError", exc).errors[0]
+    line = text.splitlines()[lineno - 1].strip()
+    return f"line {lineno}: neither a [section] nor a setting: {line!r}"

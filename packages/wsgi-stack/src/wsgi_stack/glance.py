@@ -300,12 +300,20 @@ class BaseServer(wsgi_server.BaseServer):
         return status
 
     def run_server(self) -> None:
-        """Serves in this worker; the first one of all clears the staging store too."""
+        """Serves in this worker; the first one of all clears the staging store before."""
         if self._staging is not None and os.read(self._staging, 1):
-            housekeeping = installed("glance.housekeeping")
-            cleaner = housekeeping.StagingStoreCleaner(installed("glance.db").get_api())
-            self.create_pool().spawn_n(cleaner.clean_orphaned_staging_residue)
+            try:
+                _clear_staging()
+            # Old files are no reason not to serve.
+            except Exception:
+                LOG.exception("the staging store cannot be cleared")
         super().run_server()
+
+
+def _clear_staging() -> None:
+    db = installed("glance.db").get_api()
+    cleaner = installed("glance.housekeeping").StagingStoreCleaner(db)
+    cleaner.clean_orphaned_staging_residue()
 
 
 def _check_premises() -> int | None:
