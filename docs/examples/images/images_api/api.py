@@ -32,6 +32,8 @@ class API(Router):
     # The API speaks nothing but JSON, so its errors do not ask what Accept prefers.
     error_format = "json"
     method_not_allowed = True
+    # Where there is nothing, there is nothing for any method.
+    implemented_methods = None
 
     def __init__(self, conf: cfg.ConfigOpts, **settings: str) -> None:
         register_opts(conf)

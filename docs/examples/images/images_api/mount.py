@@ -23,7 +23,7 @@ def by_prefix(loader: Any, global_conf: dict[str, str], **mounts: str) -> Router
         mapper.connect(path + "/{path_info:.*}", controller=app)
         if path:
             mapper.connect(path, controller=app, path_info="")
-    return Router(mapper)
+    return Router(mapper, error_format="json")
 
 
 def healthcheck(conf: cfg.ConfigOpts, **settings: str) -> Healthcheck:
