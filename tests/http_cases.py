@@ -231,6 +231,12 @@ _FIELDS: Final = (
         "RFC 9112 2.2",
     ),
     _field(
+        "Content-Type twice",
+        b"Content-Type: a/b\r\nContent-Type: a/c",
+        b"Content-Type: a/b",
+        "RFC 9110 5.3",
+    ),
+    _field(
         "unknown expectation",
         b"Expect: 200-ok",
         b"Expect: 100-continue",

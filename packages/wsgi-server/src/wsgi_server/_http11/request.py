@@ -40,8 +40,12 @@ END: Final = Signal.END
 CACHE_SIZE: Final = 2048
 CACHED_LINE: Final = 256
 
-#: Fields by environ name that decide framing: read anew every time, never repeated.
-_FRAMING: Final = frozenset({"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_HOST"})
+#: Fields by environ name that say how long the body is, where the request goes and what the
+#: body means: two of them could be read differently by two readers.
+_SINGLE: Final = frozenset(
+    {"CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_HOST", "HTTP_TRANSFER_ENCODING"}
+)
+#: Read anew every time, because the answer depends on the rest of the head.
 _UNCACHED: Final = frozenset(
     {"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT"}
 )
@@ -444,7 +448,7 @@ class RequestReader:
 
     def _repeat(self, headers: dict[str, str], key: str, value: str) -> None:
         """RFC 9110 5.3: lists may come in several lines; what frames or routes may not."""
-        if key in _FRAMING:
+        if key in _SINGLE:
             name = key.removeprefix("HTTP_").replace("_", "-").title()
             raise self._fail(400, f"{name} is given more than once.")
         separator = "; " if key == "HTTP_COOKIE" else ","
