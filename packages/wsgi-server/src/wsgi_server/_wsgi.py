@@ -361,9 +361,11 @@ class Exchange:
                 self.write(data)
             self._finish()
             return
+        total = 0
         for data in blocks:
-            _check_block(data)
-        total = len(blocks[0]) if len(blocks) == 1 else sum(map(len, blocks))
+            if type(data) is not bytes:
+                _check_block(data)
+            total += len(data)
         head = self._begin(total)
         if not head.has_body:
             self._channel.send(head.data)
@@ -447,7 +449,7 @@ class Exchange:
 
 
 def _check_block(data: object) -> None:
-    if type(data) is not bytes and not isinstance(data, bytes):
+    if not isinstance(data, bytes):
         raise TypeError(
             f"the application gave {type(data).__name__}, a WSGI body is made of bytes"
         )
