@@ -1,0 +1,295 @@
+"""The small parts of the process layer, each by itself."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from wsgi_server import _logfiles
+from wsgi_server._crew import MARGIN, Worker, last_words
+from wsgi_server._messages import Inbox, Message, Reporter, Topic
+from wsgi_server._privileges import Identity
+from wsgi_server._scoreboard import Scoreboard, Slot, State
+from wsgi_server._signals import SignalPipe, blocked
+from wsgi_server._worker import resident
+
+# -- signals ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pipe() -> Iterator[SignalPipe]:
+    it = SignalPipe([signal.SIGUSR1, signal.SIGUSR2])
+    yield it
+    it.close()
+
+
+def test_a_signal_makes_the_pipe_readable_and_is_taken_once(pipe: SignalPipe) -> None:
+    import select
+
+    poll = select.poll()
+    poll.register(pipe.fileno(), select.POLLIN)
+    assert poll.poll(0) == []
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert poll.poll(2000)
+    os.kill(os.getpid(), signal.SIGUSR2)
+    assert pipe.take() == [signal.SIGUSR1, signal.SIGUSR2]
+    assert pipe.take() == []
+    assert poll.poll(0) == []
+
+
+def test_thousands_of_signals_neither_block_nor_warn(pipe: SignalPipe) -> None:
+    for _ in range(20_000):
+        os.kill(os.getpid(), signal.SIGUSR1)
+    taken = pipe.take()
+    assert 1 <= len(taken) <= 20_000
+    os.kill(os.getpid(), signal.SIGUSR2)
+    assert pipe.take()[-1] == signal.SIGUSR2
+
+
+def test_a_note_from_another_thread_wakes_the_loop(pipe: SignalPipe) -> None:
+    import select
+
+    poll = select.poll()
+    poll.register(pipe.fileno(), select.POLLIN)
+    thread = threading.Thread(target=lambda: pipe.send(signal.SIGUSR2))
+    thread.start()
+    assert poll.poll(5000)
+    thread.join()
+    assert pipe.take() == [signal.SIGUSR2]
+
+
+def test_closing_restores_handlers_and_wake_up_descriptor() -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    pipe = SignalPipe([signal.SIGUSR1])
+    pipe.close()
+    assert signal.getsignal(signal.SIGUSR1) == before
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_blocked_signals_arrive_when_the_block_ends(pipe: SignalPipe) -> None:
+    with blocked([signal.SIGUSR1]):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert pipe.take() == []
+    assert pipe.take() == [signal.SIGUSR1]
+
+
+# -- the scoreboard -----------------------------------------------------------------------
+
+
+def test_a_slot_is_seen_by_other_processes() -> None:
+    slot = Scoreboard(3).claim()
+    pid = os.fork()
+    if pid == 0:
+        slot.update(12.5, 2**40 + 1, 3, 4)
+        slot.state = State.READY
+        slot.pid = os.getpid()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert (slot.beat, slot.requests) == (12.5, 2**40 + 1)
+    assert (slot.in_flight, slot.connections) == (3, 4)
+    assert (slot.pid, slot.state) == (pid, State.READY)
+
+
+def test_slots_are_claimed_apart_and_cleared() -> None:
+    board = Scoreboard(2)
+    first, second = board.claim(), board.claim()
+    first.update(1.0, 2, 3, 4)
+    first.errors = 5
+    first.rss = 6
+    assert (second.requests, second.errors) == (0, 0)
+    with pytest.raises(LookupError, match="all 2 slots"):
+        board.claim()
+    first.state = State.FREE
+    again = board.claim()
+    assert again.index == first.index
+    assert (again.requests, again.errors, again.rss) == (0, 0, 0)
+
+
+def test_a_local_slot_needs_no_board() -> None:
+    slot = Slot.local()
+    slot.worker_id, slot.generation, slot.started = 7, 8, 9.5
+    assert (slot.worker_id, slot.generation, slot.started) == (7, 8, 9.5)
+
+
+# -- messages -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Inbox, Reporter]]:
+    reader, writer = os.pipe()
+    inbox = Inbox(reader)
+    yield inbox, Reporter(writer)
+    os.close(writer)
+    if inbox.fd >= 0:
+        inbox.close()
+
+
+def test_messages_and_a_stack_share_the_pipe(ends: tuple[Inbox, Reporter]) -> None:
+    inbox, reporter = ends
+    reporter.send(Topic.READY)
+    os.write(reporter.fd, b'Thread 0x1 (most recent call first):\n  File "a.py"\n')
+    reporter.send(Topic.FAILED, "no\nway", 4)
+    assert inbox.take() == [Message(Topic.READY), Message(Topic.FAILED, "no\nway", 4)]
+    assert inbox.take_dump().splitlines() == [
+        "Thread 0x1 (most recent call first):",
+        '  File "a.py"',
+    ]
+    assert inbox.take_dump() == ""
+    assert inbox.open
+
+
+def test_half_a_message_waits_for_the_rest(ends: tuple[Inbox, Reporter]) -> None:
+    inbox, reporter = ends
+    os.write(reporter.fd, b'{"topic": "due", "te')
+    assert inbox.take() == []
+    os.write(reporter.fd, b'xt": "old", "status": 0}\n')
+    assert inbox.take() == [Message(Topic.DUE, "old")]
+
+
+def test_what_looks_like_a_message_and_is_none_goes_to_the_dump(
+    ends: tuple[Inbox, Reporter],
+) -> None:
+    inbox, reporter = ends
+    os.write(reporter.fd, b'{"topic": "nonsense"}\n{]\n')
+    assert inbox.take() == []
+    assert inbox.take_dump() == '{"topic": "nonsense"}\n{]'
+
+
+def test_the_end_of_the_pipe_is_the_end_of_the_worker() -> None:
+    reader, writer = os.pipe()
+    inbox = Inbox(reader)
+    Reporter(writer).send(Topic.READY)
+    os.close(writer)
+    assert inbox.take() == [Message(Topic.READY)]
+    assert not inbox.open
+    inbox.close()
+    assert inbox.take() == []
+
+
+def test_a_worker_whose_supervisor_is_gone_may_still_report() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    Reporter(writer).send(Topic.LEAVING)
+    os.close(writer)
+
+
+# -- deadlines of workers -----------------------------------------------------------------
+
+
+def test_a_worker_is_due_by_its_state(tmp_path: Path) -> None:
+    from server.process.test_sockets import settings
+
+    slot = Slot.local()
+    slot.beat = 110.0
+    reader, writer = os.pipe()
+    worker = Worker(
+        1,
+        1,
+        1,
+        "api",
+        settings("127.0.0.1:0", worker_ready_timeout=7.0, worker_timeout=3.0),
+        slot,
+        Inbox(reader),
+        started=100.0,
+    )
+    assert worker.deadline(0.0) == 107.0
+    assert worker.complaint == "was not ready within 7 s"
+    worker.ready_since = 105.0
+    assert worker.deadline(0.0) == 113.0
+    assert worker.complaint == "has not moved for 3 s"
+    # The supervisor was stopped itself until 120: that time does not count.
+    assert worker.deadline(120.0) == 123.0
+    worker.stopping, worker.leave_by = True, 130.0 + MARGIN
+    assert worker.deadline(0.0) == 132.0
+    assert worker.complaint == "did not leave in time"
+    worker.kill_at = 131.0
+    assert worker.deadline(0.0) == 131.0
+    worker.inbox.close()
+    os.close(writer)
+
+
+def test_without_worker_timeout_nothing_is_taken_for_hanging() -> None:
+    from server.process.test_sockets import settings
+
+    reader, writer = os.pipe()
+    worker = Worker(
+        1,
+        1,
+        1,
+        "api",
+        settings("127.0.0.1:0", worker_timeout=None),
+        Slot.local(),
+        Inbox(reader),
+        started=100.0,
+        ready_since=101.0,
+    )
+    assert worker.deadline(0.0) == math.inf
+    worker.inbox.close()
+    os.close(writer)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (None, "is gone"),
+        (0, "ended with status 0"),
+        (3, "ended with status 3"),
+        (-11, "was killed by SIGSEGV"),
+        (-63, "was killed by signal 63"),
+    ],
+)
+def test_last_words(code: int | None, words: str) -> None:
+    assert last_words(code) == words
+
+
+def test_resident_bytes_grow_with_what_is_held() -> None:
+    before = resident()
+    held = bytearray(os.urandom(1)) * (64 << 20)
+    assert resident() - before > 32 << 20
+    assert len(held) == 64 << 20
+
+
+# -- log files ----------------------------------------------------------------------------
+
+
+def test_a_moved_log_file_is_opened_anew(tmp_path: Path) -> None:
+    path, moved = tmp_path / "a.log", tmp_path / "a.log.1"
+    handler = logging.FileHandler(path)
+    logger = logging.getLogger("tests.process.reopen")
+    logger.addHandler(handler)
+    try:
+        logger.warning("first")
+        path.rename(moved)
+        _logfiles.reopen(Identity())
+        logger.warning("second")
+        assert moved.read_text() == "first\n"
+        assert path.read_text() == "second\n"
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def test_a_log_file_that_cannot_be_opened_keeps_the_old_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    handler = logging.FileHandler(folder / "a.log")
+    logger = logging.getLogger("tests.process.kept")
+    logger.addHandler(handler)
+    try:
+        moved = tmp_path / "moved"
+        folder.rename(moved)
+        _logfiles.reopen()
+        logger.warning("still here")
+        assert (moved / "a.log").read_text() == "still here\n"
+        assert "the old file is kept" in caplog.text
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
