@@ -1,0 +1,138 @@
+"""Fuzzes the HTTP/1.1 core with atheris: no crash, no second reading, nothing unbounded.
+
+    python tests/fuzz/http11_fuzz.py -max_total_time=600 [CORPUS_DIRECTORY]
+
+Arguments are libFuzzer's. Without a corpus it starts from the tables that the tests use.
+The first byte of an input chooses the limits, the second where it is split.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["wsgi_server._http11"]):
+    from wsgi_server._http11 import (
+        END,
+        NEED_DATA,
+        Limits,
+        ProtocolError,
+        Request,
+        RequestReader,
+    )
+
+TESTS = Path(__file__).parent.parent
+LIMITS = (
+    Limits(),
+    Limits(
+        request_line=64,
+        header_line=48,
+        headers=4,
+        header_bytes=180,
+        chunk_line=16,
+        trailer_bytes=32,
+        body=10,
+        underscores="refuse",
+    ),
+)
+STATUSES = {400, 413, 414, 417, 431, 501}
+
+
+def read(parts: list[bytes], limits: Limits) -> list[tuple[object, ...]]:
+    """Everything a reader says, bodies joined; at last why it stopped."""
+    reader = RequestReader(limits)
+    said: list[tuple[object, ...]] = []
+    body = bytearray()
+    try:
+        for part in parts:
+            reader.feed(part)
+            while (event := reader.next_event()) is not NEED_DATA:
+                if isinstance(event, Request):
+                    check(event)
+                    said.append(
+                        tuple(getattr(event, name) for name in Request.__slots__)
+                    )
+                elif event is END:
+                    said.append((bytes(body), reader.trailers))
+                    body.clear()
+                else:
+                    assert event, "an empty part"
+                    body += event
+    except ProtocolError as exc:
+        said.append((bytes(body), "refused", exc.status))
+    else:
+        bound = limits.header_bytes + limits.chunk_line + limits.trailer_bytes
+        assert reader.buffered <= bound, reader.buffered
+        said.append((bytes(body), "left", reader.buffered))
+    if limits.body is not None:
+        assert len(body) <= limits.body, len(body)
+    return said
+
+
+def check(request: Request) -> None:
+    """What holds for every request that is let through."""
+    headers = request.headers
+    assert request.method
+    assert request.method.isascii()
+    assert not {"\r", "\n", "\0", " "} & set(request.target)
+    assert "\0" not in request.path
+    assert request.path.startswith("/") or request.target[0] != "/"
+    assert not request.http11 or "HTTP_HOST" in headers
+    for name, value in headers.items():
+        assert name == name.upper(), name
+        assert not {"\r", "\n", "\0"} & set(value), value
+        assert value == value.strip(" \t"), value
+    assert not (request.chunked and request.content_length is not None)
+    assert request.chunked == ("HTTP_TRANSFER_ENCODING" in headers)
+    assert (request.content_length is not None) == ("CONTENT_LENGTH" in headers)
+    assert request.has_body == (request.chunked or bool(request.content_length))
+
+
+def one_input(data: bytes) -> None:
+    """Reads one input whole, in two parts, byte by byte, and with bytes behind it."""
+    if len(data) < 2:
+        return
+    limits = LIMITS[data[0] % len(LIMITS)]
+    place, raw = data[1], data[2:]
+    whole = read([raw], limits)
+    place = place * len(raw) // 255
+    for parts in (
+        [raw[:place], raw[place:]],
+        [raw[at : at + 1] for at in range(len(raw))],
+    ):
+        again = read(parts, limits)
+        assert again == whole, (again, whole)
+    if "refused" in whole[-1]:
+        assert whole[-1][2] in STATUSES, whole[-1]
+        behind = read([raw + b"GET /behind HTTP/1.1\r\nHost: a\r\n\r\n"], limits)
+        assert behind == whole, (behind, whole)
+
+
+def seeds(folder: Path) -> None:
+    """Writes the tables as a corpus."""
+    sys.path.insert(0, str(TESTS))
+    from http_cases import LIMITED, REFUSED
+    from http_readings import ACCEPTED
+
+    rows = [case.data for case in (*REFUSED, *LIMITED, *ACCEPTED)]
+    rows += [case.control for case in (*REFUSED, *LIMITED)]
+    for number, row in enumerate(rows):
+        (folder / f"{number:04}").write_bytes(bytes([number % 2, number % 256]) + row)
+
+
+def main() -> None:
+    """Runs until libFuzzer has had enough."""
+    arguments = sys.argv
+    with tempfile.TemporaryDirectory() as corpus:
+        if not any(not argument.startswith("-") for argument in arguments[1:]):
+            seeds(Path(corpus))
+            arguments = [*arguments, corpus]
+        atheris.Setup(arguments, one_input)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
