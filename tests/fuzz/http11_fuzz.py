@@ -8,6 +8,7 @@ The first byte of an input chooses the limits, the second where it is split.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -123,16 +124,17 @@ def seeds(folder: Path) -> None:
         (folder / f"{number:04}").write_bytes(bytes([number % 2, number % 256]) + row)
 
 
-def main() -> None:
-    """Runs until libFuzzer has had enough."""
-    arguments = sys.argv
-    with tempfile.TemporaryDirectory() as corpus:
-        if not any(not argument.startswith("-") for argument in arguments[1:]):
-            seeds(Path(corpus))
-            arguments = [*arguments, corpus]
-        atheris.Setup(arguments, one_input)
+def main() -> int:
+    """Runs until libFuzzer has had enough; its exit status."""
+    if any(not argument.startswith("-") for argument in sys.argv[1:]):
+        atheris.Setup(sys.argv, one_input)
         atheris.Fuzz()
+    # libFuzzer ends its process itself, so the corpus is taken away by another.
+    with tempfile.TemporaryDirectory() as corpus:
+        seeds(Path(corpus))
+        command = [sys.executable, __file__, *sys.argv[1:], corpus]
+        return subprocess.run(command, check=False).returncode
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
