@@ -7,9 +7,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import live
 import pytest
+from wsgi_server.errors import ExitStatus
 
 Start = Callable[..., live.LiveServer]
 APP = "apps.exercise:app"
@@ -58,3 +60,32 @@ def test_no_fork_serves_in_the_one_process(live_server: Start) -> None:
     server = live_server(APP, "--workers", "0")
     assert json.loads(server.get("/modules").body)["pid"] == server.pid
     assert server.worker_pids() == set()
+
+
+@pytest.mark.parametrize("workers", ["1", "0"])
+def test_hooks_run_when_a_worker_starts_drains_and_ends(
+    live_server: Start, tmp_path: Path, workers: str
+) -> None:
+    notes = tmp_path / "notes"
+    server = live_server(
+        "apps.hooked:app", "--workers", workers, env={"NOTES": str(notes)}
+    )
+    assert server.get("/").body == b"hooked"
+    assert server.stop() == 0
+    lines = notes.read_text().splitlines()
+    assert lines[0] == f"begin {workers}"
+    assert "drain" in lines
+    assert lines.index("end of the last") < lines.index("end of the first")
+    assert "RuntimeError: a broken hook" in server.log()
+
+
+def test_a_post_fork_hook_that_fails_ends_the_start(
+    live_server: Start, tmp_path: Path
+) -> None:
+    server = live_server(
+        "apps.hooked:app",
+        env={"NOTES": str(tmp_path / "notes"), "BREAK": "1"},
+        listens=False,
+    )
+    assert server.wait() == ExitStatus.LOAD
+    assert "failed: no database" in server.log()

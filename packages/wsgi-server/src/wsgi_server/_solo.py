@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable
 from time import monotonic
 
-from . import _generation
+from . import _generation, hooks
 from ._engines import create_engine
 from ._premises import STOPPING, Premises
 from ._scoreboard import Slot, State
@@ -48,6 +48,7 @@ class Solo:
         try:
             post.identity.assume()
             app = _generation.load(post.service)
+            hooks.started(0)
             self._engine = create_engine(settings, self._slot)
         except ServerError as exc:
             # The traceback is for --debug alone.
@@ -57,6 +58,7 @@ class Solo:
         set_title(post.service.name)
         self._engine.watch(self._premises.signals.fileno(), self._on_signals)
         self._engine.serve(post.listeners, app, self._on_ready)
+        hooks.ended()
         if self._before_exit is not None and not self._hurried:
             self._before_exit()
         return ExitStatus.OK
@@ -113,7 +115,7 @@ class Solo:
             LOG.exception("reload: reading the configuration failed")
             self._give_up(generation, exc)
         else:
-            self._engine.replace(post.listeners, app)
+            self._engine.replace(post.service.settings, post.listeners, app)
             self._premises.move_to(generation)
         self._premises.notifier.ready("serving in one process")
 

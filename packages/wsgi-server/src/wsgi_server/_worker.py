@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from . import _generation, _logfiles
+from . import _generation, _logfiles, hooks
 from ._engines import create_engine
 from ._messages import Reporter, Topic
 from ._scoreboard import State
@@ -109,6 +109,7 @@ def _live(job: Assignment, release: Callable[[], object]) -> ExitStatus:
         return exc.exit_status
     shift = Shift(job, engine, signals, reporter)
     shift.serve(app)
+    hooks.ended()
     if job.before_exit is not None and not shift.hurried:
         job.before_exit()
     atexit._run_exitfuncs()
@@ -124,6 +125,7 @@ def _prepare(job: Assignment, reporter: Reporter) -> tuple[WSGIApplication, Engi
     app = (
         job.post.app if job.post.app is not None else _generation.load(job.post.service)
     )
+    hooks.started(job.worker_id)
     engine = create_engine(
         settings,
         job.slot,

@@ -44,7 +44,9 @@ class Engine(Protocol):
     def drain(self, deadline: float) -> None:
         """Stops accepting, finishes what was started, cuts what runs at `deadline`."""
 
-    def replace(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
+    def replace(
+        self, settings: Settings, listeners: Sequence[Listener], app: WSGIApplication
+    ) -> None:
         """Serves `app` on `listeners` from now on; what runs is finished as it began."""
 
     def reopen_logs(self) -> None:

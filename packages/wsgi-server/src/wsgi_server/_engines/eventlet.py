@@ -29,7 +29,7 @@ from wsgi_server._wsgi import RequestTimeout
 with warnings.catch_warnings():
     # Whoever chose this engine knows; the documentation says how to leave it.
     warnings.simplefilter("ignore")
-    from eventlet import hubs, sleep
+    from eventlet import hubs, sleep, spawn_n
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -222,6 +222,9 @@ class EventletEngine(Loop):
             self._where(conn),
         )
         self._hub.schedule_call_global(0, self._throw, conn.exchange, conn)
+
+    def _spawn(self, function: Callable[[], object]) -> None:
+        spawn_n(function)
 
     def _after_fork(self) -> None:
         # A hub that the parent made would share its epoll set with us.

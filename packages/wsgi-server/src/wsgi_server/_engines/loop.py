@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from wsgi_server import hooks
 from wsgi_server._accesslog import AccessLog
 from wsgi_server._connection import LINGER_SECONDS, Connection, State
 from wsgi_server._originals import original
@@ -70,7 +71,7 @@ class Loop(ABC):
     ) -> None:
         if forked:
             self._after_fork()
-        self._settings = settings
+        self._adopt(settings)
         self._slot = slot
         self._worker_id = worker_id
         self._request_limit = math.inf if request_limit is None else request_limit
@@ -88,15 +89,6 @@ class Loop(ABC):
         self._requests = 0
         self._sweep_timer: Any = None
         self._sweep_due = math.inf
-        #: No deadline is set that comes sooner than this after the moment.
-        self._shortest = min(
-            LINGER_SECONDS,
-            settings.header_timeout,
-            settings.keepalive_timeout,
-            settings.drain_idle_timeout or RESOLUTION,
-            settings.body_timeout or math.inf,
-            settings.request_timeout or math.inf,
-        )
         self._accepting = False
         self._starved = False
         self._draining = False
@@ -145,6 +137,22 @@ class Loop(ABC):
     def _wake_if_finished(self) -> None:
         """Lets `serve` return when there is nothing left to do."""
 
+    def _adopt(self, settings: Settings) -> None:
+        self._settings = settings
+        #: No deadline is set that comes sooner than this after the moment.
+        self._shortest = min(
+            LINGER_SECONDS,
+            settings.header_timeout,
+            settings.keepalive_timeout,
+            settings.drain_idle_timeout or RESOLUTION,
+            settings.body_timeout or math.inf,
+            settings.request_timeout or math.inf,
+        )
+
+    @abstractmethod
+    def _spawn(self, function: Callable[[], object]) -> None:
+        """Runs `function` beside the requests."""
+
     def _after_fork(self) -> None:  # noqa: B027  most engines bring nothing along
         """Leaves behind what the parent process had of this engine."""
 
@@ -167,6 +175,8 @@ class Loop(ABC):
             return
         self._accept_all()
         self._draining = True
+        if hooks.has_drain_hooks():
+            self._spawn(hooks.draining)
         self._close_doors()
         for site in self._sites.values():
             # Nobody may connect to a port that this worker alone still holds open.
@@ -180,8 +190,18 @@ class Loop(ABC):
         self.call_at(deadline, self._cut)
         self._wake_if_finished()
 
-    def replace(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
-        """Serves `app` on `listeners` from now on; what runs is finished as it began."""
+    def replace(
+        self, settings: Settings, listeners: Sequence[Listener], app: WSGIApplication
+    ) -> None:
+        """Serves `app` on `listeners` from now on; what runs is finished as it began.
+
+        Raises `ConfigError`, with nothing changed, where the access log cannot be opened.
+        """
+        log = _open_log(settings, self._worker_id)
+        if self._log is not None:
+            self._log.close()
+        self._log = log
+        self._adopt(settings)
         old = self._sites
         self._close_doors()
         self._sites = {}

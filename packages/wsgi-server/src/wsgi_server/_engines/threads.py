@@ -353,6 +353,9 @@ class ThreadsEngine(Loop):
         """Nobody waits through the loop: a thread polls for itself."""
         raise AssertionError("a thread does not wait in the loop")
 
+    def _spawn(self, function: Callable[[], object]) -> None:
+        threading.Thread(target=function, name="wsgi-drain", daemon=True).start()
+
     def _withdraw(self, conn: Connection) -> bool:
         with self._work:
             return super()._withdraw(conn)
