@@ -14,7 +14,13 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
+def engine() -> str:
+    """One engine, where the process layer alone matters; see `both_engines`."""
+    return "eventlet"
+
+
+@pytest.fixture
+def service(tmp_path: Path, engine: str) -> Iterator[Service]:
     """A service with two workers on a port of the kernel's choice."""
     shutil.copy(HERE / "application.py", tmp_path)
     it = Service(tmp_path)
@@ -24,6 +30,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
         workers=2,
         access_log="",
         graceful_timeout=10,
+        engine=engine,
     )
     with live.stopping(it.servers):
         yield it

@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import live
+import pytest
+
+#: For behaviour that depends on the engine as well.
+both_engines = pytest.mark.parametrize("engine", live.ENGINES)
 
 
 @dataclass

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import live
 import pytest
-from server.process.support import Service, answer
+from server.process.support import Service, answer, both_engines
 
-pytestmark = pytest.mark.forks
+pytestmark = [pytest.mark.forks, both_engines]
 
 
 def test_listening_is_said_once_every_worker_answers(service: Service) -> None:
@@ -174,3 +174,28 @@ def test_no_process_is_left_after_a_failed_start(service: Service) -> None:
     server = service.start(listens=False)
     assert server.wait() == 4
     assert not live.children_of(server.pid)
+
+
+def test_an_application_that_blocks_past_graceful_timeout_is_dumped_and_killed(
+    service: Service,
+) -> None:
+    service.configure(graceful_timeout=0.5, workers=1)
+    server = service.start()
+    with server.connect() as client:
+        # Nothing in the worker can run meanwhile, where greenlets do the work.
+        client.sendall(b"GET /stuck?s=60 HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.wait_for("the request to arrive", lambda: _has_read(client))
+        server.send(signal.SIGTERM)
+        assert server.wait(timeout=10) == 0
+    assert 'application.py", line' in server.log()
+
+
+def _has_read(client: socket.socket) -> bool:
+    """Whether the other end has taken everything that was sent (SIOCOUTQ)."""
+    import array
+    import fcntl
+    import termios
+
+    left = array.array("i", [-1])
+    fcntl.ioctl(client, termios.TIOCOUTQ, left)
+    return left[0] == 0

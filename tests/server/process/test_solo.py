@@ -8,9 +8,16 @@ import threading
 from pathlib import Path
 
 import pytest
-from server.process.support import Service, answer, count, reload, steady_requests
+from server.process.support import (
+    Service,
+    answer,
+    both_engines,
+    count,
+    reload,
+    steady_requests,
+)
 
-pytestmark = pytest.mark.forks
+pytestmark = [pytest.mark.forks, both_engines]
 
 
 @pytest.fixture

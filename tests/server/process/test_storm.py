@@ -22,7 +22,12 @@ pytestmark = pytest.mark.forks
 RELOADS = 30
 
 
-@pytest.mark.parametrize("broken", [False, True], ids=["valid", "every-third-broken"])
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("engine", "broken"),
+    [("eventlet", False), ("threads", False), ("eventlet", True)],
+    ids=["eventlet", "threads", "eventlet-every-third-broken"],
+)
 def test_thirty_reloads_under_load_lose_no_request(
     service: Service, broken: bool
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from oslo_config import cfg
-from server.process.support import Service, reload
+from server.process.support import Service, both_engines, reload
 from wsgi_server._settings import Settings
 from wsgi_server._tls import server_context
 from wsgi_server.errors import ConfigError
@@ -183,8 +183,8 @@ def test_a_reload_picks_up_a_renewed_pair_and_old_connections_live_on(
         assert get(server.address, ca_of(old))[1] == "renewed"
         kept.request("GET", "/")
         last = kept.getresponse()
-        assert (last.status, last.headers["Connection"]) == (200, "close")
         last.read()
+        assert last.status == 200
 
 
 @pytest.mark.forks
@@ -217,6 +217,7 @@ def test_client_certificates_are_required_and_shown_to_the_application(
 
 
 @pytest.mark.forks
+@both_engines
 def test_500_silent_clients_on_the_tls_port_delay_nobody(
     service: Service, authority: Make
 ) -> None:
