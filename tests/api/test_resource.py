@@ -213,6 +213,15 @@ def test_a_response_survives_a_serializer_that_cannot_write_it(call: Call) -> No
     assert call(_mounted(resource), "/act").body == b"as it is"
 
 
+def test_a_serializer_may_write_text(call: Call) -> None:
+    class Text(JSONResponseSerializer):
+        def to_json(self, data: Any) -> Any:
+            return '"é"'
+
+    resource = Resource(Controller(lambda req: {}), serializer=Text())
+    assert call(_mounted(resource), "/act").body == '"é"'.encode()
+
+
 def test_serializers_need_no_routing() -> None:
     class Index:
         def default(self, req: Request) -> Any:

@@ -210,15 +210,27 @@ def main() -> None:
 
     one = f"/images/{uuid.uuid4()}"
     requests: dict[str, Callable[[], dict[str, Any]]] = {
-        "GET, JSON answer of 580 bytes": lambda: environ("GET", one),
-        "GET, small JSON answer": lambda: environ("GET", "/images/small"),
+        "GET, JSON answer of 468 bytes": lambda: environ("GET", one),
+        "GET, JSON answer of 77 bytes": lambda: environ("GET", "/images/small"),
         "POST, 1 KiB JSON": lambda: environ("POST", "/images", NEW_IMAGE.encode()),
+        "GET, 468 bytes, 100 routes": lambda: environ("GET", one),
+        "POST, 1 KiB JSON, 100 routes": lambda: environ(
+            "POST", "/images", NEW_IMAGE.encode()
+        ),
         "404": lambda: environ("GET", "/nothing"),
         "405": lambda: environ("DELETE", one),
     }
+    many = {
+        "wsgi_api": lambda: webob_app(wsgi_api, 100),
+        "glance": lambda: webob_app(glance, 100),
+        "falcon": lambda: falcon_app(100),
+    }
+    small = dict(apps)
+    large = {name: many[name]() for name in apps}
     print("| request | " + " | ".join(f"{name}, µs" for name in apps) + " | ratios |")
     print("| --- " * (len(apps) + 2) + "|")
     for title, make in requests.items():
+        apps = large if "100 routes" in title else small
         found = compare(apps, make, options.rounds, options.count)
         times = " | ".join(f"{median:.1f}" for median, _ in found.values())
         ratios = ", ".join(

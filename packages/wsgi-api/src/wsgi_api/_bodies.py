@@ -114,12 +114,17 @@ class JSONRequestDeserializer:
         :raises webob.exc.HTTPLengthRequired: its input cannot: the server hands over
             the bare connection, with the chunks still in their framing
         """
-        if self.is_valid_encoding(request) and self.is_valid_method(request):
+        environ = request.environ
+        if (
+            "HTTP_TRANSFER_ENCODING" in environ
+            and self.is_valid_encoding(request)
+            and self.is_valid_method(request)
+        ):
             if _is_bare_connection(request):
                 raise webob.exc.HTTPLengthRequired()
             request.is_body_readable = True
             return True
-        return (_content_length(request) or 0) > 0
+        return "CONTENT_LENGTH" in environ and (_content_length(request) or 0) > 0
 
     def from_json(self, datastring: str | bytes) -> Any:
         """Return the object or array that a JSON text stands for.
@@ -265,7 +270,9 @@ class JSONResponseSerializer:
     def default(self, response: webob.Response, result: Any) -> None:
         """Put ``result`` into ``response`` as its body, and set the content type."""
         response.content_type = "application/json"
-        response.body = self.to_json(result)
+        body: bytes | str = self.to_json(result)
+        # A subclass may still write text, as these methods once did.
+        response.body = body.encode() if isinstance(body, str) else body
 
 
 _XML_NAME = re.compile(r"[A-Za-z_][\w.\-]*")

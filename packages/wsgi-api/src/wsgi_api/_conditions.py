@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import webob
 import webob.exc
@@ -15,8 +14,7 @@ from webob.etag import AnyETag
 from wsgi_api._ranges import requested_range
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """What to send of a content.
 
     ``start`` is the first byte and ``stop`` the one after the last; ``partial`` is

@@ -59,7 +59,7 @@ class Leaf:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self._by_method: dict[str, tuple[Entry, ...]] = {}
+        self._by_method: dict[str | None, tuple[Entry, ...]] = {}
 
     def finish(self, methods: Iterable[str]) -> None:
         """Sort, once all routes are in."""
@@ -68,10 +68,10 @@ class Leaf:
 
     def accepting(self, method: str | None) -> Sequence[Entry]:
         """Return the entries for a method; all of them for ``None``."""
-        if method is None:
-            return self.entries
         found = self._by_method.get(method)
-        return self._accepting(method) if found is None else found
+        if found is not None:
+            return found
+        return self.entries if method is None else self._accepting(method)
 
     def _accepting(self, method: str) -> tuple[Entry, ...]:
         return tuple(entry for entry in self.entries if entry.accepts(method))
@@ -143,7 +143,7 @@ class Index:
             node = child
         if node.is_open:
             return self._find_all(segments, method), segments
-        return (node.ends.accepting(method) if node.ends else ()), segments
+        return (() if node.ends is None else node.ends.accepting(method)), segments
 
     def _find_all(self, segments: Sequence[str], method: str | None) -> Sequence[Entry]:
         found: list[Leaf] = []

@@ -21,7 +21,6 @@ from types import (
     ModuleType,
 )
 from typing import Any
-from xmlrpc.client import DateTime
 
 from webob.multidict import MultiDict
 
@@ -95,8 +94,11 @@ def plain(value: Any) -> Any:
     for kind, convert in _CONVERSIONS.items():
         if isinstance(value, kind):
             return convert(value)
-    if type(value).__module__.partition(".")[0] == "netaddr":
+    module = type(value).__module__
+    if module.partition(".")[0] == "netaddr":
         return str(value)
+    if module == "xmlrpc.client" and hasattr(value, "timetuple"):
+        return _datetime(datetime.datetime(*value.timetuple()[:6]))  # noqa: DTZ001
     if isinstance(value, _NOT_DATA):
         return str(value)
     if hasattr(value, "items"):
@@ -152,10 +154,6 @@ def _datetime(value: datetime.datetime) -> str:
     return value.isoformat(timespec="microseconds")
 
 
-def _xmlrpc_datetime(value: DateTime) -> str:
-    return _datetime(datetime.datetime(*value.timetuple()[:6]))  # noqa: DTZ001
-
-
 # A subclass finds its entry by this order: a datetime is a date.
 _CONVERSIONS: dict[type, Callable[[Any], Any]] = {
     datetime.datetime: _datetime,
@@ -168,7 +166,6 @@ _CONVERSIONS: dict[type, Callable[[Any], Any]] = {
     MultiDict: lambda value: value.mixed(),
     ipaddress.IPv4Address: str,
     ipaddress.IPv6Address: str,
-    DateTime: _xmlrpc_datetime,
     BaseException: repr,
 }
 

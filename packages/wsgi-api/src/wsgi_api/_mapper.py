@@ -76,7 +76,7 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
         arguments, route, log = self._match(url, environ)
         if self.debug:
             return arguments, route, log
-        return None if arguments is None else (arguments, route)
+        return None if route is None else (arguments, route)
 
     def allowed_methods(
         self, url: str, environ: dict[str, Any] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
 import webob
@@ -25,6 +25,7 @@ _UNDECODABLE = Text("The URL or the body contains characters that are not UTF-8.
 _WRONG_ARGUMENTS = Text("The request lacks an argument or has one that is not known.")
 _INCOMPLETE = Text("The body ended before its announced length.")
 
+_JSON = ("Content-Type", "application/json")
 _TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
 
 
@@ -110,7 +111,11 @@ class Resource:
         try:
             answer = self._respond(self.request_class(environ))
         except webob.exc.HTTPException as exc:
-            answer = cast("WSGIApplication", exc)
+            return send_error(exc, environ, start_response, self.error_format)
+        if type(answer) is bytes:
+            headers = [_JSON, ("Content-Length", str(len(answer)))]
+            start_response("200 OK", headers)
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer]
         if isinstance(answer, webob.exc.HTTPException):
             return send_error(answer, environ, start_response, self.error_format)
         return answer(environ, start_response)
@@ -122,14 +127,19 @@ class Resource:
             raised; in the client's language
         """
         answer = self._respond(request)
-        return answer.response(request) if isinstance(answer, _JSONAnswer) else answer
+        if type(answer) is bytes:
+            return webob.Response(answer, content_type=_JSON[1], request=request)
+        return cast("WSGIApplication", answer)
 
-    def _respond(self, request: webob.Request) -> WSGIApplication:
+    # An answer as bytes is a JSON document that needs no response object around it.
+    def _respond(self, request: webob.Request) -> Any:
         args = self.get_action_args(request.environ)
         action = args.pop("action", None)
         try:
             serializer = self._choose(request) if self.serializers else self.serializer
-            args.update(self._read(request, action, args.pop("body_reject", None)))
+            if "body_reject" in args:
+                self._reject_body(request, args.pop("body_reject"))
+            args.update(self.dispatch(self.deserializer, action, request))
             result = self._act(request, action, args)
         except Exception as exc:  # noqa: BLE001 - the application call
             return self._answer_error(request, exc)
@@ -211,16 +221,10 @@ class Resource:
                 raise NotAcceptable(serializers)
         return next(iter(serializers.values()))
 
-    def _read(
-        self, request: webob.Request, action: str | None, body_reject: object
-    ) -> dict[str, Any]:
-        if (
-            body_reject is not None
-            and str(body_reject).strip().lower() in _TRUE
-            and self.deserializer.has_body(request)
-        ):
+    def _reject_body(self, request: webob.Request, flag: object) -> None:
+        # A string where the route names it, a boolean where the mapper was given one.
+        if str(flag).strip().lower() in _TRUE and self.deserializer.has_body(request):
             raise webob.exc.HTTPBadRequest(explanation=_NO_BODY)
-        return cast("dict[str, Any]", self.dispatch(self.deserializer, action, request))
 
     def _act(
         self, request: webob.Request, action: str | None, args: dict[str, Any]
@@ -234,18 +238,20 @@ class Resource:
 
     def _write(
         self, request: webob.Request, action: str | None, result: Any, serializer: Any
-    ) -> WSGIApplication:
+    ) -> Any:
         if isinstance(result, Exception):
-            return cast("WSGIApplication", result)
+            return result
         try:
-            if _writes_json_only(serializer, action) and _is_own(self.dispatch):
+            if not _is_watched(self) and _writes_json_only(serializer, action):
                 if isinstance(result, webob.Response):
                     return result
-                return _JSONAnswer(serializer.to_json(result))
+                document = serializer.to_json(result)
+                if type(document) is bytes:
+                    return document
             response = webob.Response(request=request)
             self.dispatch(serializer, action, response, result)
         except webob.exc.HTTPException as exc:
-            return cast("WSGIApplication", self.translate(request, exc))
+            return self.translate(request, exc)
         except Exception as exc:  # noqa: BLE001 - the application call
             if isinstance(result, webob.Response):
                 return result
@@ -279,30 +285,6 @@ class Resource:
         raise disguise(self.translate(request, exc))
 
 
-class _JSONAnswer:
-    """A JSON document as a WSGI application, for when nobody needs a response."""
-
-    __slots__ = ("body",)
-
-    def __init__(self, body: bytes) -> None:
-        self.body = body
-
-    def __call__(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
-        body = self.body
-        start_response(
-            "200 OK",
-            [("Content-Type", "application/json"), ("Content-Length", str(len(body)))],
-        )
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
-
-    def response(self, request: webob.Request) -> webob.Response:
-        return webob.Response(
-            self.body, content_type="application/json", request=request
-        )
-
-
 def _writes_json_only(serializer: Any, action: str | None) -> bool:
     """Return whether all that a serializer does for an action is ``to_json``."""
     return getattr(
@@ -315,9 +297,9 @@ def _writes_json_only(serializer: Any, action: str | None) -> bool:
 _DISPATCH = Resource.dispatch
 
 
-def _is_own(dispatch: Any) -> bool:
+def _is_watched(resource: Resource) -> bool:
     # A service, or its tests, may want to see every dispatch.
-    return getattr(dispatch, "__func__", None) is _DISPATCH
+    return type(resource).dispatch is not _DISPATCH or "dispatch" in vars(resource)
 
 
 def _matched_format(environ: WSGIEnvironment) -> str | None:
