@@ -101,6 +101,6 @@ def ways(data: bytes) -> Iterator[tuple[str, list[bytes]]]:
     """`data` whole, byte by byte, and cut in two at every place; long data at some."""
     yield "whole", [data]
     yield "byte by byte", [data[at : at + 1] for at in range(len(data))]
-    step = 1 if len(data) < 1500 else 211
+    step = 1 if len(data) < 400 else 41
     for at in range(1, len(data), step):
         yield f"cut at {at}", [data[:at], data[at:]]

@@ -561,9 +561,9 @@ class RequestReader:
                 self._begin_chunk(line)
             elif state == _CHUNK_DATA:
                 return self._take(limit)
-            elif state == _TRAILERS:
-                if not self._read_trailers():
-                    return self._starved()
+            elif not self._read_trailers():
+                return self._starved()
+            else:
                 self._finish()
                 return END
 
