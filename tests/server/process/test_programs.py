@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -257,6 +258,44 @@ logging.info("as before")
     )
     assert server.wait() == 0, server.log()
     assert "as before" in server.log()
+
+
+def test_an_address_in_use_is_waited_for_when_the_program_says_so(
+    program: Run,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        server = program(
+            f"""
+supervisor = Supervisor(lambda: [service("api", bind=["127.0.0.1:{port}"])])
+supervisor.start()
+sys.exit(supervisor.wait())
+""",
+            listens=False,
+        )
+        server.wait_for_log("address already in use .*; trying for 30 s")
+    server.wait_for_log("listening on")
+    assert server.log().count("already in use") == 1
+
+
+def test_sigterm_is_obeyed_while_an_address_is_waited_for(program: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        server = program(
+            f"""
+from wsgi_server.errors import BootError
+supervisor = Supervisor(lambda: [service("api", bind=["127.0.0.1:{port}"])])
+try:
+    supervisor.start()
+except BootError as exc:
+    logging.info("gave up: %s", exc)
+""",
+            listens=False,
+        )
+        server.wait_for_log("trying for 30 s")
+        server.send(signal.SIGTERM)
+        assert server.wait(timeout=5) == 0
+    assert "gave up: stopped before every address was bound" in server.log()
 
 
 def test_a_start_outside_the_main_thread_is_refused_in_words(program: Run) -> None:
