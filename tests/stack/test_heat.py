@@ -226,8 +226,10 @@ def test_bodies(heat):
     assert reader.from_json('{"a": 1}') == {"a": 1}
     assert not heat.is_json_content_type(xml)
     assert not reader.has_body(xml)
-    with pytest.raises(webob.exc.HTTPBadRequest):
+    with pytest.raises(webob.exc.HTTPBadRequest) as caught:
         reader.from_json("{")
+    # The fault filter shows the name of the class to the client.
+    assert type(caught.value) is webob.exc.HTTPBadRequest
 
 
 def test_the_size_of_a_body_is_bounded_by_the_option_of_the_moment(heat):
@@ -239,6 +241,11 @@ def test_the_size_of_a_body_is_bounded_by_the_option_of_the_moment(heat):
     cfg.CONF.set_override("max_json_body_size", len(text) - 1)
     with pytest.raises(wsgi_api.errors.BodyTooLarge):
         reader.from_json(text)
+    request = webob.Request.blank(
+        "/", method="POST", body=b'{"a": "' + b"x" * 99 + b'"}'
+    )
+    with pytest.raises(wsgi_api.errors.BodyTooLarge):
+        reader.default(request)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ What differs from the original on purpose:
   `process_response` passes the response on untouched.
 - Only wrong arguments of an action are a 400; any other `TypeError` is an error of the
   service, logged with its traceback where `debug` is set.
+- An error of the CFN API that is asked for with `ContentType=JSON` has its own status and
+  an error document; the original answers 200 and a text.
+- The wording of a 400.
 - JSON nested deeper than 100 levels is refused with 400, and so are `NaN` and `Infinity`.
 - A parameter `_method` does not replace the method of a request.
 - Languages are matched by RFC 4647 without webob.
@@ -30,6 +33,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import webob
@@ -306,15 +310,28 @@ class JSONRequestDeserializer(wsgi_api.JSONRequestDeserializer):
         return (request.content_length or 0) > 0 and is_json_content_type(request)
 
     def from_json(self, datastring: str | bytes) -> Any:
-        """What a JSON text stands for; raises Heat's `RequestLimitExceeded`."""
-        try:
+        """What a JSON text stands for; raises Heat's `RequestLimitExceeded`, or 400."""
+        with self._errors(len(datastring)):
             return super().from_json(datastring)
+
+    def read(self, request: webob.Request) -> bytes:
+        """The bytes of the body; raises as `from_json`."""
+        with self._errors(request.content_length or 0):
+            return super().read(request)
+
+    @contextmanager
+    def _errors(self, size: int) -> Iterator[None]:
+        try:
+            yield
+        except wsgi_api.errors.MalformedBody as exc:
+            # The fault filter tells the client the name of the class, so it must be this.
+            raise webob.exc.HTTPBadRequest(str(exc.explanation)) from exc
         except wsgi_api.errors.BodyTooLarge as exc:
             if _exception is None:
                 raise
             raise _exception.RequestLimitExceeded(
-                message=f"JSON body size ({len(datastring)} bytes) exceeds maximum "
-                f"allowed size ({self.max_json_body_size} bytes)."
+                message=f"JSON body size ({size} bytes) exceeds maximum allowed size "
+                f"({self.max_json_body_size} bytes)."
             ) from exc
 
 
