@@ -166,7 +166,7 @@ _REQUEST_LINES: Final = (
 
 _TARGETS: Final = (
     _target("fragment", b"/case#top", b"/case%23top"),
-    _target("raw non-ASCII", b"/caf\xc3\xa9", b"/caf%c3%a9", "RFC 3986 2"),
+    _target("raw non-ASCII", b"/x\xc3\xa9", b"/x%c3%a9", "RFC 3986 2"),
     _target("DEL", b"/a\x7f", b"/a%7f", "RFC 3986 2"),
     _target("NUL", b"/a\0b", b"/ab", "RFC 3986 2"),
     _target("escaped NUL", b"/a%00b", b"/a%01b", "RFC 3986 7.3"),
@@ -284,7 +284,7 @@ _HOSTS: Final = (
     _host("port too long", b"Host: a.example:123456", b"Host: a.example:12345"),
     _host("two ports", b"Host: a.example:80:80", b"Host: a.example:80"),
     _host("space", b"Host: a example"),
-    _host("not ASCII", b"Host: caf\xe9.example", b"Host: caf%e9.example"),
+    _host("not ASCII", b"Host: x\xe9.example", b"Host: x%e9.example"),
     _host("bad escape", b"Host: a%zz", b"Host: a%aa"),
     _host("bracket open", b"Host: [::1", b"Host: [::1]"),
     _host("IPv6 without brackets", b"Host: ::1", b"Host: [::1]"),
@@ -597,15 +597,15 @@ LIMITED: Final = (
     ),
     Refused(
         "body too long by Content-Length",
-        request(b"Content-Length: 11", line=b"PUT /c HTTP/1.1", body=b"hello world"),
-        request(b"Content-Length: 10", line=b"PUT /c HTTP/1.1", body=b"hello worl"),
+        request(b"Content-Length: 11", line=b"PUT /c HTTP/1.1", body=b"0123456789a"),
+        request(b"Content-Length: 10", line=b"PUT /c HTTP/1.1", body=b"0123456789"),
         "RFC 9110 15.5.14",
         413,
     ),
     Refused(
         "body too long in one chunk",
-        chunked(b"b\r\nhello world\r\n0\r\n\r\n"),
-        chunked(b"a\r\nhello worl\r\n0\r\n\r\n"),
+        chunked(b"b\r\n0123456789a\r\n0\r\n\r\n"),
+        chunked(b"a\r\n0123456789\r\n0\r\n\r\n"),
         "RFC 9110 15.5.14",
         413,
         in_body=True,

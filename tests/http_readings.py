@@ -31,7 +31,7 @@ class Accepted:
 
 
 ACCEPTED: Final = (
-    Accepted("plain", request(), "RFC 9112 2.1"),
+    Accepted("plain", request(), "RFC 9112 3"),
     Accepted("an empty line first", CRLF + request(), "RFC 9112 2.2"),
     Accepted(
         "lower-case method",
