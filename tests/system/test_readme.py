@@ -33,7 +33,12 @@ def commands(text: str, name: str) -> list[str]:
     return re.findall(rf"^{name} .*$", text, re.M)
 
 
+# The engine is the default one, because that is what the READMEs start.
+default_engine = pytest.mark.parametrize("engine", ["eventlet"])
+
+
 @pytest.mark.forks
+@default_engine
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 def test_the_curl_lines_work(serve: Callable[..., live.LiveServer]) -> None:
     server = serve()
@@ -52,6 +57,7 @@ def test_the_curl_lines_work(serve: Callable[..., live.LiveServer]) -> None:
 
 
 @pytest.mark.forks
+@default_engine
 @pytest.mark.parametrize(
     ("text", "number"),
     [(README, 0), (README, 1), (SERVER, 0), (SERVER, 1)],
