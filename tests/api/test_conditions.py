@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import webob
 import webob.exc
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wsgi_api import Request
 
@@ -143,6 +143,7 @@ _HEADERS = st.dictionaries(
 )
 
 
+@settings(deadline=None, derandomize=True)
 @given(_HEADERS)
 def test_any_headers_are_answered(headers: dict[str, str]) -> None:
     request = Request.blank("/", environ=headers)

@@ -47,6 +47,15 @@ def test_a_message_of_the_exceptions_own_is_kept() -> None:
     assert translate_exception(ValueError("text"), "de").message == "text"
 
 
+def test_an_explanation_may_be_any_object() -> None:
+    class Service(Exception):
+        pass
+
+    exc = webob.exc.HTTPNotFound(explanation=Service("no such image"))
+    translate_exception(exc, "de")
+    assert "no such image" in Request.blank("/").get_response(exc).text
+
+
 def test_plain_strings_stay_as_they_are() -> None:
     exc = translate_exception(webob.exc.HTTPNotFound(explanation="plain"), "de")
     assert exc.explanation == "plain"

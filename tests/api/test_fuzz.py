@@ -133,6 +133,7 @@ _METHODS = st.sampled_from(
 @pytest.mark.parametrize("error_format", ["webob", "json", "problem"])
 @settings(
     deadline=None,
+    derandomize=True,
     max_examples=300,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

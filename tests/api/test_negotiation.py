@@ -195,39 +195,6 @@ def test_405_from_the_mapper_where_the_service_wants_it(call: Call) -> None:
     assert call(Router(mapper), "/image", "DELETE").status_int == 404
 
 
-jsonschema = pytest.importorskip("jsonschema")
-_IMAGE = {
-    "type": "object",
-    "properties": {"a/b": {"items": {"maximum": 5}}, "name": {"maxLength": 10}},
-}
-
-
-class _Validated:
-    @validated(schema=_IMAGE)
-    def create(self, req: Request, body: Any) -> Any:
-        return body
-
-
-def test_a_body_has_to_fit_its_schema(call: Call) -> None:
-    mapper = APIMapper()
-    mapper.connect("/", controller=Resource(_Validated()), action="create")
-    router = Router(mapper)
-    assert call(router, "/", "POST", json={"a/b": [5]}).json == {"a/b": [5]}
-    response = call(router, "/", "POST", json={"a/b": [1, 9]})
-    assert response.status_int == 400
-    assert "#/a~1b/1" in response.text
-    response = call(router, "/", "POST", json=[])
-    assert " #: " in response.text
-    response = call(router, "/", "POST", json={"name": "x" * 5000})
-    assert len(response.text) < 500
-    assert call(router, "/").status_int == 400
-
-
-def test_a_schema_that_is_none_is_told_where_it_stands() -> None:
-    with pytest.raises(jsonschema.SchemaError):
-        validated(schema={"type": "no such type"})
-
-
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import webob
 import webob.exc
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wsgi_api._rendering import ErrorAnswer, send_error
 
@@ -79,6 +79,7 @@ def test_templates_are_filled_as_webob_fills_them(
     assert _collect(_ours(make()), environ) == _collect(make(), environ)
 
 
+@settings(deadline=None, derandomize=True)
 @given(detail=st.text(), explanation=st.text(), accept=st.sampled_from(_ACCEPTS))
 def test_any_text_is_written_as_webob_writes_it(
     detail: str, explanation: str, accept: str

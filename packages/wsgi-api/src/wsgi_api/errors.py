@@ -119,7 +119,7 @@ def translate_exception(exception: AnyException, locale: str | None) -> AnyExcep
     error: Any = exception
     message = getattr(error, "message", None)
     if message is None:
-        message = str(error)
+        message = _message(exception)
     error.message = translate(message, locale)
     if isinstance(exception, webob.exc.HTTPError):
         error.explanation = _explanation(exception, locale)
@@ -157,6 +157,14 @@ def log_exception(err: BaseException, exc_info: ExcInfo) -> None:
     Source: ``heat.common.wsgi.log_exception``.
     """
     LOG.error("unexpected error while serving a request: %s", err, exc_info=exc_info)
+
+
+def _message(error: BaseException) -> object:
+    if isinstance(error, webob.exc.WSGIHTTPException):
+        # Its str() fails where a service explained itself with something else than
+        # text, such as another exception.
+        return error.detail or error.explanation
+    return str(error)
 
 
 def _template(error: webob.exc.HTTPError, locale: str | None) -> Template:
