@@ -1,0 +1,94 @@
+"""Programs with the server in them: those that the documentation shows, and patched ones."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import live
+import pytest
+
+pytestmark = pytest.mark.forks
+
+Start = Callable[..., live.LiveServer]
+ROOT = Path(__file__).parents[2]
+
+
+def programs(page: str) -> list[str]:
+    """The Python programs on a page of the documentation."""
+    text = (ROOT / page).read_text()
+    return [
+        block
+        for block in re.findall(r"(?ms)^```python\n(.*?)^```$", text)
+        if "__main__" in block
+    ]
+
+
+def test_the_program_of_the_embedding_page_serves(
+    live_program: Start, tmp_path: Path
+) -> None:
+    (program,) = programs("docs/server/embedding.md")
+    (tmp_path / "embedding.py").write_text(program)
+    server = live_program("embedding")
+    workers = server.worker_pids()
+    assert len(workers) == 2
+    text = server.get().text
+    assert int(text.removeprefix("hello from process ")) in workers
+    server.send(signal.SIGHUP)
+    server.wait_for("a new generation", lambda: not workers & server.worker_pids())
+    assert server.stop() == 0
+
+
+def test_the_program_of_the_readme_serves(live_program: Start, tmp_path: Path) -> None:
+    (program,) = programs("packages/wsgi-server/README.md")
+    (tmp_path / "serve.py").write_text(program)
+    (tmp_path / "hello.py").write_text("from apps.hello import app\n")
+    server = live_program(
+        "serve", "--bind-host", "127.0.0.1", "--bind-port", "0", "--workers", "1"
+    )
+    assert server.get("/x").text == "hello from /x"
+
+
+@pytest.mark.parametrize("engine", ["eventlet"])
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_an_application_that_monkey_patches_is_green(
+    live_server: Start, workers: str
+) -> None:
+    server = live_server("apps.patched:app", "--workers", workers)
+    answers: list[str] = []
+    clients = [
+        threading.Thread(target=lambda: answers.append(server.get().text))
+        for _ in range(2)
+    ]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    assert answers == ["both", "both"]
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_program_that_was_monkey_patched_before_is_served(
+    live_program: Start, tmp_path: Path, workers: int
+) -> None:
+    (tmp_path / "green.py").write_text(
+        "import eventlet\n"
+        "eventlet.monkey_patch()\n"
+        "from apps import service\n"
+        "raise SystemExit(service.main())\n"
+    )
+    (tmp_path / "green.conf").write_text(f"[DEFAULT]\nworkers = {workers}\n")
+    server = live_program("green", "--config-file", "green.conf")
+    old = server.worker_pids()
+    assert server.get().text.startswith("hello ")
+    (tmp_path / "green.conf").write_text(
+        f"[DEFAULT]\nworkers = {workers}\ngreeting = welcome\n"
+    )
+    server.send(signal.SIGHUP)
+    server.wait_for("the reload", lambda: server.get().text.startswith("welcome "))
+    assert bool(old) is bool(workers)
+    assert server.stop() == 0
