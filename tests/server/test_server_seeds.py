@@ -525,6 +525,22 @@ def test_no_workers_serve_in_the_process_itself(
     assert server.stop() == 0
 
 
+def test_without_workers_a_reload_that_fails_brings_the_old_values_back(
+    live_program: Start, tmp_path: Path
+) -> None:
+    file = tmp_path / "service.conf"
+    file.write_text("[DEFAULT]\nworkers = 0\n")
+    server = live_program("apps.service", "--config-file", str(file))
+    for broken in ("bind_host = 192.0.2.1", "bind_port = many"):
+        count = server.log().count("reload failed")
+        file.write_text(f"[DEFAULT]\nworkers = 0\ngreeting = never\n{broken}\n")
+        server.send(signal.SIGHUP)
+        server.wait_for(
+            "the refusal", lambda c=count: server.log().count("reload failed") > c
+        )
+        assert server.get().text == f"hello {server.pid}"
+
+
 # -- signals ------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from .errors import BootError, ExitStatus
 if TYPE_CHECKING:
     import socket
 
-    from ._generation import Service
+    from ._generation import Generation, Service
 
 
 class Embedded(Supervisor):
@@ -96,9 +96,18 @@ class Embedded(Supervisor):
         """Serves in this process, without workers, until it is told to stop."""
         from ._solo import Solo
 
+        on_failed_reload = self._on_failed_reload
+
+        class Alone(Solo):
+            def _give_up(
+                self, generation: Generation | None, reason: Exception
+            ) -> None:
+                super()._give_up(generation, reason)
+                on_failed_reload()
+
         self.waiting = True
         try:
-            return Solo(self._premises, self._before_exit).serve()
+            return Alone(self._premises, self._before_exit).serve()
         finally:
             self.waiting = False
             self._crew.close()
