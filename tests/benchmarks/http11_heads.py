@@ -1,0 +1,179 @@
+"""What reading one request and writing one response head costs, beside h11 and httptools.
+
+    python tests/benchmarks/http11_heads.py [ROUNDS]
+
+Rounds of all contestants are interleaved, CPU time is what counts and the median is shown,
+so that a busy machine disturbs them alike. httptools is driven as servers do: a Python
+callback for every header.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+import timeit
+from collections.abc import Callable
+
+import h11
+import httptools
+from wsgi_server._http11 import END, Limits, RequestReader, ResponseHeads
+from wsgi_server._http11 import request as reader_module
+
+CALLS = 2000
+BODY = b"x" * 1024
+TWO = b"GET /v2/images HTTP/1.1\r\nHost: 127.0.0.1:9292\r\n\r\n"
+TEN = (
+    b"GET /v2/images HTTP/1.1\r\nHost: 127.0.0.1:9292\r\nUser-Agent: python-glanceclient\r\n"
+    b"Accept-Encoding: gzip, deflate\r\nAccept: */*\r\nConnection: keep-alive\r\n"
+    b"Content-Type: application/octet-stream\r\nX-Project-Id: 7d1b5ad5f3f14b0f\r\n"
+    b"X-Roles: member,reader\r\nX-Identity-Status: Confirmed\r\n"
+    b"X-Openstack-Request-Id: req-54ab7a2a\r\n\r\n"
+)
+POST = (
+    b"POST /v2/images HTTP/1.1\r\nHost: 127.0.0.1:9292\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 1024\r\n\r\n" + BODY
+)
+CHUNKED = (
+    b"POST /v2/images HTTP/1.1\r\nHost: 127.0.0.1:9292\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n400\r\n" + BODY + b"\r\n0\r\n\r\n"
+)
+REQUESTS = {
+    "2 lines": TWO,
+    "11 lines": TEN,
+    "1 KiB sized": POST,
+    "1 KiB chunked": CHUNKED,
+}
+HEADERS = [("Content-Type", "application/json"), ("Content-Length", "70")]
+
+
+def ours(data: bytes) -> Callable[[], object]:
+    """One reader for all requests, as on a kept connection."""
+    reader = RequestReader(Limits())
+
+    def read() -> None:
+        reader.feed(data)
+        while reader.next_event() is not END:
+            continue
+
+    return read
+
+
+def ours_unknown(data: bytes) -> Callable[[], object]:
+    """The same when every line is new."""
+    read = ours(data)
+
+    def forget() -> None:
+        reader_module._lines.clear()
+        reader_module._request_lines.clear()
+        read()
+
+    return forget
+
+
+class _Environ:
+    """What a server makes of llhttp's callbacks."""
+
+    def on_message_begin(self) -> None:
+        self.headers: dict[str, str] = {}
+        self.body: list[bytes] = []
+        self.complete = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url = url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
+        self.headers[key] = value.decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        self.body.append(body)
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
+def by_httptools(data: bytes) -> Callable[[], object]:
+    environ = _Environ()
+    parser = httptools.HttpRequestParser(environ)
+    return lambda: parser.feed_data(data)
+
+
+def by_h11(data: bytes) -> Callable[[], object]:
+    def read() -> None:
+        connection = h11.Connection(h11.SERVER)
+        connection.receive_data(data)
+        while type(connection.next_event()) is not h11.EndOfMessage:
+            continue
+
+    return read
+
+
+def our_heads() -> Callable[[], object]:
+    heads = ResponseHeads()
+    heads.set_date(b"Sun, 06 Nov 1994 08:49:37 GMT")
+    return lambda: heads.head(
+        "200 OK",
+        HEADERS,
+        http11=True,
+        head_request=False,
+        keep_alive=True,
+        body_length=70,
+    )
+
+
+def our_new_heads() -> Callable[[], object]:
+    heads = ResponseHeads()
+
+    def render() -> None:
+        heads.set_date(b"Sun, 06 Nov 1994 08:49:37 GMT")
+        heads.head(
+            "200 OK",
+            HEADERS,
+            http11=True,
+            head_request=False,
+            keep_alive=True,
+            body_length=70,
+        )
+
+    return render
+
+
+def measure(contestants: dict[str, Callable[[], object]], rounds: int) -> None:
+    """Prints the median microseconds of each, and the ratio to the first."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for call in contestants.values():
+        call()
+    for _ in range(rounds):
+        for name, call in contestants.items():
+            times[name].append(
+                timeit.timeit(call, timer=time.process_time, number=CALLS) / CALLS * 1e6
+            )
+    first = statistics.median(next(iter(times.values())))
+    for name, found in times.items():
+        median = statistics.median(found)
+        print(
+            f"  {name:22} {median:8.2f} us  best {min(found):7.2f}  x{median / first:.2f}"
+        )
+
+
+def main() -> None:
+    """Every request by every reader."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    for name, data in REQUESTS.items():
+        print(f"request, {name}:")
+        measure(
+            {
+                "ours": ours(data),
+                "ours, unknown lines": ours_unknown(data),
+                "httptools": by_httptools(data),
+                "h11": by_h11(data),
+            },
+            rounds,
+        )
+    print("response head:")
+    measure({"ours": our_heads(), "ours, not kept": our_new_heads()}, rounds)
+
+
+if __name__ == "__main__":
+    main()
