@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-import wsgi_api
 from system.registry import Registry
 
 JSON = "application/json"
@@ -114,9 +112,6 @@ def test_other_methods_are_refused_with_those_allowed(
 
 
 def test_errors_speak_the_language_of_the_client(registry: Registry) -> None:
-    catalogues = Path(wsgi_api.__file__).parent / "locale"
-    if not catalogues.exists():
-        pytest.skip("this wsgi-api has no catalogues")
     english = registry.request("GET", "/v1/images/none")
     french = registry.request(
         "GET", "/v1/images/none", Accept_Language="fr-CA, en;q=0.5"
