@@ -43,6 +43,15 @@ class GreenWrapped(PosixServer):
         write(f"after {os.getpid()}")
 
 
+class OldHabits(PosixServer):
+    """Installs the signal handlers by itself, as the servers of the seeds did."""
+
+    def start_wsgi(self) -> None:
+        super().start_wsgi()
+        self.set_signal_handler("SIGTERM", self.kill_children)
+        self.set_signal_handler("SIGHUP", self.hup)
+
+
 class Lazy(PosixServer):
     """Forgets to serve."""
 

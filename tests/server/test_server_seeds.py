@@ -15,7 +15,8 @@ import pytest
 import wsgi_server
 from apps.service import OPTIONS as service_options
 from oslo_config import cfg
-from wsgi_server import BaseServer, PosixServer, Server
+from wsgi_server import BaseServer, PosixServer, Server, opts
+from wsgi_server._settings import DEFAULT_THREADS
 from wsgi_server.errors import BindError, ConfigError, ExitStatus, ServerError
 
 pytestmark = pytest.mark.forks
@@ -109,6 +110,7 @@ def test_the_platform_has_its_server() -> None:
 
 
 def test_the_signature_is_that_of_the_seeds() -> None:
+    before = os.umask(0o022)
     server = PosixServer(17, True, True)
     assert (server.threads, server.conf) == (17, cfg.CONF)
     assert (server.initialize_glance_store, server.initialize_prefetcher) == (
@@ -117,6 +119,7 @@ def test_the_signature_is_that_of_the_seeds() -> None:
     )
     assert (server.children, server.stale_children) == (set(), set())
     assert (server.running, server.sock, server.urls) == (True, None, [])
+    os.umask(before)
 
 
 def test_the_base_is_abstract() -> None:
@@ -474,6 +477,31 @@ def test_create_pool_bounds_the_requests_of_a_worker(
     assert diary.read_text() == "3 3\n"
 
 
+@pytest.mark.parametrize(
+    ("engine", "argument", "option", "bound"),
+    [
+        ("eventlet", 1000, None, 1000),
+        ("eventlet", 7, None, 7),
+        ("eventlet", 7, 9, 9),
+        ("threads", 1000, None, DEFAULT_THREADS["threads"]),
+        ("threads", 7, None, 7),
+        ("threads", 1000, 9, 9),
+    ],
+)
+def test_threads_bound_the_requests_of_a_worker(
+    engine: str, argument: int, option: int | None, bound: int
+) -> None:
+    conf = cfg.ConfigOpts()
+    opts.register_opts(conf)
+    conf([], default_config_files=[])
+    conf.set_override("engine", engine)
+    conf.set_override("threads", option)
+    conf.set_override("bind_port", 0)
+    server = PosixServer(argument, conf=conf)
+    server._read_settings()
+    assert server._current().threads == bound
+
+
 @pytest.mark.parametrize("kind", ["Wrapped", "GreenWrapped"])
 @pytest.mark.parametrize("workers", [0, 1])
 def test_run_server_can_be_wrapped(
@@ -569,6 +597,15 @@ def test_the_programs_own_handlers_are_back_after_wait(service: Service) -> None
     server.kill_children()
     server.wait()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_methods_are_signal_handlers_as_well(live_program: Start) -> None:
+    env = {"SERVICE_SERVER": "apps.servers:OldHabits"}
+    server = live_program("apps.service", env=env)
+    old = server.worker_pids()
+    server.send(signal.SIGHUP)
+    server.wait_for("a new generation", lambda: not old & server.worker_pids())
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("method", ["wait", "reload", "kill_children", "run_child"])

@@ -30,7 +30,7 @@ from oslo_config import cfg
 from . import _shift, pools, stores
 from ._binding import get_num_workers
 from ._reloading import Reading
-from ._settings import Settings
+from ._settings import DEFAULT_THREADS, Settings
 from .errors import ConfigError, ExitStatus, LoadError, ServerError
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ HasChanged = Callable[[str], bool]
 class BaseServer(ABC):
     """Serves one application with the options of `conf`.
 
-    `threads` bounds the requests that run at the same time in one worker. With
+    `threads` bounds the requests that run at the same time in one worker, unless the
+    option of that name is set; native threads have a default of their own. With
     `initialize_glance_store` the stores are made at the start and at every reload; with
     `initialize_prefetcher` `cache_images` runs every `cache_prefetcher_interval` seconds
     in one of the processes. `conf` is a `ConfigOpts` or one of its groups (heat passes
@@ -304,14 +305,17 @@ class BaseServer(ABC):
 
     def _read_settings(self) -> None:
         settings = Settings.from_conf(
-            self.conf,
-            default_port=self.default_port,
-            threads=self.threads,
-            workers=self.get_num_workers(),
+            self.conf, default_port=self.default_port, workers=self.get_num_workers()
         )
         if type(self).create_pool is not BaseServer.create_pool:
-            size = getattr(self.pool, "size", self.threads)
-            settings = dataclasses.replace(settings, threads=size)
+            bound = getattr(self.pool, "size", self.threads)
+        else:
+            bound = self.threads
+        # The operator's `threads` wins; the seeds' default was made for greenlets.
+        chosen = getattr(self.conf, "threads", None) is not None
+        green = settings.engine == "eventlet"
+        if not chosen and (green or bound != DEFAULT_THREADS["eventlet"]):
+            settings = dataclasses.replace(settings, threads=bound)
         self._settings = settings
 
     def _current(self) -> Settings:

@@ -1,0 +1,133 @@
+"""The command's log handlers: they lose lines before they hold anything up."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from wsgi_server import _log, _logfiles
+from wsgi_server.errors import ConfigError
+
+
+def record(message: str, *args: object) -> logging.LogRecord:
+    return logging.LogRecord("x", logging.INFO, "x.py", 1, message, args, None)
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, _log.StreamLog]]:
+    """A pipe, its reader's descriptor and a handler that writes to it."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    with open(writer, "w") as stream:
+        yield reader, _log.StreamLog(stream)
+    os.close(reader)
+
+
+def drain(reader: int) -> bytes:
+    """Everything that is in a pipe now."""
+    found = b""
+    while True:
+        try:
+            found += os.read(reader, 1 << 20)
+        except BlockingIOError:
+            return found
+
+
+def test_a_record_is_a_line(pipe: tuple[int, _log.StreamLog]) -> None:
+    reader, handler = pipe
+    handler.emit(record("hello %s", "w\u00f6rld"))
+    assert drain(reader) == "hello w\u00f6rld\n".encode()
+
+
+def test_what_a_pipe_does_not_take_waits_for_the_next_line(
+    pipe: tuple[int, _log.StreamLog],
+) -> None:
+    reader, handler = pipe
+    for number in range(200):
+        handler.emit(record("%04d %s", number, "x" * 1000))
+    first = drain(reader)
+    assert 0 < len(first) < 200 * 1000
+    while not first.endswith(b"the end\n"):
+        handler.emit(record("the end"))
+        first += drain(reader)
+    lines = first.decode().splitlines()
+    numbers = [int(line[:4]) for line in lines if line[0].isdigit()]
+    assert numbers == list(range(200))
+
+
+def test_beyond_the_buffer_lines_are_counted_not_kept(
+    pipe: tuple[int, _log.StreamLog],
+) -> None:
+    reader, handler = pipe
+    count = 2 * _log.BUFFER // 1000
+    for number in range(count):
+        handler.emit(record("%06d %s", number, "x" * 1000))
+    text = b""
+    while chunk := drain(reader):
+        text += chunk
+        handler.flush()
+    handler.emit(record("after"))
+    text += drain(reader)
+    kept = text.count(b"xxxx\n")
+    assert 0 < kept < count
+    assert f"({count - kept} log lines were lost here)\nafter\n".encode() in text
+
+
+def test_a_full_disk_loses_lines_and_nothing_else() -> None:
+    with open("/dev/full", "w") as full:
+        handler = _log.StreamLog(full)
+        handler.emit(record("one"))
+        handler.emit(record("two"))
+        reader, writer = os.pipe()
+        with open(writer, "w") as stream:
+            handler.setStream(stream)
+            handler.emit(record("three"))
+            assert os.read(reader, 100) == b"(2 log lines were lost here)\nthree\n"
+        os.close(reader)
+
+
+def test_a_record_that_cannot_be_formatted_is_reported_and_survived(
+    pipe: tuple[int, _log.StreamLog], capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader, handler = pipe
+    handler.emit(record("%d", "no number"))
+    handler.emit(record("next"))
+    assert drain(reader) == b"next\n"
+    assert "TypeError" in capsys.readouterr().err
+
+
+def test_closing_gives_a_slow_reader_a_moment(
+    pipe: tuple[int, _log.StreamLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, handler = pipe
+    handler.emit(record("x" * 100_000))
+    monkeypatch.setattr(_log, "FAREWELL", 0.05)
+    handler.close()
+    assert 0 < len(drain(reader)) < 100_000
+
+
+def test_a_file_is_reopened_after_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    handler = _log.FileLog(str(path))
+    logger = logging.getLogger("wsgi_server.test_log")
+    logger.addHandler(handler)
+    try:
+        handler.emit(record("before"))
+        path.rename(tmp_path / "x.log.1")
+        handler.emit(record("still the old one"))
+        _logfiles.reopen()
+        handler.emit(record("after"))
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+    assert (tmp_path / "x.log.1").read_text() == "before\nstill the old one\n"
+    assert path.read_text() == "after\n"
+
+
+def test_a_file_that_cannot_be_opened_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"log_file: cannot write .*: No such file"):
+        _log.set_up(str(tmp_path / "no" / "x.log"), debug=False)
