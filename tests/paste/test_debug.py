@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from itertools import pairwise
 from wsgiref.validate import validator
 
 import pytest
 import webob
+from hypothesis import given
+from hypothesis import strategies as st
 from wsgi_paste import Debug, Middleware, debug_filter
 
 
@@ -108,6 +111,18 @@ def test_characters_cut_between_pieces_and_bytes_that_are_no_text_are_shown():
     list(Debug.print_generator([b"gr\xc3", b"\xbcn \xff", b"\xc3"], stream))
 
     assert "grün \\xff\\xc3\n" in stream.getvalue()
+
+
+@given(st.binary(max_size=40), st.lists(st.integers(0, 40), max_size=5))
+def test_wherever_a_body_is_cut_the_same_is_passed_and_shown(body, cuts):
+    places = sorted({0, *(min(cut, len(body)) for cut in cuts), len(body)})
+    pieces = [body[start:end] for start, end in pairwise(places)]
+    whole, cut = io.StringIO(newline=""), io.StringIO(newline="")
+
+    list(Debug.print_generator([body], whole))
+
+    assert b"".join(Debug.print_generator(pieces, cut)) == body
+    assert cut.getvalue() == whole.getvalue()
 
 
 def test_what_the_application_writes_is_shown_and_written():

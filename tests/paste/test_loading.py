@@ -179,6 +179,29 @@ def test_egg_names_an_entry_point(service, conf, write, capsys):
     assert "RESPONSE HEADERS" in capsys.readouterr().out
 
 
+def test_the_factories_are_entry_points_too(service, conf, write):
+    path = write(
+        """
+        [pipeline:main]
+        pipeline = audit app
+
+        [filter:audit]
+        use = egg:wsgi-paste
+        wsgi_paste.filter_factory = service:make_filter
+        level = 3
+
+        [app:app]
+        use = egg:wsgi-paste
+        wsgi_paste.app_factory = service:make_app
+        """
+    )
+
+    audit = paste_deploy_app(path, "main", conf)
+
+    assert audit.conf is audit.app.conf is conf
+    assert audit.settings == {"level": "3"}
+
+
 def test_a_name_may_be_a_uri(service, conf, write):
     write(APP, "other.ini")
 
@@ -444,7 +467,7 @@ FAULTS = {
         "[app:main]\nuse = egg:wsgi-paste#absent\n",
         LookupError,
         "{file}: [app:main] use: cannot find egg:wsgi-paste#absent: "
-        "wsgi-paste offers nothing under paste.app_factory, paste.composite_factory, "
+        "wsgi-paste offers main under paste.app_factory, paste.composite_factory, "
         "paste.composit_factory",
     ),
     "another file that is not there": (

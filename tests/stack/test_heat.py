@@ -10,6 +10,7 @@ import signal
 import socket
 import textwrap
 import types
+from importlib.metadata import entry_points
 
 import pytest
 import webob
@@ -104,6 +105,12 @@ def test_list_opts_names_every_group(heat):
         None: ["max_json_body_size"],
         **{name: list(options) for name, options in GROUPS.items()},
     }
+
+
+def test_list_opts_is_an_entry_point_for_the_config_generator():
+    (found,) = entry_points(group="oslo.config.opts", name="wsgi_stack.heat")
+
+    assert found.value == "wsgi_stack.heat:list_opts"
 
 
 def test_the_first_six_options_are_found_at_their_old_place(heat, tmp_path):
