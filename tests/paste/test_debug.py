@@ -10,7 +10,7 @@ from wsgiref.validate import validator
 
 import pytest
 import webob
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wsgi_paste import Debug, Middleware, debug_filter
 
@@ -113,6 +113,7 @@ def test_characters_cut_between_pieces_and_bytes_that_are_no_text_are_shown():
     assert "grün \\xff\\xc3\n" in stream.getvalue()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.lists(st.integers(0, 40), max_size=5))
 def test_wherever_a_body_is_cut_the_same_is_passed_and_shown(body, cuts):
     places = sorted({0, *(min(cut, len(body)) for cut in cuts), len(body)})
