@@ -246,8 +246,8 @@ def test_debug_filter_wraps_an_application():
 
 def test_factory_writes_to_the_output_that_it_is_told(tmp_path, capsys):
     path = tmp_path / "debug.txt"
-    for settings in ({}, {"output": "stdout"}, {"output": "stderr"}):
-        app = Debug.factory({}, **settings)(app_with([b"shown"]))
+    for local_conf in ({}, {"output": "stdout"}, {"output": "stderr"}):
+        app = Debug.factory({}, **local_conf)(app_with([b"shown"]))
         assert webob.Request.blank("/").get_response(app).body == b"shown"
     app = Debug.factory({}, output=str(path))(app_with([b"filed"]))
     assert webob.Request.blank("/").get_response(app).body == b"filed"
