@@ -17,8 +17,7 @@ from collections.abc import Callable
 
 import h11
 import httptools
-from wsgi_server._http11 import END, Limits, RequestReader, ResponseHeads
-from wsgi_server._http11 import request as reader_module
+from wsgi_server._http11 import END, Limits, RequestReader, ResponseHeads, lines
 
 CALLS = 2000
 BODY = b"x" * 1024
@@ -64,8 +63,8 @@ def ours_unknown(data: bytes) -> Callable[[], object]:
     read = ours(data)
 
     def forget() -> None:
-        reader_module._lines.clear()
-        reader_module._request_lines.clear()
+        lines.known_fields.clear()
+        lines.known_request_lines.clear()
         read()
 
     return forget

@@ -17,7 +17,7 @@ from wsgi_server._http11 import (
     Request,
     RequestReader,
 )
-from wsgi_server._http11 import request as module
+from wsgi_server._http11 import lines as module
 
 POST = b"POST /case HTTP/1.1"
 
@@ -103,6 +103,12 @@ def test_body_limit_counts_bytes_not_chunks() -> None:
     over = read([chunked(b"4\r\nabcd\r\n2\r\nef")], limits)
     assert over.status == 413
     assert over.messages[0].body == b"abcd"
+
+
+def test_a_body_can_only_be_read_inside_a_request() -> None:
+    for data in (b"", request()[:20], request()):
+        with pytest.raises(RuntimeError, match="no request"):
+            fed(data).read_body(1)
 
 
 # -- the end of input and of trust --------------------------------------------------------
@@ -348,15 +354,15 @@ def test_one_byte_chunks_cost_linear_time() -> None:
 
 @pytest.fixture(autouse=True)
 def _empty_caches() -> None:
-    module._lines.clear()
-    module._request_lines.clear()
+    module.known_fields.clear()
+    module.known_request_lines.clear()
 
 
 def test_a_line_is_remembered_and_read_alike() -> None:
     data = request(b"X-A: \t a", line=b"GET /a%20b HTTP/1.0")
     first = read([data])
-    assert module._lines[b"X-A: \t a"] == ("HTTP_X_A", "a")
-    assert b"GET /a%20b HTTP/1.0" in module._request_lines
+    assert module.known_fields[b"X-A: \t a"] == ("HTTP_X_A", "a")
+    assert b"GET /a%20b HTTP/1.0" in module.known_request_lines
     assert read([data]) == first
 
 
@@ -386,23 +392,23 @@ def test_credentials_framing_and_long_lines_are_never_remembered(line: bytes) ->
     # The slow way, too.
     data = request(line, b"X-Control: a")
     assert read([data[:-1], data[-1:]]).status is None
-    assert set(module._lines) == {b"Host: a.example", b"X-Control: a"}
+    assert set(module.known_fields) == {b"Host: a.example", b"X-Control: a"}
 
 
 def test_a_query_is_never_remembered() -> None:
     read([request(line=b"GET /case?token=x HTTP/1.1")])
     read([request(line=b"GET http://a/case HTTP/1.1")])
     read([request(line=b"GET /" + b"a" * 256 + b" HTTP/1.1")])
-    assert module._request_lines == {}
+    assert module.known_request_lines == {}
 
 
 def test_the_caches_start_over_when_they_are_full() -> None:
     for number in range(module.CACHE_SIZE + 10):
         read([request(b"X: %d" % number, line=b"GET /%d HTTP/1.1" % number)])
-        assert len(module._lines) <= module.CACHE_SIZE
-        assert len(module._request_lines) <= module.CACHE_SIZE
-    assert b"GET /%d HTTP/1.1" % (module.CACHE_SIZE + 9) in module._request_lines
-    assert b"GET /0 HTTP/1.1" not in module._request_lines
+        assert len(module.known_fields) <= module.CACHE_SIZE
+        assert len(module.known_request_lines) <= module.CACHE_SIZE
+    assert b"GET /%d HTTP/1.1" % (module.CACHE_SIZE + 9) in module.known_request_lines
+    assert b"GET /0 HTTP/1.1" not in module.known_request_lines
 
 
 def test_a_remembered_line_obeys_the_limits_of_its_reader() -> None:

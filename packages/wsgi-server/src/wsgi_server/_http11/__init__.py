@@ -7,7 +7,8 @@ clock, a thread or an option.
 from __future__ import annotations
 
 from .grammar import ProtocolError, ResponseError
-from .request import END, NEED_DATA, Limits, Request, RequestReader
+from .messages import END, NEED_DATA, Limits, Request
+from .request import RequestReader
 from .response import (
     CONTINUE,
     LAST_CHUNK,

@@ -1,0 +1,79 @@
+"""What a reader of requests is told and tells: its limits, requests, and bare events."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Final
+
+
+class Signal(enum.Enum):
+    """Events without content."""
+
+    NEED_DATA = "more bytes are needed before the next event"
+    END = "the request is complete"
+
+
+NEED_DATA: Final = Signal.NEED_DATA
+END: Final = Signal.END
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may take; sizes in bytes, None for no limit of its own."""
+
+    request_line: int = 8190
+    header_line: int | None = 16384
+    headers: int = 100
+    header_bytes: int = 65536
+    #: A chunk's size line with its extensions.
+    chunk_line: int = 1024
+    trailer_bytes: int = 8192
+    body: int | None = None
+    #: Names with "_" collide with those with "-" in an environ.
+    underscores: str = "drop"
+    #: Heads up to this size cannot break a limit on lines or bytes.
+    quick: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.underscores not in ("drop", "refuse"):
+            raise ValueError(f"underscores: {self.underscores!r} is not drop or refuse")
+        line = self.header_bytes if self.header_line is None else self.header_line
+        quick = min(self.request_line, self.header_bytes - 4, line)
+        object.__setattr__(self, "quick", quick)
+
+
+class Request:
+    """A request head."""
+
+    __slots__ = (
+        "chunked",
+        "content_length",
+        "expect_continue",
+        "has_body",
+        "headers",
+        "http11",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "scheme",
+        "target",
+    )
+
+    method: str
+    #: As it was sent, latin-1 text.
+    target: str
+    #: Percent-decoded latin-1 text (PEP 3333); empty for asterisk- and authority-form.
+    path: str
+    query: str
+    http11: bool
+    #: By environ name (HTTP_HOST, CONTENT_TYPE), latin-1 text.
+    headers: dict[str, str]
+    content_length: int | None
+    chunked: bool
+    has_body: bool
+    keep_alive: bool
+    expect_continue: bool
+    #: From absolute-form, else None.
+    scheme: str | None
