@@ -185,12 +185,12 @@ class JSONRequestDeserializer:
             body = _read(request.body_file, limit + 1)
             if len(body) > limit:
                 raise BodyTooLarge(limit)
+            environ["CONTENT_LENGTH"] = str(len(body))
         else:
             return request.body
         # As request.body = body would do it, in a third of the time.
         environ["wsgi.input"] = io.BytesIO(body)
         environ["webob.is_body_seekable"] = True
-        environ["CONTENT_LENGTH"] = str(len(body))
         return body
 
 
@@ -277,7 +277,7 @@ class JSONResponseSerializer:
 
 _XML_NAME = re.compile(r"[A-Za-z_][\w.\-]*")
 # XML 1.0, 2.2 (Char): everything else cannot be written, not even as a reference.
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 class XMLResponseSerializer:
