@@ -6,7 +6,9 @@ import inspect
 import json
 import signal
 import socket
+import ssl
 import sys
+import threading
 import types
 
 import pytest
@@ -156,6 +158,34 @@ def test_get_socket_raises_what_services_handle(glance):
 
 
 @exercises("glance", "ssl_wrap_socket")
+def test_ssl_wrap_socket_is_the_servers_side_of_tls(glance, certificate):
+    cfg.CONF.set_override("cert_file", certificate["cert_file"])
+    cfg.CONF.set_override("key_file", certificate["key_file"])
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        address = plain.getsockname()
+        heard = []
+
+        def serve() -> None:
+            with glance.ssl_wrap_socket(plain) as listener:
+                connection, _ = listener.accept()
+                with connection:
+                    heard.append(connection.recv(100))
+                    connection.sendall(b"hello")
+
+        server = threading.Thread(target=serve)
+        server.start()
+        context = ssl.create_default_context(cafile=certificate["cert_file"])
+        with (
+            socket.create_connection(address, timeout=20) as raw,
+            context.wrap_socket(raw, server_hostname="localhost") as client,
+        ):
+            client.sendall(b"good day")
+            assert client.recv(100) == b"hello"
+        server.join()
+
+    assert heard == [b"good day"]
+
+
 def test_ssl_wrap_socket_needs_a_certificate(glance):
     with socket.socket() as sock, pytest.raises(RuntimeError, match="cert_file"):
         glance.ssl_wrap_socket(sock)
