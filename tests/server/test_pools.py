@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import live
 import pytest
+import wsgi_server
 from wsgi_server import pools
 
 Start = Callable[..., live.LiveServer]
@@ -30,6 +32,21 @@ def run(program: str) -> list[str]:
 
 def test_without_eventlet_there_is_nothing_to_wait_for() -> None:
     assert pools.wait_all_pools(0.1) is True
+
+
+def test_a_pool_of_threads_is_waited_for_and_a_busy_one_is_counted() -> None:
+    gate = threading.Event()
+    pool = wsgi_server.get_asynchronous_pool(2)
+    job = pool.submit(gate.wait, 30)
+    try:
+        assert pools.wait_all_pools(0.05) is False
+        assert not job.done()
+    finally:
+        gate.set()
+    assert pools.wait_all_pools(30) is True
+    assert job.result() is True
+    with pytest.raises(RuntimeError, match="shutdown"):
+        pool.submit(gate.wait)
 
 
 def test_the_pool_is_a_green_pool_of_that_size() -> None:

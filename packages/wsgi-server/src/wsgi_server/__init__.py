@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._binding import get_bind_addr, get_num_workers, get_socket, ssl_wrap_socket
     from .opts import register_cli_opts
-    from .pools import get_asynchronous_eventlet_pool, set_eventlet_hub
+    from .pools import (
+        get_asynchronous_eventlet_pool,
+        get_asynchronous_pool,
+        set_eventlet_hub,
+    )
     from .posix import PosixServer
     from .posix import PosixServer as Server
     from .server import BaseServer
@@ -29,6 +33,7 @@ __all__ = [
     "Win32ProcessLauncher",
     "Win32Server",
     "get_asynchronous_eventlet_pool",
+    "get_asynchronous_pool",
     "get_bind_addr",
     "get_num_workers",
     "get_socket",
@@ -46,6 +51,7 @@ _HOMES = {
     "Win32ProcessLauncher": "win32",
     "Win32Server": "win32",
     "get_asynchronous_eventlet_pool": "pools",
+    "get_asynchronous_pool": "pools",
     "get_bind_addr": "_binding",
     "get_num_workers": "_binding",
     "get_socket": "_binding",

@@ -1,4 +1,4 @@
-"""eventlet pools that the end of a worker waits for, and the choice of eventlet's hub.
+"""Pools that the end of a worker waits for, and the choice of eventlet's hub.
 
 Beside the eventlet engine this is the only module that imports eventlet, and only when one
 of its functions needs it.
@@ -9,7 +9,10 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
@@ -27,6 +30,7 @@ _HUBS: Final = ("epolls", "kqueue", "poll", "selects")
 
 # A pool lives as long as somebody uses it or one of its greenlets runs.
 _pools: WeakSet[Any] = WeakSet()
+_executors: WeakSet[ThreadPoolExecutor] = WeakSet()
 
 
 def set_eventlet_hub() -> None:
@@ -60,11 +64,46 @@ def get_asynchronous_eventlet_pool(size: int = 1000) -> Any:
     return pool
 
 
+def get_asynchronous_pool(size: int = 32) -> ThreadPoolExecutor:
+    """A new executor of up to `size` threads; a stopping worker waits for it.
+
+    For services that have left eventlet. Under the eventlet engine its threads are native
+    ones, unless the service has patched `threading`.
+    """
+    executor = ThreadPoolExecutor(size, "wsgi-pool")
+    _executors.add(executor)
+    return executor
+
+
 def wait_all_pools(timeout: float | None = None) -> bool:
     """Waits until nothing runs in the pools; false if something does after `timeout` s.
 
-    What still runs then is counted in the log. Does nothing without eventlet.
+    What still runs then is counted in the log.
     """
+    deadline = None if timeout is None else monotonic() + timeout
+    finished = _wait_for_greenlets(timeout)
+    left = None if deadline is None else max(0.0, deadline - monotonic())
+    return _wait_for_threads(left) and finished
+
+
+def _wait_for_threads(timeout: float | None) -> bool:
+    """Closes the executors; what was submitted to them is still done."""
+    closing = [
+        threading.Thread(target=executor.shutdown, daemon=True)
+        for executor in list(_executors)
+    ]
+    for thread in closing:
+        thread.start()
+    deadline = None if timeout is None else monotonic() + timeout
+    for thread in closing:
+        thread.join(None if deadline is None else max(0.0, deadline - monotonic()))
+    busy = sum(thread.is_alive() for thread in closing)
+    if busy:
+        LOG.warning("%d pools of threads did not finish in %s s", busy, timeout)
+    return not busy
+
+
+def _wait_for_greenlets(timeout: float | None) -> bool:
     if "eventlet" not in sys.modules or not _pools:
         return True
     import eventlet
@@ -115,6 +154,7 @@ def serve(
 
 
 def renew() -> None:
-    """In a forked child: empties the pools of greenlets that only the parent runs."""
+    """In a forked child: empties the pools of what only the parent runs."""
+    _executors.clear()
     for pool in list(_pools):
         pool.__init__(pool.size)
