@@ -117,6 +117,21 @@ def test_what_a_factory_raises_gets_its_place(service, conf, write, raised, line
     assert isinstance(caught.value, ValueError)
 
 
+def test_a_note_of_the_factorys_own_is_not_taken_for_the_place(service, conf, write):
+    def fail(conf, **settings):
+        error = ValueError("port")
+        error.__notes__ = ["look at the manual"]
+        raise error
+
+    service.make_app = fail
+    path = write(APP)
+
+    with pytest.raises(ValueError, match="port") as caught:
+        load("config", path, conf)
+
+    assert str(caught.value) == f"{path}: [app:main]: ValueError: port"
+
+
 def test_a_setting_that_the_factory_does_not_know_is_named(service, conf, write):
     service.make_app = strict
     path = write(APP.replace("make_app\n", "make_app\nvolume = 11\n"))

@@ -24,13 +24,13 @@ from paste.deploy import loadwsgi
 
 from ._factories import import_object
 from .errors import (
+    FactoryFailed,
     ImportFailed,
     InvalidSetting,
     LoadError,
     MissingSection,
     MissingSetting,
     UnreadableFile,
-    add_note,
 )
 
 #: The sections being resolved or created, outermost first, as (file, section).
@@ -143,7 +143,7 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
                 key=exc.option,
             ) from exc
         except Exception as exc:
-            add_note(exc, f"{self.filename}: [{section}]")
+            _add_note(exc, f"{self.filename}: [{section}]")
             raise
         finally:
             _open_sections.reset(token)
@@ -338,3 +338,32 @@ def _parser_message(exc: configparser.Error, text: str) -> str:
     lineno, _ = cast("configparser.ParsingError", exc).errors[0]
     line = text.splitlines()[lineno - 1].strip()
     return f"line {lineno}: neither a [section] nor a setting: {line!r}"
+
+
+_NOTE = "while loading "
+
+
+def _add_note(exc: BaseException, place: str) -> None:
+    """Notes on `exc` where it came from, as PEP 678 does, on 3.10 as well."""
+    notes = getattr(exc, "__notes__", None)
+    if notes is None:
+        notes = []
+        exc.__notes__ = notes  # type: ignore[attr-defined]  # 3.10 does not know it
+    notes.append(f"{_NOTE}{place}")
+
+
+def as_load_error(exc: Exception, place: str) -> LoadError:
+    """`exc` itself if it is a `LoadError`, else a `FactoryFailed` with it as the cause.
+
+    `place` is where it came from, unless a loader has noted a closer one on it.
+    """
+    if isinstance(exc, LoadError):
+        return exc
+    notes = getattr(exc, "__notes__", ())
+    # The innermost section comes first; a factory may have left notes of its own.
+    places = [note for note in notes if note.startswith(_NOTE)] or [f"{_NOTE}{place}"]
+    failed = FactoryFailed(
+        f"{places[0].removeprefix(_NOTE)}: {type(exc).__name__}: {exc}"
+    )
+    failed.__cause__ = exc
+    return failed

@@ -16,8 +16,8 @@ from oslo_config import cfg
 from paste.deploy import loadwsgi
 
 from ._factories import setup_paste_factories, teardown_paste_factories
-from ._ini import IniLoader, egg_context
-from .errors import LoadError, as_load_error
+from ._ini import IniLoader, as_load_error, egg_context
+from .errors import LoadError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -14,8 +14,8 @@ from typing import Final
 from paste.deploy import loadwsgi
 
 from ._factories import import_object
-from ._ini import IniLoader
-from .errors import LoadError, MissingSection, as_load_error
+from ._ini import IniLoader, as_load_error
+from .errors import LoadError, MissingSection
 
 #: What a section makes, by the word before the colon of its title.
 _KINDS: Final = {

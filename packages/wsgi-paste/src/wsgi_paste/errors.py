@@ -75,30 +75,3 @@ class ImportFailed(LoadError, ImportError):
 
 class FactoryFailed(LoadError, ValueError):
     """A factory raised while it made its application or filter; `__cause__` tells more."""
-
-
-NOTE = "while loading "
-
-
-def add_note(exc: BaseException, place: str) -> None:
-    """Notes on `exc` where it came from, as PEP 678 does, on 3.10 as well."""
-    notes = getattr(exc, "__notes__", None)
-    if notes is None:
-        notes = []
-        exc.__notes__ = notes  # type: ignore[attr-defined]  # 3.10 does not know it
-    notes.append(f"{NOTE}{place}")
-
-
-def as_load_error(exc: Exception, place: str) -> LoadError:
-    """`exc` itself if it is a `LoadError`, else a `FactoryFailed` with it as the cause.
-
-    `place` is where it came from, unless `add_note` has put a closer one on it.
-    """
-    if isinstance(exc, LoadError):
-        return exc
-    notes = getattr(exc, "__notes__", None) or [f"{NOTE}{place}"]
-    failed = FactoryFailed(
-        f"{notes[0].removeprefix(NOTE)}: {type(exc).__name__}: {exc}"
-    )
-    failed.__cause__ = exc
-    return failed
