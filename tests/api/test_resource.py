@@ -165,6 +165,16 @@ def test_called_with_a_request_it_raises_http_exceptions() -> None:
         resource(request)
 
 
+def test_called_with_a_request_it_returns_the_response() -> None:
+    answer = webob.Response(b"as it is")
+    request = Request.blank("/")
+    request.environ["wsgiorg.routing_args"] = (None, {"action": "act"})
+    assert Resource(Controller(lambda req: answer))(request) is answer
+    written = Resource(Controller(lambda req: {"a": 1}))(request)
+    assert isinstance(written, webob.Response)
+    assert (written.json, written.request) == ({"a": 1}, request)
+
+
 def test_the_unexpected_is_500_logged_once_and_not_told(
     call: Call, caplog: pytest.LogCaptureFixture
 ) -> None:
