@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -36,7 +37,6 @@ DISTRIBUTIONS = ("wsgi-server", "wsgi-api", "wsgi-paste", "wsgi-stack")
 SOURCES = tuple(f"packages/{name}/src" for name in DISTRIBUTIONS)
 EXAMPLE = Path("docs/examples/images")
 SAMPLE = Path("docs/reference/wsgi-server.conf.sample")
-COVERAGE = Path(".nox/coverage")
 
 
 def _runs(executable: Path, version: str) -> bool:
@@ -138,30 +138,27 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Test everything, installed, on each Python found; arguments go to pytest."""
+    """Test everything, installed, on each Python found; arguments go to pytest.
+
+    Without arguments, the tests that start worker processes run on the newest Python
+    only: they take most of the time, and all of it must stay under ten minutes.
+    """
     _install_distributions(session, *_group("test"), extras=True)
-    if session.python != FOUND[-1]:
-        session.run("python", "-m", "pytest", *session.posargs)
-        return
-    # Coverage trebles the time, so only the newest Python pays for it.
-    folder = COVERAGE / session.name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    session.run(
-        *("coverage", "run", "-m", "pytest", *session.posargs),
-        env={"COVERAGE_FILE": str(folder.resolve() / "data")},
-    )
+    newest = session.python == FOUND[-1]
+    args = session.posargs or ([] if newest else ["-m", "not forks"])
+    session.run("python", "-m", "pytest", *args)
 
 
-@nox.session
+@nox.session(python=FOUND[-1:])
 def cover(session: nox.Session) -> None:
-    """Combine what the tests measured on the newest Python, and hold the floor."""
-    _install(session, "coverage")
-    folders = sorted(str(path) for path in COVERAGE.glob("*") if path.is_dir())
-    if not folders:
-        session.error(f"nothing measured yet: run `nox -s tests-{FOUND[-1]}` first")
-    env = {"COVERAGE_FILE": str(COVERAGE / "data")}
-    session.run("coverage", "combine", "--keep", *folders, env=env)
+    """Test everything under coverage on the newest Python, report, hold the floor."""
+    _install_distributions(session, *_group("test"), extras=True)
+    folder = session.env_dir.resolve() / "coverage"
+    env = {"COVERAGE_FILE": str(folder / "data")}
+    folder.mkdir(exist_ok=True)
+    session.run("coverage", "erase", env=env)
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=env)
+    session.run("coverage", "combine", env=env)
     session.run("coverage", "report", env=env)
 
 
@@ -203,6 +200,47 @@ def minimums(session: nox.Session) -> None:
         session, *_group("test"), constraints=str(floors), extras=True
     )
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+@nox.parametrize(
+    "suite", ["glance", "heat", "routes"], ids=["glance", "heat", "routes"]
+)
+def upstream(session: nox.Session, suite: str) -> None:
+    """Run suites of glance, heat and Routes with our modules in place of theirs."""
+    tmp = Path(session.create_tmp())
+    session.install("pip", "setuptools")
+    if suite == "routes":
+        source = _source(session, "routes==2.5.1", tmp)
+        _install_distributions(session, "routes==2.5.1", "webtest", *_group("test"))
+        session.run(
+            *("python", "-m", "pytest", "-W", "ignore"),
+            *("-p", "api.upstream.routes_suite"),
+            *(f"--rootdir={source}", "-c", os.devnull, str(source / "tests")),
+            env={"PYTHONPATH": str(ROOT / "tests")},
+        )
+        return
+    table = runpy.run_path("tests/upstream/compare.py")["SUITES"][suite]
+    source = _source(session, table.requirement, tmp)
+    # A service brings its own versions; ours take what they declare.
+    paths = [f"./packages/{name}" for name in DISTRIBUTIONS]
+    session.install(*paths, table.requirement, *table.extras)
+    session.run("python", "tests/upstream/compare.py", suite, str(source))
+
+
+def _source(session: nox.Session, requirement: str, folder: Path) -> Path:
+    """Unpack the source distribution of a requirement, and return where it is."""
+    name = requirement.partition("==")[0]
+    for old in folder.glob("*.tar.gz"):
+        old.unlink()
+    session.run(
+        *("python", "-m", "pip", "download", "--quiet", "--no-deps"),
+        *("--no-binary", name, "--dest", str(folder), requirement),
+    )
+    (archive,) = folder.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    return folder.resolve() / archive.name.removesuffix(".tar.gz")
 
 
 @nox.session
