@@ -405,6 +405,44 @@ def test_an_address_that_cannot_be_bound_brings_the_old_values_back(
     assert get(server).startswith("hello ")
 
 
+def test_an_address_in_use_is_tried_again_and_then_given_up(service: Service) -> None:
+    server = service.start(workers=1, bind_port=free_port())
+    values, old = server.stash_conf_values(), server.children
+    supervisor = server._supervisor
+    assert supervisor is not None
+    supervisor._bind_retry = 1.2  # seconds; the pauses between attempts are 0.5
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        service.write(workers=1, bind_port=port, greeting="moved")
+        server.reload()
+        assert server.children == old
+        assert server.stash_conf_values() == values
+        assert service.conf.greeting == "hello"
+    server.reload()
+    assert server.urls == [f"http://127.0.0.1:{port}"]
+    assert get(server).startswith("moved ")
+
+
+def test_a_server_can_be_started_again(service: Service) -> None:
+    server = service.start(workers=1, bind_port=free_port())
+    server.kill_children()
+    server.wait()
+    assert (server.running, server.sock, server.children) == (False, None, set())
+    server.start(service.app, 0)
+    assert server.running
+    assert get(server).startswith("hello ")
+
+
+def test_preloading_does_not_bring_the_workers_life_into_the_parent(
+    service: Service,
+) -> None:
+    service.conf.register_opt(cfg.BoolOpt("preload_app"))
+    server = service.server(bind_port=0, preload_app=True)
+    server.configure()
+    assert service.conf.preload_app is True
+    assert server._current().preload_app is False
+
+
 def test_hup_notes_a_reload_and_wait_carries_it_out(
     live_program: Start, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ files again but not return to what it had.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from oslo_config import cfg
@@ -18,9 +19,12 @@ class Reading:
     """The values of `conf` before its files are read again.
 
     `conf` is a `ConfigOpts`, one of its groups, or anything else that reads `cfg.CONF`.
+    `generation` is served with those values, of which `stash` holds some.
     """
 
-    def __init__(self, conf: Any) -> None:
+    def __init__(self, conf: Any, generation: int, stash: Mapping[str, Any]) -> None:
+        self.generation = generation
+        self.stash = stash
         self._root = _root(conf)
         self._namespace = self._root._namespace
 

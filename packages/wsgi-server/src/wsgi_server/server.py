@@ -20,7 +20,6 @@ import functools
 import logging
 import os
 import signal
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -116,6 +115,7 @@ class BaseServer(ABC):
         """
         self.application = application
         self.default_port = default_port
+        self.running = True
         self.configure()
         self.start_wsgi()
 
@@ -168,7 +168,6 @@ class BaseServer(ABC):
         ready, or not at all. Raises `ConfigError` and `BindError`.
         """
         if self._supervisor is None:
-            self._read_settings()
             self._supervisor = self._open()
         elif self._configuring:
             return  # the supervisor opens what the new settings want
@@ -248,11 +247,13 @@ class BaseServer(ABC):
             return
         if self._supervisor is None:
             self.configure_socket()
-        self._enter_worker()
+        self._start_prefetching()
         try:
             self._status = self._running_supervisor().serve_here()
         finally:
-            self.running = False
+            if self._prefetch is not None:
+                self._prefetch.stop(0)
+            self._end()
 
     # -- signals ------------------------------------------------------------------------------
 
@@ -316,7 +317,8 @@ class BaseServer(ABC):
         green = settings.engine == "eventlet"
         if not chosen and (green or bound != DEFAULT_THREADS["eventlet"]):
             settings = dataclasses.replace(settings, threads=bound)
-        self._settings = settings
+        # The application came loaded; what a worker does first belongs into the worker.
+        self._settings = dataclasses.replace(settings, preload_app=False)
 
     def _current(self) -> Settings:
         if self._settings is None:
@@ -340,7 +342,7 @@ class BaseServer(ABC):
             in_child=self._enter_worker,
             before_exit=self._leave_worker,
         )
-        if self.initialize_prefetcher and self._prefetch is None:
+        if self.initialize_prefetcher:
             # Before the fork: the workers share its lock.
             self._prefetch = stores.PrefetchJob(self.cache_images)
         supervisor.start()
@@ -367,20 +369,24 @@ class BaseServer(ABC):
         return [Service(self.name, self._current(), self._load)]
 
     def _configure_again(self) -> None:
-        old = self.stash_conf_values()
-        before = self._settings
-        self._reading = Reading(self.conf)
-        self._reading.renew()
+        generation = self._running_supervisor().generation
+        if self._reading is None or self._reading.generation != generation:
+            # An attempt of its own, and not the next one of a reload that found an
+            # address in use: what it returns to is what is served now.
+            self._reading = None
+            reading = Reading(self.conf, generation, self.stash_conf_values())
+        else:
+            reading = self._reading
+        reading.renew()
+        self._reading = reading
         self._configuring = True
         try:
-            self.configure(old, functools.partial(self._has_changed, old))
-        except Exception as exc:
-            self._settings = before
-            self._return_to_old()
-            # Services and stores raise these for what an operator can put right.
-            if isinstance(exc, (RuntimeError, ValueError, cfg.Error)):
-                raise ConfigError(str(exc)) from exc
-            raise
+            self.configure(
+                reading.stash, functools.partial(self._has_changed, reading.stash)
+            )
+        # Services and stores raise these for what an operator can put right.
+        except (RuntimeError, ValueError, cfg.Error) as exc:
+            raise ConfigError(str(exc)) from exc
         finally:
             self._configuring = False
 
@@ -408,7 +414,12 @@ class BaseServer(ABC):
         try:
             return self._running_supervisor().wait()
         finally:
-            self.running = False
+            self._end()
+
+    def _end(self) -> None:
+        self.running = False
+        self._supervisor = None
+        self._reading = None
 
     def _load(self) -> WSGIApplication:
         """In a worker: the application, behind whatever `run_server` adds."""
@@ -420,8 +431,10 @@ class BaseServer(ABC):
         return self.application
 
     def _enter_worker(self) -> None:
-        if "eventlet" in sys.modules:
-            pools.renew()
+        pools.renew()
+        self._start_prefetching()
+
+    def _start_prefetching(self) -> None:
         if self._prefetch is not None:
             interval = getattr(self.conf, "cache_prefetcher_interval", None)
             self._prefetch.start(interval or stores.PREFETCH_INTERVAL)
