@@ -216,6 +216,18 @@ def test_the_log_file_is_reopened_on_usr1(live_server: Start, tmp_path: Path) ->
     assert "/before" in (tmp_path / "access.log.1").read_text()
 
 
+def test_a_reload_moves_the_log(live_server: Start, tmp_path: Path) -> None:
+    conf, log = tmp_path / "server.conf", tmp_path / "server.log"
+    conf.write_text("[DEFAULT]\n")
+    server = live_server(HELLO, "--config-file", "server.conf")
+    conf.write_text(f"[DEFAULT]\nlog_file = {log}\n")
+    server.send(signal.SIGHUP)
+    server.wait_for(
+        "the new log", lambda: log.exists() and "retires" in log.read_text()
+    )
+    assert "retires" not in server.log()
+
+
 def test_a_log_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     with socket.create_server(("127.0.0.1", 0)) as probe:

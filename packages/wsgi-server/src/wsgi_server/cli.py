@@ -95,25 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serves, or checks only, as the parsed `arguments` say; returns the exit status."""
     if arguments.check_config:
         return _check(arguments)
-    # The supervisor comes last: --help and --check-config need none.
-    from ._supervisor import Supervisor
-
-    settings = _settings(_read_files(arguments, server=True))
-    _log.set_up(settings.log_file, debug=settings.debug)
-    faults: list[ServerError] = []
-    supervisor = Supervisor(
-        lambda: [_service(arguments, faults)],
-        before_exit=lambda: pools.wait_all_pools(settings.graceful_timeout),
-        # Whoever starts a command by hand wants to know at once.
-        bind_retry=0.0,
-    )
-    supervisor.start()
-    status = supervisor.wait()
-    if status:
-        # With no workers the application was loaded, or not, in this very process.
-        alone = faults[-1] if faults else "it cannot start; its log says why"
-        _complain(supervisor.reason or alone)
-    return status
+    return _Run(arguments).serve()
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -127,27 +109,60 @@ def _check(arguments: argparse.Namespace) -> int:
     return ExitStatus.OK
 
 
-def _service(arguments: argparse.Namespace, faults: list[ServerError]) -> Service:
-    """What one generation serves, read anew for each of them.
+class _Run:
+    """One run of the command: what its generations share."""
 
-    `faults` takes what went wrong when the application was loaded in this process.
-    """
-    from ._generation import Service
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        #: What went wrong when the application was loaded in this process.
+        self._faults: list[ServerError] = []
+        self._settings = _settings(_read_files(arguments, server=True))
+        _log.set_up(self._settings.log_file, debug=self._settings.debug)
 
-    settings = _settings(_read_files(arguments, server=True))
-    # The application gets the same files in a ConfigOpts of its own: another definition
-    # of an option that both know, such as bind_host, is a DuplicateOptError in oslo.config.
-    conf = _read_files(arguments, server=False)
+    def serve(self) -> int:
+        """Supervises the workers until they are told to stop."""
+        # Imported here, because --help and --check-config need no supervisor.
+        from ._supervisor import Supervisor
 
-    def load() -> WSGIApplication:
+        supervisor = Supervisor(
+            self._configure,
+            before_exit=self._before_exit,
+            # Whoever starts a command by hand wants to know at once.
+            bind_retry=0.0,
+        )
+        supervisor.start()
+        status = supervisor.wait()
+        if status:
+            # With no workers the application was loaded, or not, in this very process.
+            alone = (
+                self._faults[-1] if self._faults else "its log says why it cannot start"
+            )
+            _complain(supervisor.reason or alone)
+        return status
+
+    def _configure(self) -> list[Service]:
+        """What one generation serves, read anew for each of them."""
+        from ._generation import Service
+
+        old = self._settings
+        new = self._settings = _settings(_read_files(self._arguments, server=True))
+        if (old.log_file, old.debug) != (new.log_file, new.debug):
+            _log.set_up(new.log_file, debug=new.debug)
+        # The application gets the same files in a ConfigOpts of its own: another
+        # definition of an option that both know, such as bind_host, is an error there.
+        conf = _read_files(self._arguments, server=False)
+        return [Service(self._arguments.app, new, lambda: self._load(conf))]
+
+    def _load(self, conf: cfg.ConfigOpts) -> WSGIApplication:
         try:
-            return _loader.load(arguments.app, conf)
+            return _loader.load(self._arguments.app, conf)
         except LoadError as exc:
-            faults.append(exc)
+            self._faults.append(exc)
             # The line says it all; the traceback is for those who debug.
-            raise LoadError(str(exc)) from (exc if settings.debug else None)
+            raise LoadError(str(exc)) from (exc if self._settings.debug else None)
 
-    return Service(arguments.app, settings, load)
+    def _before_exit(self) -> None:
+        pools.wait_all_pools(self._settings.graceful_timeout)
 
 
 def _complain(reason: object) -> None:
