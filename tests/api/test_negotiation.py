@@ -173,6 +173,8 @@ def test_errors_come_as_json_or_as_problems(call: Call, path: str, code: int) ->
 def test_there_are_three_formats() -> None:
     with pytest.raises(ValueError, match="webob, json, problem"):
         Resource(None, error_format="xml")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="webob, json, problem"):
+        Router(APIMapper(), error_format="xml")  # type: ignore[arg-type]
 
 
 def test_405_from_the_mapper_where_the_service_wants_it(call: Call) -> None:

@@ -86,6 +86,12 @@ def send_error(
     return [body]
 
 
+def check_format(error_format: str) -> None:
+    """Raise ``ValueError`` for a format that there is none of."""
+    if error_format not in ERROR_FORMATS:
+        raise ValueError(f"error_format is none of {', '.join(ERROR_FORMATS)}")
+
+
 class ErrorAnswer:
     """A WSGI application that answers every request with one error.
 

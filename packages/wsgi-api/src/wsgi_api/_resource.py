@@ -13,7 +13,7 @@ from webob.acceptparse import create_accept_header
 
 from wsgi_api._bodies import JSONRequestDeserializer, JSONResponseSerializer
 from wsgi_api._i18n import Text
-from wsgi_api._rendering import ERROR_FORMATS, ErrorFormat, send_error
+from wsgi_api._rendering import ErrorFormat, check_format, send_error
 from wsgi_api._request import Request
 from wsgi_api.errors import NotAcceptable, log_exception, translate_for
 
@@ -91,8 +91,7 @@ class Resource:
             self.strict = strict
         if error_format is not None:
             self.error_format = error_format
-        if self.error_format not in ERROR_FORMATS:
-            raise ValueError(f"error_format is none of {', '.join(ERROR_FORMATS)}")
+        check_format(self.error_format)
 
     def __call__(
         self,

@@ -10,7 +10,7 @@ import webob.exc
 from routes.util import URLGenerator
 
 from wsgi_api._mapper import APIMapper
-from wsgi_api._rendering import ErrorAnswer, ErrorFormat
+from wsgi_api._rendering import ErrorAnswer, ErrorFormat, check_format
 from wsgi_api._request import Request
 from wsgi_api._wsgi import Redirect
 from wsgi_api.errors import (
@@ -41,6 +41,7 @@ class Router:
     :param method_not_allowed: whether a path that has routes for other methods only
         is answered with 405 and ``Allow``; needs an :class:`~wsgi_api.APIMapper`
     :param error_format: how the router's own errors are written, as for a resource
+    :raises ValueError: there is no such ``error_format``
 
     What a service may change by subclassing:
 
@@ -78,6 +79,7 @@ class Router:
             self.method_not_allowed = method_not_allowed
         if error_format is not None:
             self.error_format = error_format
+        check_format(self.error_format)
         if self.redirect_empty_path:
             mapper.redirect("", "/")
         self.map = mapper
