@@ -100,7 +100,7 @@ def test_a_user_that_cannot_become_another_is_refused(service: Service) -> None:
     _open_to_everybody(service.directory)
     service.configure(user="daemon")
     code = (
-        "import os, wsgi_server.cli, wsgi_server._supervisor, wsgi_server._loader\n"
+        "import os, locale, wsgi_server.cli, wsgi_server._supervisor\n"
         "os.setgid(65534), os.setuid(65534)\n"
         "raise SystemExit(wsgi_server.cli.main())\n"
     )

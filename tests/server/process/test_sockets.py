@@ -168,6 +168,8 @@ def test_a_unix_socket_has_its_mode_and_goes_with_its_owner(tmp_path: Path) -> N
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert (listener.address, listener.url) == (f"unix:{path}", f"unix:{path}")
     assert connects(listener)
+    reconfigure(listener, settings(f"unix:{path}", unix_socket_mode="0666"))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666
     listener.close()
     assert not path.exists()
 

@@ -34,12 +34,16 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
     new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     openssl(*new, "-x509", "-days", "2", "-subj", "/CN=test authority",
-            "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
+            "-addext", "keyUsage=critical,keyCertSign", "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
 
     def make(name: str) -> tuple[Path, Path]:
         cert, key = home / f"{name}.pem", home / f"{name}.key"
         if not cert.exists():
-            (home / "ext").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+            (home / "ext").write_text(
+                "subjectAltName=IP:127.0.0.1,DNS:localhost\n"
+                # Python 3.13 and later insist on it (RFC 5280 4.2.1.1).
+                "authorityKeyIdentifier=keyid\n"
+            )
             openssl(*new, "-subj", f"/O=tests/CN={name}", "-keyout", key.name,
                     "-out", f"{name}.csr")  # fmt: skip
             openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey",

@@ -55,11 +55,12 @@ def test_usr2_hands_over_to_a_new_server_and_loses_nothing(
     assert not pid_file.exists()
 
 
+@pytest.mark.parametrize("workers", [2, 0])
 def test_a_new_server_that_fails_changes_nothing(
-    service: Service, successors: list[int], tmp_path: Path
+    service: Service, successors: list[int], tmp_path: Path, workers: int
 ) -> None:
     pid_file = tmp_path / "serve.pid"
-    service.configure(pid_file=str(pid_file))
+    service.configure(pid_file=str(pid_file), workers=workers)
     server = service.start()
     old = server.worker_pids()
     code = service.application.read_text()
@@ -70,6 +71,8 @@ def test_a_new_server_that_fails_changes_nothing(
         done = load.done
         server.wait_for("more answers", lambda: load.done > done + 5)
     assert load.failures == []
+    # Not even a zombie is left of it.
+    server.wait_for("its end", lambda: not Path(f"/proc/{failed}").exists())
     assert server.worker_pids() == old
     assert pid_file.read_text() == f"{server.pid}\n"
     # The control: the same with code that works.

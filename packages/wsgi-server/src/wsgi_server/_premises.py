@@ -62,6 +62,8 @@ class Premises:
         self._directory = os.getcwd()
         self._number = 0
         self._pid_file: PidFile | None = None
+        #: New binaries that failed and have not ended yet.
+        self._failed: list[Successor] = []
         self.predecessor = Predecessor(os.environ)
         self._inheritance = Inheritance(
             listen_fds(os.environ, os.getpid()), self.predecessor.sockets
@@ -148,12 +150,29 @@ class Premises:
         LOG.info("upgrade: process %d starts on our sockets", successor.pid)
         return successor
 
-    def hand_over(self, successor: Successor) -> None:
-        """The successor answers: the sockets' files, and systemd's eye, are its own."""
-        LOG.info("upgrade: process %d has taken over", successor.pid)
-        self.notifier.main_pid(successor.pid)
-        for listener in self.present.listeners:
-            listener.file = None
+    def settle_upgrade(self, successor: Successor) -> bool:
+        """Hears the successor out: true when it has taken over, false when it failed.
+
+        In the first case the sockets' files, and systemd's eye, are its own.
+        """
+        took_over = successor.is_ready()
+        successor.close()
+        if took_over:
+            LOG.info("upgrade: process %d has taken over", successor.pid)
+            self.notifier.main_pid(successor.pid)
+            for listener in self.present.listeners:
+                listener.file = None
+        else:
+            if successor.unwanted:
+                LOG.info("upgrade: process %d has left", successor.pid)
+            else:
+                LOG.error("upgrade: process %d failed; we go on", successor.pid)
+            self._failed.append(successor)
+        return took_over
+
+    def reap(self) -> None:
+        """Takes leave of new binaries that failed; called when a child has ended."""
+        self._failed = [one for one in self._failed if not one.has_ended()]
 
     def stop_listening(self) -> None:
         """Closes this process's copies of the sockets and says that the end is near."""

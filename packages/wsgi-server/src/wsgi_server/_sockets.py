@@ -151,12 +151,14 @@ def open_listeners(
 
 
 def reconfigure(listener: Listener, settings: Settings) -> None:
-    """Applies backlog and TCP options to a socket that listens already.
+    """Applies backlog, TCP options and file mode to a socket that listens already.
 
-    Connections accepted from now on inherit the options; the backlog counts at once.
+    Connections accepted from now on inherit the options; the rest counts at once.
     """
     if listener.family in (socket.AF_INET, socket.AF_INET6):
         _set_tcp_options(listener.sock, settings)
+    if listener.file is not None and isinstance(listener.source, UnixAddress):
+        os.chmod(listener.source.path, settings.unix_socket_mode)
     listener.sock.listen(settings.backlog)
 
 

@@ -87,6 +87,8 @@ class Solo:
                 self._reload()
             elif signum == signal.SIGUSR2 and not self._going:
                 self._upgrade()
+            elif signum == signal.SIGCHLD:
+                self._premises.reap()
             elif signum in (signal.SIGTTIN, signal.SIGTTOU):
                 LOG.warning("workers = 0: there are no workers to add or take away")
 
@@ -143,10 +145,5 @@ class Solo:
         if successor is None:
             return
         self._engine.unwatch(successor.fileno())
-        took_over = successor.is_ready()
-        successor.close()
-        if took_over:
-            self._premises.hand_over(successor)
+        if self._premises.settle_upgrade(successor):
             self._stop(graceful=True)
-        else:
-            LOG.error("upgrade: process %d failed; we go on", successor.pid)

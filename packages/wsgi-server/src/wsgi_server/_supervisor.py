@@ -199,6 +199,7 @@ class Supervisor:
             self._lose(worker, complaint, ExitStatus.BOOT)
         for worker, code in self._crew.reap():
             self._mourn(worker, code, now)
+        self._premises.reap()
         if os.getpid() == 1:
             self._crew.adopt()
         if now >= self._bind_again:
@@ -461,15 +462,10 @@ class Supervisor:
             LOG.error("upgrade: process %d is not ready in time", successor.pid)
             successor.stop()
         if successor.fileno() in ready:
-            took_over = successor.is_ready()
             self._poller.unregister(successor.fileno())
-            successor.close()
             self._successor = None
-            if took_over:
-                self._premises.hand_over(successor)
+            if self._premises.settle_upgrade(successor):
                 self._stop(now, graceful=True)
-            elif not self._phase.going:
-                LOG.error("upgrade: process %d failed; we go on", successor.pid)
 
     # -- small things ---------------------------------------------------------------------
 

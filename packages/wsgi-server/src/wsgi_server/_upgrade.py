@@ -43,6 +43,8 @@ class Successor:
 
     def __init__(self, sockets: Mapping[str, int], directory: str, due: float) -> None:
         self.due = due
+        #: Whether it was asked to go, so that its end is no failure.
+        self.unwanted = False
         reader, writer = os.pipe()
         with blocked(signal.valid_signals()) as gate:
             self.pid: int = _fork()
@@ -63,16 +65,22 @@ class Successor:
     def stop(self) -> None:
         """Asks it to go: its predecessor stops, or has waited too long."""
         self.due = math.inf
+        self.unwanted = True
         # ESRCH: it has gone already.
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGTERM)
 
     def close(self) -> None:
-        """Closes the pipe, and reaps it if it has failed."""
+        """Closes the pipe."""
         os.close(self._reader)
-        # ECHILD: somebody else has reaped it.
-        with contextlib.suppress(ChildProcessError):
-            _waitpid(self.pid, os.WNOHANG)
+
+    def has_ended(self) -> bool:
+        """Whether it is gone; it is then reaped."""
+        try:
+            return bool(_waitpid(self.pid, os.WNOHANG)[0])
+        except ChildProcessError:
+            # ECHILD: the embedding program has reaped it.
+            return True
 
 
 class Predecessor:
