@@ -253,6 +253,12 @@ ACCEPTED: Final = (
         headers={"HTTP_X_B": "b"},
     ),
     Accepted(
+        "Proxy is dropped",
+        request(b"Proxy: a", b"pROXY: b", b"X-Proxy: b"),
+        "RFC 3875 4.1.18",
+        headers={"HTTP_X_PROXY": "b"},
+    ),
+    Accepted(
         "99 fields",
         request(*[b"A: b"] * 99),
         "RFC 9110 5.4",

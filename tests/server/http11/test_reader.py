@@ -273,6 +273,28 @@ def test_an_endless_line_or_head_is_refused_before_it_fills_memory(
     assert most <= 16384 + 100
 
 
+@pytest.mark.parametrize(
+    ("limits", "begun", "rest", "status"),
+    [
+        (Limits(request_line=40), b"", 42, 414),
+        (Limits(header_line=40), b"GET / HTTP/1.1\r\n", 42, 431),
+        (Limits(header_bytes=100), b"GET / HTTP/1.1\r\n", 84, 431),
+        (Limits(chunk_line=40), chunked(b""), 42, 400),
+        (Limits(trailer_bytes=40), chunked(b"0\r\n"), 42, 431),
+        (Limits(trailer_bytes=40), chunked(b"0\r\nX: abcdef\r\n"), 29, 431),
+    ],
+)
+def test_a_line_is_refused_with_the_byte_that_leaves_no_room_for_its_end(
+    limits: Limits, begun: bytes, rest: int, status: int
+) -> None:
+    reader = fed(begun + b"x" * (rest - 1), limits=limits)
+    drain(reader)
+    reader.feed(b"x")
+    with pytest.raises(ProtocolError) as caught:
+        reader.next_event()
+    assert caught.value.status == status
+
+
 def test_consumed_bytes_of_a_long_buffer_are_given_back() -> None:
     # One byte at a time is taken out while more comes in: the buffer must not grow.
     reader = fed(request(b"Content-Length: 10000000", line=POST))
@@ -356,6 +378,7 @@ def test_one_byte_chunks_cost_linear_time() -> None:
 def _empty_caches() -> None:
     module.known_fields.clear()
     module.known_request_lines.clear()
+    module.known_names.clear()
 
 
 def test_a_line_is_remembered_and_read_alike() -> None:
@@ -395,6 +418,16 @@ def test_credentials_framing_and_long_lines_are_never_remembered(line: bytes) ->
     assert set(module.known_fields) == {b"Host: a.example", b"X-Control: a"}
 
 
+def test_lines_up_to_256_bytes_are_remembered() -> None:
+    field = b"X: " + b"x" * 253
+    line = b"GET /" + b"a" * 242 + b" HTTP/1.1"
+    assert len(field) == len(line) == module.CACHED_LINE
+    read([request(field, field + b"x", line=line)])
+    assert set(module.known_fields) == {b"Host: a.example", field}
+    read([request(line=line.replace(b"/", b"/a"))])
+    assert set(module.known_request_lines) == {line}
+
+
 def test_a_query_is_never_remembered() -> None:
     read([request(line=b"GET /case?token=x HTTP/1.1")])
     read([request(line=b"GET http://a/case HTTP/1.1")])
@@ -403,12 +436,20 @@ def test_a_query_is_never_remembered() -> None:
 
 
 def test_the_caches_start_over_when_they_are_full() -> None:
-    for number in range(module.CACHE_SIZE + 10):
-        read([request(b"X: %d" % number, line=b"GET /%d HTTP/1.1" % number)])
-        assert len(module.known_fields) <= module.CACHE_SIZE
-        assert len(module.known_request_lines) <= module.CACHE_SIZE
-    assert b"GET /%d HTTP/1.1" % (module.CACHE_SIZE + 9) in module.known_request_lines
+    last = module.CACHE_SIZE + 9
+    for number in range(last + 1):
+        field = b"X%d: %d" % (number, number)
+        read([request(field, line=b"GET /%d HTTP/1.1" % number)])
+        for cache in (
+            module.known_fields,
+            module.known_request_lines,
+            module.known_names,
+        ):
+            assert len(cache) <= module.CACHE_SIZE
+    assert b"GET /%d HTTP/1.1" % last in module.known_request_lines
     assert b"GET /0 HTTP/1.1" not in module.known_request_lines
+    assert b"X%d" % last in module.known_names
+    assert b"X0" not in module.known_names
 
 
 def test_a_remembered_line_obeys_the_limits_of_its_reader() -> None:

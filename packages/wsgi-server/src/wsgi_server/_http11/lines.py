@@ -29,8 +29,11 @@ RequestLine = tuple[str, str, str, str, bool, str | None]
 #: Of exact bytes, what `parse_request_line` and `parse_field` made of them.
 known_request_lines: dict[bytes, RequestLine] = {}
 known_fields: dict[bytes, tuple[str, str]] = {}
+#: Of a field's name, its environ name and whether lines with it may be kept.
+known_names: dict[bytes, tuple[str, bool]] = {}
 
-#: The name under which a field with "_" in its name goes; no environ name is like it.
+#: The name under which a field goes that the application must not see: one with "_" in its
+#: name, or Proxy, which would become HTTP_PROXY. No environ name is like it.
 DROPPED: Final = " dropped"
 
 #: Fields by environ name that say how long the body is, where the request goes and what the
@@ -113,8 +116,8 @@ def parse_request_line(line: bytes) -> RequestLine:
 def parse_field(line: bytes, underscores: str) -> tuple[str, str]:
     """The environ name and the value of a field (RFC 9112 5), latin-1 text.
 
-    The name is `DROPPED` where it holds "_" and `underscores` is "drop". Raises
-    `ProtocolError`.
+    The name is `DROPPED` for Proxy, and where it holds "_" and `underscores` is "drop".
+    Raises `ProtocolError`.
     """
     match = FIELD.fullmatch(line)
     if match is None:
@@ -124,9 +127,10 @@ def parse_field(line: bytes, underscores: str) -> tuple[str, str]:
         if underscores == "refuse":
             raise ProtocolError(400, "Header names with _ are not accepted.")
         return DROPPED, ""
-    key = name.decode("ascii").upper().replace("-", "_")
-    if key not in ("CONTENT_LENGTH", "CONTENT_TYPE"):
-        key = f"HTTP_{key}"
+    try:
+        key, may_keep = known_names[name]
+    except KeyError:
+        key, may_keep = _environ_name(name)
     value = raw.decode("latin-1")
     if key == "HTTP_HOST" and HOST.fullmatch(value) is None:
         raise ProtocolError(400, "Malformed Host field.")
@@ -135,11 +139,7 @@ def parse_field(line: bytes, underscores: str) -> tuple[str, str]:
         b" " + raw,
     ):
         raise ProtocolError(400, "Odd white space around the transfer coding.")
-    if (
-        len(line) <= CACHED_LINE
-        and key not in _UNCACHED
-        and SECRET.search(name) is None
-    ):
+    if may_keep and len(line) <= CACHED_LINE:
         if len(known_fields) >= CACHE_SIZE:
             known_fields.clear()
         known_fields[line] = key, value
@@ -172,6 +172,22 @@ def authority(target: str) -> str:
     match = ABSOLUTE.fullmatch(target)
     assert match is not None  # noqa: S101  `parse_request_line` saw to that
     return match[2]
+
+
+def _environ_name(name: bytes) -> tuple[str, bool]:
+    key = name.decode("ascii").upper().replace("-", "_")
+    if key == "PROXY":
+        # RFC 3875 4.1.18: whoever starts programs with this environ would hand them a proxy
+        # of the client's choice.
+        key = DROPPED
+    elif key not in ("CONTENT_LENGTH", "CONTENT_TYPE"):
+        key = f"HTTP_{key}"
+    found = key, key not in _UNCACHED and SECRET.search(name) is None
+    if len(name) <= CACHED_LINE:
+        if len(known_names) >= CACHE_SIZE:
+            known_names.clear()
+        known_names[name] = found
+    return found
 
 
 def _check_authority_form(target: str) -> None:
