@@ -392,6 +392,44 @@ def test_a_reload_that_fails_leaves_everything_as_it_was(
     wait_for_greeting(server, "again")
 
 
+class Translated:
+    """A configuration in other words, as a drop-in makes it for a group of options."""
+
+    def __init__(self, group: Any) -> None:
+        self._group = group
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._group, name)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_group_is_read_again_and_comes_back_with_its_configuration(
+    service: Service, wrapped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cfg, "CONF", service.conf)
+    service.conf.register_opts(OPTIONS, group="api")
+    port = free_port()
+
+    def write(greeting: str, **options: object) -> None:
+        lines = "".join(f"{name} = {value}\n" for name, value in options.items())
+        service.file.write_text(
+            f"[DEFAULT]\ngreeting = {greeting}\n[api]\nworkers = 1\n{lines}"
+        )
+
+    write("hello", bind_port=port)
+    service.conf(["--config-file", str(service.file)])
+    group: Any = service.conf.api
+    server = PosixServer(conf=Translated(group) if wrapped else group)
+    service.servers.append(server)
+    server.start(service.app, 0)
+    write("never", bind_port=port, bind_host="192.0.2.1")
+    server.reload()
+    assert (service.conf.greeting, group.bind_host) == ("hello", "127.0.0.1")
+    write("welcome", bind_port=port)
+    server.reload()
+    wait_for_greeting(server, "welcome")
+
+
 def test_an_address_that_cannot_be_bound_brings_the_old_values_back(
     service: Service,
 ) -> None:
