@@ -39,9 +39,9 @@ def test_a_paste_file_starts_the_server(live_program: Start, tmp_path: Path) -> 
     ("line", "status", "message"),
     [
         (
-            "wokers = 2",
+            "worker = 2",
             ExitStatus.CONFIG,
-            "unknown setting wokers; did you mean workers",
+            "unknown setting worker; did you mean workers",
         ),
         ("workers = many", ExitStatus.CONFIG, "workers = many: "),
         ("host = 192.0.2.1", ExitStatus.BIND, "cannot bind 192.0.2.1:0"),
