@@ -428,6 +428,14 @@ def test_lines_up_to_256_bytes_are_remembered() -> None:
     assert set(module.known_request_lines) == {line}
 
 
+def test_a_name_longer_than_256_bytes_is_not_remembered() -> None:
+    for length, known in ((module.CACHED_LINE, True), (module.CACHED_LINE + 1, False)):
+        name = b"x" * length
+        (message,) = read([request(name + b": a")]).messages
+        assert message.head["headers"]["HTTP_" + "X" * length] == "a"
+        assert (name in module.known_names) is known
+
+
 def test_a_query_is_never_remembered() -> None:
     read([request(line=b"GET /case?token=x HTTP/1.1")])
     read([request(line=b"GET http://a/case HTTP/1.1")])
