@@ -49,10 +49,12 @@ def _request(body: bytes | None = None, **headers: str) -> Request:
         ("POST", "invalid", None, False),
         ("POST", "chunked, gzip", None, False),
         ("POST", "chunked, gzip", "4", True),
+        ("GET", None, 4, True),
+        ("GET", None, 0, False),
     ],
 )
 def test_has_body(
-    method: str, encoding: str | None, length: str | None, expected: bool
+    method: str, encoding: str | None, length: str | int | None, expected: bool
 ) -> None:
     request = Request.blank("/", method=method)
     request.environ.pop("CONTENT_LENGTH", None)

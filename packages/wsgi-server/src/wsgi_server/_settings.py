@@ -189,13 +189,18 @@ _OFF_AT_ZERO: Final = (
 )
 
 
+_LOCATION: Final = re.compile(r"LocationInfo\(location=.*?, detail='(.*?)'\)")
+
+
 def _read(conf: Any, opt: cfg.Opt) -> Any:
     try:
         return getattr(conf, opt.dest)
     except cfg.NoSuchOptError:
         return opt.default
     except (cfg.Error, ValueError) as exc:
-        raise ConfigError(f"option {opt.dest}: {exc}") from exc
+        # oslo.config says where as "LocationInfo(..., detail='FILE')".
+        plain = _LOCATION.sub(r"\1", str(exc))
+        raise ConfigError(f"option {opt.dest}: {plain}") from exc
 
 
 def _tcp_address(host: str, port: int | None, default_port: int | None) -> TcpAddress:
