@@ -122,7 +122,7 @@ def test_a_child_does_not_wait_for_what_only_its_parent_runs() -> None:
         pool.spawn_n(eventlet.sleep, 3600)
         pid = os.fork()
         if pid == 0:
-            pools.renew()
+            pools.renew(green=False)
             print(pool.running(), pool.free(), pools.wait_all_pools(5), flush=True)
             os._exit(0)
         os.waitpid(pid, 0)
@@ -174,3 +174,12 @@ def test_a_stopping_worker_waits_for_its_pools(
     assert not (tmp_path / "done").exists()
     assert server.stop() == 0
     assert (tmp_path / "done").read_text() == "done"
+
+
+@pytest.mark.forks
+@pytest.mark.parametrize("engine", ["eventlet"])
+def test_greenlets_that_loading_starts_go_on_in_the_worker(live_server: Start) -> None:
+    """One engine: native threads have no hub that a fork could take away."""
+    server = live_server("apps.early_greenlet:app")
+    server.wait_for("the greenlet's work", lambda: server.get("/").body == b"worked")
+    assert server.stop() == 0

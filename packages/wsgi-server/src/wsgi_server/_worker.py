@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from . import _generation, _logfiles, hooks
+from . import _generation, _logfiles, hooks, pools
 from ._engines import create_engine
 from ._messages import Reporter, Topic
 from ._scoreboard import State
@@ -120,6 +120,7 @@ def _prepare(job: Assignment, reporter: Reporter) -> tuple[WSGIApplication, Engi
     settings = job.post.service.settings
     os.umask(settings.umask)
     job.post.identity.assume()
+    pools.renew(green=settings.engine == "eventlet")
     if job.in_child is not None:
         job.in_child()
     app = (
@@ -130,7 +131,6 @@ def _prepare(job: Assignment, reporter: Reporter) -> tuple[WSGIApplication, Engi
         settings,
         job.slot,
         worker_id=job.worker_id,
-        forked=True,
         request_limit=_request_limit(settings),
         on_request_limit=lambda: reporter.send(
             Topic.DUE, f"{job.slot.requests} requests"

@@ -10,6 +10,7 @@ import importlib
 import logging
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
@@ -153,8 +154,23 @@ def serve(
     pool.waitall()
 
 
-def renew() -> None:
-    """In a forked child: empties the pools of what only the parent runs."""
+def renew(*, green: bool) -> None:
+    """In a forked child, before anything runs: leaves behind what only the parent runs.
+
+    Pools are emptied, and eventlet gets a hub of our own, for that of the parent would
+    share its epoll set with us. With `green` there is a hub afterwards in any case: it
+    belongs to the main greenlet, where the engine runs, whoever needs it first.
+    """
     _executors.clear()
     for pool in list(_pools):
         pool.__init__(pool.size)
+    if not green and "eventlet.hubs" not in sys.modules:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from eventlet import hubs
+    hub = getattr(hubs._threadlocal, "hub", None)
+    if hub is not None:
+        hubs.use_hub(sys.modules[type(hub).__module__])
+    if hub is not None or green:
+        hubs.get_hub()

@@ -339,7 +339,7 @@ class BaseServer(ABC):
         supervisor = Embedded(
             self._services,
             on_failed_reload=self._return_to_old,
-            in_child=self._enter_worker,
+            in_child=self._start_prefetching,
             before_exit=self._leave_worker,
         )
         if self.initialize_prefetcher:
@@ -429,10 +429,6 @@ class BaseServer(ABC):
         if forked and type(self).run_server is not BaseServer.run_server:
             _shift.enter(self.run_server)
         return self.application
-
-    def _enter_worker(self) -> None:
-        pools.renew()
-        self._start_prefetching()
 
     def _start_prefetching(self) -> None:
         if self._prefetch is not None:

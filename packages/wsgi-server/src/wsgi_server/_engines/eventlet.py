@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -225,12 +224,6 @@ class EventletEngine(Loop):
 
     def _spawn(self, function: Callable[[], object]) -> None:
         spawn_n(function)
-
-    def _after_fork(self) -> None:
-        # A hub that the parent made would share its epoll set with us.
-        hub = getattr(hubs._threadlocal, "hub", None)
-        if hub is not None:
-            hubs.use_hub(sys.modules[type(hub).__module__])
 
     def _throw(self, exchange: Exchange, conn: Connection) -> None:
         if conn.exchange is exchange and conn.runner is not None:

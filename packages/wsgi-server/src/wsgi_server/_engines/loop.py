@@ -65,12 +65,9 @@ class Loop(ABC):
         slot: Slot,
         *,
         worker_id: int = 0,
-        forked: bool = False,
         request_limit: int | None = None,
         on_request_limit: Callable[[], object] | None = None,
     ) -> None:
-        if forked:
-            self._after_fork()
         self._adopt(settings)
         self._slot = slot
         self._worker_id = worker_id
@@ -152,9 +149,6 @@ class Loop(ABC):
     @abstractmethod
     def _spawn(self, function: Callable[[], object]) -> None:
         """Runs `function` beside the requests."""
-
-    def _after_fork(self) -> None:  # noqa: B027  most engines bring nothing along
-        """Leaves behind what the parent process had of this engine."""
 
     # -- the engine protocol ------------------------------------------------------------
 
