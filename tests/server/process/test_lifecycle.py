@@ -115,7 +115,7 @@ def test_an_application_that_raises_ends_the_start_with_status_load(
     service.application.write_text("raise ValueError('no such luck')\n")
     server = service.start(listens=False)
     assert server.wait() == 4
-    assert "cannot start: " in server.log()
+    assert "wsgi-server: error: cannot load" in server.log()
     assert "no such luck" in server.log()
     assert "listening" not in server.log()
 

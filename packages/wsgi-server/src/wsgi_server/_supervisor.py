@@ -59,6 +59,8 @@ class Supervisor:
     the configuration does not work. `in_child` is called in each worker before it loads
     its application, `before_exit` when it has answered everything. `bind_retry` is how
     many seconds an address may be in use at a start or a reload before that is an error.
+    With `quiet_start` a first generation that fails is for the caller to report, who finds
+    it in `reason`.
     """
 
     def __init__(
@@ -68,11 +70,15 @@ class Supervisor:
         in_child: Callable[[], object] | None = None,
         before_exit: Callable[[], object] | None = None,
         bind_retry: float = 30.0,
+        quiet_start: bool = False,
     ) -> None:
         self._configure = configure
         self._in_child = in_child
         self._before_exit = before_exit
         self._bind_retry = bind_retry
+        self._quiet_start = quiet_start
+        #: The level of what is said about a server's ordinary life.
+        self._life = logging.INFO
         self._phase = Phase.BOOTING
         self._status = ExitStatus.OK
         #: Why the first generation never became ready.
@@ -262,7 +268,7 @@ class Supervisor:
     def _mourn(self, worker: Worker, code: int | None, now: float) -> None:
         if worker.stopping:
             if code in (0, None) or not worker.ready:
-                LOG.info("%s left", worker)
+                LOG.log(self._life, "%s left", worker)
             else:
                 LOG.warning("%s %s", worker, last_words(code))
             return
@@ -368,13 +374,17 @@ class Supervisor:
         """The first generation does not come up: says why and leaves."""
         self.reason = reason
         self._status = status
-        LOG.error("cannot start: %s", reason)
+        if self._quiet_start:
+            self._life = logging.DEBUG
+        else:
+            LOG.error("cannot start: %s", reason)
         self._stop(time.monotonic(), graceful=False)
 
     def _stop(self, now: float, *, graceful: bool) -> None:
         if self._phase is Phase.LEAVING:
             return
-        LOG.info("stopping %s", "when all is answered" if graceful else "at once")
+        how = "when all is answered" if graceful else "at once"
+        LOG.log(self._life, "stopping %s", how)
         self._phase = Phase.DRAINING if graceful else Phase.LEAVING
         self._bind_again = math.inf
         if self._candidate is not None:

@@ -129,6 +129,7 @@ class _Run:
             before_exit=self._before_exit,
             # Whoever starts a command by hand wants to know at once.
             bind_retry=0.0,
+            quiet_start=True,
         )
         supervisor.start()
         status = supervisor.wait()
