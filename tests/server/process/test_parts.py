@@ -82,6 +82,8 @@ def test_blocked_signals_arrive_when_the_block_ends(pipe: SignalPipe) -> None:
 # -- the scoreboard -----------------------------------------------------------------------
 
 
+# Where other tests have loaded eventlet, it warns of any fork in this process.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_slot_is_seen_by_other_processes() -> None:
     slot = Scoreboard(3).claim()
     pid = os.fork()

@@ -211,10 +211,29 @@ def test_workers_that_never_serve_are_tried_more_and_more_rarely() -> None:
     assert waits == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, LONGEST, LONGEST]
 
 
+def test_workers_that_die_young_are_tried_more_and_more_rarely_after_a_while() -> None:
+    backoff = Backoff()
+    now, waits = 100.0, []
+    for _ in range(12):
+        backoff.died(now, served=0.1)
+        waits.append(round(backoff.until - now, 3) if backoff.until > now else 0.0)
+        now = max(now + 0.3, backoff.until)
+    assert waits[:5] == [0.0] * 5
+    assert 0.5 < waits[-1] <= LONGEST
+
+
+def test_young_ones_that_die_now_and_then_are_replaced_at_once() -> None:
+    backoff = Backoff()
+    for number in range(100):
+        now = 100.0 + number
+        backoff.died(now, served=0.1)
+        assert backoff.until <= now
+
+
 def test_a_worker_that_served_ends_the_series_of_failures() -> None:
     backoff = Backoff()
     for _ in range(4):
-        backoff.died(100.0, served=0.1)
+        backoff.died(100.0, served=None)
     backoff.died(200.0, served=60.0)
     backoff.died(200.0, served=None)
     assert backoff.until == pytest.approx(200.2)

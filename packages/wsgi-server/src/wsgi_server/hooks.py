@@ -16,7 +16,7 @@ loaded:
 
 `post_fork` runs once the application is loaded in a worker, before it serves; an exception
 ends the worker's start. `on_drain` runs beside the last requests, in a greenlet or a thread
-of its own. `on_exit` runs when everything is answered. Exceptions in the last two are logged.
+of its own; the worker waits for it as it waits for a request. `on_exit` runs when everything is answered. Exceptions in the last two are logged.
 Without forking (`workers = 0`) they run in the one process, with worker id 0.
 """
 

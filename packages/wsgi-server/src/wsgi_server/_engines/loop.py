@@ -90,6 +90,8 @@ class Loop(ABC):
         self._starved = False
         self._draining = False
         self._stopped = False
+        #: The application's `on_drain` hooks are running.
+        self._hooking = False
         # Readable while somebody should look into `_ready`.
         self._baton = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._raised = False
@@ -134,6 +136,13 @@ class Loop(ABC):
     def _wake_if_finished(self) -> None:
         """Lets `serve` return when there is nothing left to do."""
 
+    def _run_drain_hooks(self) -> None:
+        try:
+            hooks.draining()
+        finally:
+            self._hooking = False
+            self._wake_if_finished()
+
     def _adopt(self, settings: Settings) -> None:
         self._settings = settings
         #: No deadline is set that comes sooner than this after the moment.
@@ -170,7 +179,8 @@ class Loop(ABC):
         self._accept_all()
         self._draining = True
         if hooks.has_drain_hooks():
-            self._spawn(hooks.draining)
+            self._hooking = True
+            self._spawn(self._run_drain_hooks)
         self._close_doors()
         for site in self._sites.values():
             # Nobody may connect to a port that this worker alone still holds open.
@@ -489,7 +499,10 @@ class Loop(ABC):
 
     def _finished(self) -> bool:
         return self._stopped or (
-            self._draining and not self._conns and not self._running
+            self._draining
+            and not self._conns
+            and not self._running
+            and not self._hooking
         )
 
     def _release(self) -> None:
