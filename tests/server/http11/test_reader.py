@@ -495,3 +495,14 @@ def test_the_core_knows_no_socket_clock_thread_or_option() -> None:
     foreign = {"socket", "select", "selectors", "logging", "threading", "eventlet"}
     assert foreign.isdisjoint(found)
     assert not [name for name in found if name.startswith("oslo")]
+
+
+def test_the_end_of_a_request_without_a_body_can_be_passed() -> None:
+    reader = RequestReader(Limits())
+    reader.feed(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nPOST / HTTP/1.1\r\nHost: x\r\n")
+    assert isinstance(reader.next_event(), Request)
+    reader.pass_end()
+    reader.feed(b"Content-Length: 1\r\n\r\n")
+    assert isinstance(reader.next_event(), Request)
+    with pytest.raises(RuntimeError, match="has a body"):
+        reader.pass_end()

@@ -165,7 +165,7 @@ class Connection(Stream):
             self._said_continue = not request.expect_continue
             environ["wsgi.input"] = BodyInput(self)
         else:
-            self._reader.next_event()
+            self._reader.pass_end()
         exchange = self.exchange = Exchange(self, request, environ, now)
         environ["wsgi.early_hints"] = exchange.early_hints
         environ["wsgi_server.client_gone"] = self.client_gone
@@ -209,12 +209,6 @@ class Connection(Stream):
             self.sock.close()
 
     # -- the channel of the running exchange --------------------------------------------
-
-    def send(self, data: bytes, *, last: bool = False) -> None:
-        """Sends all of `data`. Raises `ClientGone`."""
-        if self.state is not _RUNNING:
-            raise ClientGone("the connection is closed")
-        super().send(data, last=last)
 
     def read_body(self, limit: int) -> bytes:
         """Up to `limit` bytes of the request body; empty at its end.
@@ -347,10 +341,11 @@ class Connection(Stream):
         """After a response: sends its end, keeps the connection, or leaves."""
         if self.state is not _RUNNING:
             return False
-        if self.outbox is not None or type(self.sock) is TlsTransport:
+        site = self.site
+        if self.outbox is not None or site.tls is not None:
             self.state = _FLUSHING
             self._idle_bytes = 0
-            self.deadline = now + (self.site.settings.write_timeout or _NEVER)
+            self.deadline = now + (site.settings.write_timeout or _NEVER)
             return self._flush(now)
         return self._sent(now)
 

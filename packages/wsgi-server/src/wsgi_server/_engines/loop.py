@@ -54,6 +54,7 @@ QUEUED: Final = object()
 
 _NO_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _IDLE, _READY, _CLOSED = State.IDLE, State.READY, State.CLOSED
+_FLUSHING = State.FLUSHING
 
 
 class Loop(ABC):
@@ -238,13 +239,14 @@ class Loop(ABC):
 
     def _settle(self, conn: Connection) -> None:
         """Puts a connection where its next event will find it."""
-        if conn.state is _CLOSED or conn.runner is not None:
+        state = conn.state
+        if state is _CLOSED or conn.runner is not None:
             return
-        if conn.flushing:
+        if state is _FLUSHING:
             if conn.watched != WRITABLE:
                 self._watch_conn(conn, WRITABLE)
             return
-        if conn.signalled or conn.state is _READY:
+        if conn.signalled or state is _READY:
             self._ready.append(conn)
         if not conn.watched:
             self._watch_conn(conn, READABLE)

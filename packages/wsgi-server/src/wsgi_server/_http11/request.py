@@ -131,6 +131,12 @@ class RequestReader:
             self._die(exc)
             raise
 
+    def pass_end(self) -> None:
+        """Takes the `END` of a request without a body, which says nothing new."""
+        if self._state not in (_DONE, _SIZED) or self._left:
+            raise RuntimeError("the request has a body, or is over")
+        self._finish()
+
     def read_body(self, limit: int) -> bytes | Signal:
         """As `next_event` while a body is read, but at most `limit` bytes of it.
 
