@@ -97,6 +97,19 @@ def reload(server: live.LiveServer) -> None:
     server.wait_for("the end of the reload", lambda: count(server, ends) > before)
 
 
+def wait_for_answer(server: live.LiveServer, **facts: object) -> None:
+    """Until every worker that accepts answers so.
+
+    An old worker may accept one more connection before it hears of its retirement.
+    """
+
+    def told() -> bool:
+        found = answer(server)
+        return all(found[name] == value for name, value in facts.items())
+
+    server.wait_for(f"an answer with {facts}", told)
+
+
 def count(server: live.LiveServer, pattern: str) -> int:
     """How often the log has said something."""
     return len(re.findall(pattern, server.log()))

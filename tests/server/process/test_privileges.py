@@ -12,7 +12,7 @@ from pathlib import Path
 
 import live
 import pytest
-from server.process.support import Service, answer, reload
+from server.process.support import Service, answer, reload, wait_for_answer
 from wsgi_server._pidfile import PidFile
 from wsgi_server._privileges import Identity, resolve
 from wsgi_server.errors import ConfigError
@@ -49,7 +49,7 @@ def test_workers_run_as_the_user_and_the_supervisor_does_not(service: Service) -
     assert not re.search(r"^Groups:.*\b0\b", groups, re.MULTILINE)
     assert os.stat(f"/proc/{server.pid}").st_uid == 0
     reload(server)
-    assert answer(server)["uid"] == nobody.pw_uid
+    wait_for_answer(server, uid=nobody.pw_uid)
 
 
 @pytest.mark.forks

@@ -18,6 +18,7 @@ from server.process.support import (
     count,
     reload,
     steady_requests,
+    wait_for_answer,
 )
 
 pytestmark = pytest.mark.forks
@@ -90,7 +91,7 @@ def test_a_request_that_runs_is_finished_by_its_old_worker(
     server.wait_for("the request to run", begun.exists)
     service.publish("two")
     reload(server)
-    assert answer(server)["version"] == "two"
+    wait_for_answer(server, version="two")
     client.join()
     assert answers == ["one"]
 
@@ -173,7 +174,7 @@ def test_whatever_breaks_the_old_generation_goes_on_and_a_repair_works(
         reload(server)
         server.wait_for("new workers", lambda: not old & server.worker_pids())
     assert load.failures == []
-    assert answer(server)["version"] == "repaired"
+    wait_for_answer(server, version="repaired")
     assert count(server, "reload failed") == 1
 
 
