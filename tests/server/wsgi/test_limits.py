@@ -220,3 +220,23 @@ def test_five_hundred_half_sent_heads_do_not_delay_others(live_server: Start) ->
             sock.sendall(b"GET /whole HTTP/1.1\r\nHost:")
         for _ in range(20):
             assert server.get("/whole").status == 200
+
+
+def test_a_worker_out_of_descriptors_pauses_and_goes_on(live_server: Start) -> None:
+    server = live_server("apps.few_descriptors:app")
+    pauses = "accepting pauses: cannot accept: Too many open files"
+    with contextlib.ExitStack() as stack:
+        for _ in range(30):
+            stack.enter_context(server.connect())
+        server.wait_for_log(pauses)
+        workers = server.worker_pids()
+        # Each attempt to go on fails again; the episode is said once.
+        late = stack.enter_context(server.connect())
+        late.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    # Over when an attempt has found nobody waiting.
+    server.wait_for(
+        "the end of the episode",
+        lambda: server.get("/").status == 200 and "accepting again" in server.log(),
+    )
+    assert server.log().count(pauses) == 1
+    assert server.worker_pids() == workers

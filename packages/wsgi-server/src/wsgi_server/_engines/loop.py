@@ -358,7 +358,6 @@ class Loop(ABC):
             self._doors[fd] = door
 
     def _resume_accepting(self) -> None:
-        self._starved = False
         if not self._accepting and not self._draining:
             self._accepting = True
             for fd in self._doors:
@@ -391,6 +390,10 @@ class Loop(ABC):
                 # The C-level socket costs a third of the Python class, per connection.
                 new, address = door._accept()
             except BlockingIOError:
+                if self._starved:
+                    # Everybody who waited is in: the episode is over.
+                    self._starved = False
+                    LOG.info("accepting again")
                 return False
             except OSError as exc:
                 if exc.errno in _NO_DESCRIPTORS:
