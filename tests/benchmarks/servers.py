@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import http.client
 import os
 import re
 import shutil
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -227,7 +229,7 @@ def running(server: Server, scenario: Scenario, folder: Path) -> Iterator[int]:
         stderr=(folder / "stderr").open("wb"),
     )
     try:
-        _wait_until_listening(port, process)
+        _wait_until_answering(port, process, tls=scenario.tls)
         yield port
     finally:
         process.terminate()
@@ -238,14 +240,23 @@ def running(server: Server, scenario: Scenario, folder: Path) -> Iterator[int]:
             process.wait()
 
 
-def _wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_answering(
+    port: int, process: subprocess.Popen[bytes], *, tls: bool
+) -> None:
+    """A server may listen long before its workers can answer."""
     deadline = time.monotonic() + START_SECONDS
+    context = ssl._create_unverified_context() if tls else None
     while time.monotonic() < deadline and process.poll() is None:
-        with (
-            contextlib.suppress(OSError),
-            socket.create_connection(("127.0.0.1", port)),
-        ):
-            return
+        if context is None:
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        else:
+            client = http.client.HTTPSConnection(
+                "127.0.0.1", port, timeout=5, context=context
+            )
+        with contextlib.closing(client), contextlib.suppress(OSError):
+            client.request("GET", "/")
+            if client.getresponse().status == 200:
+                return
         time.sleep(0.05)
     raise RuntimeError("did not start")
 
