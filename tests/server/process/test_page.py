@@ -16,7 +16,7 @@ def test_every_test_that_the_page_names_exists(page: str) -> None:
     named = set(re.findall(r"`(test_\w+)`", (PAGES / page).read_text()))
     written = {
         name
-        for path in HERE.glob("test_*.py")
+        for path in HERE.parent.rglob("test_*.py")
         for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
     }
     assert len(named) > 5
