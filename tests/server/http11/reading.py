@@ -48,15 +48,20 @@ class Outcome:
     left: int = 0
 
 
+#: Attributes that say nothing about the request.
+BOOKKEEPING = frozenset({"familiar", "note"})
+
+
 def head_of(request: Request) -> dict[str, Any]:
-    """Every attribute of a request, by name."""
-    return {name: getattr(request, name) for name in Request.__slots__}
+    """What a request says, by name."""
+    names = BOOKKEEPING.symmetric_difference(Request.__slots__)
+    return {name: getattr(request, name) for name in names}
 
 
 def read(
     parts: Iterable[bytes], limits: Limits | None = None, *, eof: bool = False
 ) -> Outcome:
-    """Feeds the parts one by one, reading after each what there is.
+    """Feeds the parts one by one, as a connection does, reading after each what there is.
 
     Checks on the way what holds for every sequence of events.
     """
@@ -64,6 +69,10 @@ def read(
     outcome = Outcome([])
     try:
         for part in parts:
+            request = reader.recognize(part)
+            if request is not None:
+                outcome.messages.append(Message(head_of(request), ended=True))
+                continue
             reader.feed(part)
             _drain(reader, outcome)
         if eof:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from wsgi_server._http11 import (
     RequestReader,
 )
 from wsgi_server._http11 import lines as module
+from wsgi_server._http11.request import KNOWN_HEAD, KNOWN_HEADS
 
 POST = b"POST /case HTTP/1.1"
 
@@ -310,7 +312,7 @@ def test_consumed_bytes_of_a_long_buffer_are_given_back() -> None:
         reader.feed(b"x" * 65536)
         held += 65536
         assert reader.buffered == held
-        assert sys.getsizeof(reader._buffer) < 6 * 65536
+        assert sys.getsizeof(reader.unread) < 6 * 65536
 
 
 def test_an_idle_reader_is_small() -> None:
@@ -318,7 +320,7 @@ def test_an_idle_reader_is_small() -> None:
     next_request(reader)
     reader.next_event()
     assert reader.idle
-    assert reader._buffer == b""
+    assert reader.unread == b""
     assert sys.getsizeof(reader) < 200
 
 
@@ -501,8 +503,139 @@ def test_the_end_of_a_request_without_a_body_can_be_passed() -> None:
     reader = RequestReader(Limits())
     reader.feed(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nPOST / HTTP/1.1\r\nHost: x\r\n")
     assert isinstance(reader.next_event(), Request)
-    reader.pass_end()
+    assert reader.pass_end()
+    assert not reader.pass_end()
     reader.feed(b"Content-Length: 1\r\n\r\n")
     assert isinstance(reader.next_event(), Request)
-    with pytest.raises(RuntimeError, match="has a body"):
-        reader.pass_end()
+    assert not reader.pass_end()
+    reader.feed(b"a")
+    assert reader.next_event() == b"a"
+    assert reader.pass_end()
+    assert reader.idle
+
+
+# -- whole heads that come again ------------------------------------------------------------
+
+
+def heads_of(limits: Limits, *parts: bytes) -> list[Request]:
+    """The requests that a reader makes of parts of which each is fed and read to its end."""
+    reader = RequestReader(limits)
+    found = []
+    for part in parts:
+        request = reader.recognize(part)
+        if request is None:
+            reader.feed(part)
+            request = next_request(reader)
+            while reader.next_event() is not END:
+                pass
+        found.append(request)
+    return found
+
+
+def test_a_head_that_comes_again_is_the_same_request() -> None:
+    limits = Limits()
+    data = request(b"X-A: a", line=b"GET /case HTTP/1.1")
+    _, first, second, third = heads_of(limits, *[data] * 4)
+    assert first is second is third
+    assert second.familiar
+    assert second.headers == {"HTTP_HOST": "a.example", "HTTP_X_A": "a"}
+    # And for every reader with these limits, but for no other.
+    assert heads_of(limits, data) == [first]
+    assert heads_of(Limits(), data) != [first]
+
+
+@pytest.mark.parametrize(
+    "framed",
+    [
+        request(b"Content-Length: 5", line=b"PUT /case HTTP/1.1", body=b"hello"),
+        request(
+            b"Transfer-Encoding: chunked",
+            line=b"PUT /case HTTP/1.1",
+            body=b"5\r\nhello\r\n0\r\nX-T: a\r\n\r\n",
+        ),
+    ],
+)
+def test_a_known_head_has_its_body_every_time(framed: bytes) -> None:
+    plain = request(line=b"GET /case HTTP/1.1")
+    limits = Limits()
+    outcomes = [read([framed, plain, framed], limits) for _ in range(3)]
+    assert [message.body for message in outcomes[0].messages] == [
+        b"hello",
+        b"",
+        b"hello",
+    ]
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert len(limits.known) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        (b"GET /case?signature=x HTTP/1.1", b"X-A: a"),
+        (b"GET /case HTTP/1.1", b"X-Auth-Token: x"),
+        (b"GET /case HTTP/1.1", b"Cookie: a=b"),
+        (b"GET /case HTTP/1.1", b"X_A: a"),
+    ],
+)
+def test_a_head_with_a_secret_or_a_dropped_field_is_never_kept(
+    line: bytes, field: bytes
+) -> None:
+    limits = Limits()
+    heads_of(limits, *[request(field, line=line)] * 3)
+    assert limits.known == {}
+    heads_of(limits, *[request(b"X-A: a", line=b"GET /case HTTP/1.1")] * 3)
+    assert len(limits.known) == 1
+
+
+def test_a_longer_head_is_never_kept() -> None:
+    fields = [b"X-%d: %s" % (number, b"x" * 190) for number in range(5)]
+    room = KNOWN_HEAD - len(request(*fields))
+    longest = request(*fields[:-1], fields[-1] + b"x" * room)
+    assert len(longest) == KNOWN_HEAD
+    limits = Limits()
+    heads_of(limits, *[longest.replace(b"X-0: ", b"X-0:  ")] * 3)
+    assert limits.known == {}
+    heads_of(limits, *[longest] * 3)
+    assert set(limits.known) == {longest}
+
+
+def test_heads_start_over_when_there_are_too_many() -> None:
+    limits = Limits()
+    for number in range(KNOWN_HEADS + 1):
+        data = request(line=b"GET /%d HTTP/1.1" % number)
+        heads_of(limits, data, data)
+        assert len(limits.known) == number % KNOWN_HEADS + 1
+
+
+def test_only_a_reader_between_two_requests_recognizes_one() -> None:
+    limits = Limits()
+    data = request(line=b"GET /case HTTP/1.1")
+    heads_of(limits, data, data)
+    for before in (
+        b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n",
+        data[:-1],
+        b"\r\n",
+        b"bad\r\n\r\n",
+    ):
+        reader = fed(before, limits=limits)
+        with contextlib.suppress(ProtocolError):
+            reader.next_event()
+        assert reader.recognize(data) is None
+    assert RequestReader(limits).recognize(data) is not None
+
+
+def test_a_whole_body_is_taken_with_its_end_or_not_at_all() -> None:
+    reader = fed(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhell")
+    assert reader.read_whole_body() is None
+    next_request(reader)
+    assert reader.read_whole_body() is None
+    assert reader.buffered == 4
+    reader.feed(b"oGET")
+    assert reader.read_whole_body() == b"hello"
+    assert reader.buffered == 3
+    assert reader.next_event() is NEED_DATA
+    chunked_one = fed(
+        b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    )
+    next_request(chunked_one)
+    assert chunked_one.read_whole_body() is None

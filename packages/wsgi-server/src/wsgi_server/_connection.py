@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import io
 import logging
 import math
 import socket
@@ -16,7 +17,6 @@ import struct
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ._forwarded import FIELDS as FORWARDED
 from ._http11 import (
     CONTINUE,
     END,
@@ -39,6 +39,8 @@ LOG = logging.getLogger(__name__)
 
 #: A body up to this size is awaited before the application is called.
 SMALL_BODY: Final = 32768
+#: The length of one that is not announced: no body is short before it has ended.
+LONG: Final = SMALL_BODY + 1
 #: Unread body bytes that are taken in after the response to keep the connection.
 DISCARD_LIMIT: Final = 65536
 #: How long, and for how much, a closing connection still listens (RFC 9112 9.6).
@@ -49,8 +51,8 @@ _NEVER: Final = math.inf
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
-class State(enum.IntEnum):
-    """Where a connection is. Up to HEAD it reads requests.
+class State(enum.Enum):
+    """Where a connection is. In IDLE and HEAD it reads requests.
 
     PREFACE waits for a PROXY header, BODY for the rest of a small body. FLUSHING sends
     the end of a response, DISCARDING reads over the rest of a body, LINGERING has
@@ -80,6 +82,7 @@ class Connection(Stream):
     """One client."""
 
     __slots__ = (
+        "_body",
         "_body_open",
         "_count",
         "_extra",
@@ -117,6 +120,7 @@ class Connection(Stream):
         self._request: Request | None = None
         self._count = 0
         self._keep = False
+        self._body: bytes | None = None
         self._body_open = False
         self._said_continue = False
         self._idle_bytes = 0
@@ -132,40 +136,36 @@ class Connection(Stream):
     def step(self, now: float) -> bool:
         """Takes in what has arrived; true when a request is ready to `run`."""
         self.signalled = False
-        if self.state > _HEAD:
+        state = self.state
+        if state is not _IDLE and state is not _HEAD:
             return self._step_aside(now)
         data = self._take()
         if not data:
             return False
-        self._reader.feed(data)
-        return self._parse(now)
+        request = self._request = self._reader.recognize(data)
+        if request is None:
+            self._reader.feed(data)
+            return self._parse(now)
+        self.state = _READY
+        self.deadline = _NEVER
+        return True
 
-    def run(self, now: float) -> bool:
-        """Runs the request that is ready; true when the next one is already there."""
-        request = cast("Request", self._request)
+    def run(self, now: float) -> float:
+        """Runs the request that is ready; returns when that was done."""
+        request = self._request
+        assert request is not None  # noqa: S101  what READY means
         site = self.site
         self._request = None
         self._count += 1
         self.state = _RUNNING
-        environ = site.environ.copy()
-        environ["REQUEST_METHOD"] = request.method
-        environ["PATH_INFO"] = request.path
-        environ["QUERY_STRING"] = request.query
-        environ["RAW_URI"] = environ["REQUEST_URI"] = request.target
-        environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.http11 else "HTTP/1.0"
+        environ = site.environ_of(request)
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = self.peer
-        headers = request.headers
-        environ.update(headers)
         if self._extra:
             environ.update(self._extra)
-        if not FORWARDED.isdisjoint(headers) or site.believes:
+        if site.believes:
             site.admit(environ, self.peer[0])
         if request.has_body:
-            self._body_open = True
-            self._said_continue = not request.expect_continue
-            environ["wsgi.input"] = BodyInput(self)
-        else:
-            self._reader.pass_end()
+            environ["wsgi.input"] = self._input(request)
         exchange = self.exchange = Exchange(self, request, environ, now)
         environ["wsgi.early_hints"] = exchange.early_hints
         environ["wsgi_server.client_gone"] = self.client_gone
@@ -176,10 +176,14 @@ class Connection(Stream):
         finally:
             self.exchange = None
             done = monotonic()
-            exchange.seconds = done - now
             if site.log is not None:
+                exchange.seconds = done - now
                 site.log.record(exchange)
-        return self._next(done)
+            # The environ holds a method of the exchange: a circle that would have to wait
+            # for the garbage collector.
+            exchange.environ = {}
+        self._next(done)
+        return done
 
     @property
     def flushing(self) -> bool:
@@ -226,6 +230,7 @@ class Connection(Stream):
                 self._body_open = False
                 break
             if part is not NEED_DATA:
+                self._body_open = not reader.pass_end()
                 return part
             if not self._said_continue:
                 self._said_continue = True
@@ -242,19 +247,13 @@ class Connection(Stream):
         """Renders the head; decides whether the connection can be kept."""
         request = exchange.request
         site = self.site
-        settings = site.settings
         keep = (
             request.keep_alive
-            and settings.http_keepalive
-            and not site.draining
-            and (
-                settings.max_keepalive_requests is None
-                or self._count < settings.max_keepalive_requests
-            )
+            and self._count < site.most_requests
             and (not self._body_open or self._body_will_end(request))
         )
         head = site.heads.head(
-            cast("str", exchange.status),
+            exchange.status or "",
             exchange.headers or (),
             http11=request.http11,
             head_request=request.method == "HEAD",
@@ -308,34 +307,40 @@ class Connection(Stream):
             self.sock = TlsTransport(cast("socket.SocketType", self.sock), tls)
             self.state = _HANDSHAKE
 
+    def _input(self, request: Request) -> BodyInput | io.BytesIO:
+        """`wsgi.input`: a short body that is all there, or one that is read as it comes."""
+        body = self._body
+        if body is not None:
+            self._body = None
+            return io.BytesIO(body)
+        self._body_open = True
+        self._said_continue = not request.expect_continue
+        return BodyInput(self)
+
     def _parse(self, now: float) -> bool:
+        reader = self._reader
         try:
-            event = self._reader.next_event()
+            request = self._request = reader.read_head()
         except ProtocolError as exc:
             self.refuse(exc.status, exc.detail)
             return False
-        if event is NEED_DATA:
-            if self.state is _IDLE and self._reader.buffered:
+        if request is None:
+            if self.state is _IDLE and reader.buffered:
                 self.state = _HEAD
                 self.deadline = now + self.site.settings.header_timeout
             return False
-        request = self._request = cast("Request", event)
-        if request.has_body and self._is_small(request):
-            self.state = _BODY
-            self.deadline = now + (self.site.settings.body_timeout or _NEVER)
-            return False
+        if not request.has_body:
+            reader.pass_end()
+        elif (request.content_length or LONG) <= SMALL_BODY:
+            self._body = reader.read_whole_body()
+            if self._body is None and not request.expect_continue:
+                # Not worth occupying an application while it arrives.
+                self.state = _BODY
+                self.deadline = now + (self.site.settings.body_timeout or _NEVER)
+                return False
         self.state = _READY
         self.deadline = _NEVER
         return True
-
-    def _is_small(self, request: Request) -> bool:
-        """Whether the body is not worth occupying an application while it arrives."""
-        length = request.content_length
-        return (
-            length is not None
-            and self._reader.buffered < length <= SMALL_BODY
-            and not request.expect_continue
-        )
 
     def _next(self, now: float) -> bool:
         """After a response: sends its end, keeps the connection, or leaves."""
@@ -379,15 +384,9 @@ class Connection(Stream):
 
     def _rest(self, now: float) -> bool:
         """Waits for the next request; true when it is already there."""
-        settings = self.site.settings
-        patience = (
-            settings.drain_idle_timeout
-            if self.site.draining
-            else settings.keepalive_timeout
-        )
-        self.deadline = now + patience
+        self.deadline = now + self.site.patience
         self.state = _IDLE
-        return bool(self._reader.buffered) and self._parse(now)
+        return bool(self._reader.unread) and self._parse(now)
 
     def _step_aside(self, now: float) -> bool:
         """`step` in the states that do not read a head."""
@@ -435,8 +434,8 @@ class Connection(Stream):
         if not data:
             return False
         self._reader.feed(data)
-        request = cast("Request", self._request)
-        if self._reader.buffered < (request.content_length or 0):
+        self._body = self._reader.read_whole_body()
+        if self._body is None:
             return False
         self.state = _READY
         self.deadline = _NEVER

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ._accesslog import AccessLog
     from ._connection import Connection
+    from ._http11 import Request
     from ._settings import Settings
     from ._sockets import Listener
     from ._stream import Stream
@@ -60,8 +61,14 @@ class Site:
         self.engine = engine
         self.log = log
         self.tls = listener.tls
-        #: Set when the worker retires: every response from then on says so.
         self.draining = False
+        #: Requests that a connection may bring, and seconds that it may wait for the next.
+        self.most_requests = sys.maxsize
+        if not settings.http_keepalive:
+            self.most_requests = 1
+        elif settings.max_keepalive_requests is not None:
+            self.most_requests = settings.max_keepalive_requests
+        self.patience = settings.keepalive_timeout
         self.limits = Limits(
             request_line=settings.max_request_line,
             header_line=settings.max_header_line,
@@ -72,26 +79,54 @@ class Site:
         )
         self.believes = bool(settings.forwarded_allow)
         self._heads = ResponseHeads(SOFTWARE)
-        self._second = 0
-        self.environ = self._base_environ(worker_id, multithread)
+        self._second = 0.0
+        self._next_second = 0.0
+        self._environ = self._base_environ(worker_id, multithread)
 
     @property
     def heads(self) -> ResponseHeads:
         """The renderer of response heads, with the `Date` of this second."""
-        now = int(time.time())
-        if now != self._second:
-            self._second = now
-            self._heads.set_date(formatdate(now, usegmt=True).encode("ascii"))
+        now = time.time()
+        if not self._second <= now < self._next_second:
+            self._second = now // 1
+            self._next_second = self._second + 1
+            date = formatdate(self._second, usegmt=True)
+            self._heads.set_date(date.encode("ascii"))
         return self._heads
+
+    def retire(self) -> None:
+        """The worker drains: from now on every response says that it was the last."""
+        self.draining = True
+        self.most_requests = 1
+        self.patience = self.settings.drain_idle_timeout
 
     @property
     def date(self) -> bytes:
         """This second as an IMF-fixdate (RFC 9110 5.6.7)."""
         return formatdate(time.time(), usegmt=True).encode("ascii")
 
+    def environ_of(self, request: Request) -> dict[str, Any]:
+        """A new environ for `request`, without what its connection and peer add to it."""
+        note = request.note
+        if note is not None and note[0] is self:
+            environ: dict[str, Any] = note[1].copy()
+            return environ
+        environ = self._environ.copy()
+        environ["REQUEST_METHOD"] = request.method
+        environ["PATH_INFO"] = request.path
+        environ["QUERY_STRING"] = request.query
+        environ["RAW_URI"] = environ["REQUEST_URI"] = request.target
+        environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.http11 else "HTTP/1.0"
+        environ.update(request.headers)
+        if not self.believes and not _forwarded.FIELDS.isdisjoint(request.headers):
+            _forwarded.strip(environ)
+        if request.familiar:
+            request.note = (self, environ.copy())
+        return environ
+
     def admit(self, environ: dict[str, Any], peer: str) -> None:
-        """Settles what `Forwarded` and `X-Forwarded-*` may say."""
-        if self.believes and peer in self.settings.forwarded_allow:
+        """Settles what `Forwarded` and `X-Forwarded-*` may say where some are believed."""
+        if peer in self.settings.forwarded_allow:
             _forwarded.believe(environ, self.settings.forwarded_allow)
         else:
             _forwarded.strip(environ)
@@ -99,7 +134,16 @@ class Site:
     def _base_environ(self, worker_id: int, multithread: bool) -> dict[str, Any]:
         name, port = _server_name(self.listener.sock)
         return {
+            # What every request replaces stands here for the size of the copies.
+            "REQUEST_METHOD": "",
             "SCRIPT_NAME": "",
+            "PATH_INFO": "",
+            "QUERY_STRING": "",
+            "RAW_URI": "",
+            "REQUEST_URI": "",
+            "REMOTE_ADDR": "",
+            "REMOTE_PORT": "",
+            "SERVER_PROTOCOL": "",
             "SERVER_NAME": name,
             "SERVER_PORT": port,
             "SERVER_SOFTWARE": SOFTWARE,
@@ -113,7 +157,9 @@ class Site:
             "wsgi.multiprocess": self.settings.workers > 1,
             "wsgi.run_once": False,
             "wsgi.file_wrapper": FileWrapper,
+            "wsgi.early_hints": None,
             "wsgi_server.worker": worker_id,
+            "wsgi_server.client_gone": None,
         }
 
 

@@ -120,7 +120,7 @@ class BodyInput:
         """`size` bytes, fewer only at the end; everything for a negative size or None."""
         if size == 0:
             return b""
-        wanted = -1 if size is None else size
+        wanted = -1 if size is None or size < 0 else size
         part = self._part(wanted)
         if not part or len(part) == wanted:
             return part
@@ -374,7 +374,10 @@ class Exchange:
             for data in blocks:
                 self.write(data)
             self._finish()
-        elif len(blocks) == 1 or total <= JOIN_LIMIT:
+        elif len(blocks) == 1:
+            self.sent = total
+            self._channel.send(head.data + blocks[0], last=True)
+        elif total <= JOIN_LIMIT:
             self.sent = total
             self._channel.send(b"".join((head.data, *blocks)), last=True)
         else:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from greenlet import getcurrent, greenlet
 
+from wsgi_server._connection import State
 from wsgi_server._engines.loop import READABLE, WRITABLE, Loop
 from wsgi_server._wsgi import RequestTimeout
 
@@ -47,6 +48,7 @@ SLICE: Final = 0.005
 #: Greenlets kept although nothing needs them.
 SPARE: Final = 32
 
+_IDLE: Final = State.IDLE
 _TIMED_OUT: Final = object()
 _LEAVE: Final = object()
 
@@ -160,39 +162,39 @@ class EventletEngine(Loop):
 
     def _serve_ready(self, me: greenlet) -> None:
         ready = self._ready
+        now = monotonic()
         while True:
             if not ready:
-                if self._raised:
-                    self._lower_baton()
                 if self._log is not None:
                     self._log.flush()
                 if not self._collect():
                     return
-            now = monotonic()
+                now = monotonic()
             if now >= self._slice_end:
                 self._kick()
                 return
             conn = ready.popleft()
             try:
                 if conn.step(now):
-                    if self._running >= self._settings.threads:
+                    if self._running >= self._places:
                         if not self._enqueue(conn, now):
                             self._settle(conn)
                         continue
                     if ready and not self._raised:
                         self._raise_baton()
-                    self._run(conn, me, now)
-                self._settle(conn)
+                    now = self._run(conn, me, now)
+                if conn.state is not _IDLE or conn.signalled or not conn.watched:
+                    self._settle(conn)
             except BaseException:
                 conn.close()
                 raise
 
-    def _run(self, conn: Connection, me: greenlet, now: float) -> None:
+    def _run(self, conn: Connection, me: greenlet, now: float) -> float:
         self._running += 1
         self._requests += 1
         conn.runner = me
         try:
-            conn.run(now)
+            return conn.run(now)
         finally:
             conn.runner = None
             self._running -= 1

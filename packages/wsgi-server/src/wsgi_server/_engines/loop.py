@@ -6,7 +6,6 @@ somebody is woken, is the business of the engine that inherits it.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import heapq
 import logging
@@ -93,10 +92,12 @@ class Loop(ABC):
         self._stopped = False
         #: The application's `on_drain` hooks are running.
         self._hooking = False
-        # Readable while somebody should look into `_ready`.
+        # Reported by epoll when somebody should look into `_ready`: once for every time
+        # that it is raised, so that lowering it costs nothing.
         self._baton = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._raised = False
-        self.watch(self._baton, self._lower_baton)
+        self._callbacks[self._baton] = self._lower_baton
+        self._epoll.register(self._baton, select.EPOLLIN | select.EPOLLET)
 
     # -- what an engine adds ----------------------------------------------------------
 
@@ -146,6 +147,7 @@ class Loop(ABC):
 
     def _adopt(self, settings: Settings) -> None:
         self._settings = settings
+        self._places = settings.threads
         #: No deadline is set that comes sooner than this after the moment.
         self._shortest = min(
             LINGER_SECONDS,
@@ -188,7 +190,7 @@ class Loop(ABC):
             site.listener.sock.close()
         patience = min(deadline, monotonic() + self._settings.drain_idle_timeout)
         for site in self._sites.values():
-            site.draining = True
+            site.retire()
         for conn in self._conns.values():
             conn.retire(patience)
         self.call_at(patience, self._sweep)
@@ -217,7 +219,7 @@ class Loop(ABC):
             if id(conn.site) in retired:
                 successor = by_address.get(conn.site.listener.address)
                 if successor is None:
-                    conn.site.draining = True
+                    conn.site.retire()
                 elif conn.runner is None:
                     conn.site = successor
         self._resume_accepting()
@@ -298,10 +300,10 @@ class Loop(ABC):
 
     def _collect(self, timeout: float | None = 0) -> bool:
         """Fetches what is ready into `_ready`; false when that is nothing."""
-        events = self._epoll.poll(timeout)
         ready = self._ready
-        for fd, mask in events:
-            conn = self._conns.get(fd)
+        conns = self._conns
+        for fd, mask in self._epoll.poll(timeout):
+            conn = conns.get(fd)
             if conn is None:
                 if fd in self._doors:
                     self._accept(fd, ACCEPT_BATCH)
@@ -332,9 +334,6 @@ class Loop(ABC):
 
     def _lower_baton(self) -> None:
         self._raised = False
-        # Another thread has said that it raises it, but has not come to it yet.
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._baton)
 
     # -- accepting --------------------------------------------------------------------
 

@@ -29,22 +29,23 @@ RequestLine = tuple[str, str, str, str, bool, str | None]
 #: Of exact bytes, what `parse_request_line` and `parse_field` made of them.
 known_request_lines: dict[bytes, RequestLine] = {}
 known_fields: dict[bytes, tuple[str, str]] = {}
-#: Of a field's name, its environ name and whether lines with it may be kept.
-known_names: dict[bytes, tuple[str, bool]] = {}
+#: Of a field's name, its environ name, whether lines with it may be kept, and whether every
+#: value that the grammar allows will do.
+known_names: dict[bytes, tuple[str, bool, bool]] = {}
 
 #: The name under which a field goes that the application must not see: one with "_" in its
 #: name, or Proxy, which would become HTTP_PROXY. No environ name is like it.
 DROPPED: Final = " dropped"
 
+#: The bytes that a field's value is made of (RFC 9110 5.5), all of which `FIELD` takes.
+_IN_VALUES: Final = bytes([9, *range(32, 127), *range(128, 256)])
 #: Fields by environ name that say how long the body is, where the request goes and what the
 #: body means: two of them could be read differently by two readers.
 _SINGLE: Final = frozenset(
     {"CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_HOST", "HTTP_TRANSFER_ENCODING"}
 )
-#: Fields that are read anew every time, because they decide what follows.
-_UNCACHED: Final = frozenset(
-    {"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT"}
-)
+#: Fields that decide what follows: their lines are read anew every time.
+FRAMING: Final = frozenset({"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT"})
 #: What a trailer may not bring (RFC 9110 6.5.1): framing, routing, authentication (with
 #: `SECRET`), request modifiers, response control, and the content's own description.
 _NOT_IN_TRAILERS: Final = frozenset(
@@ -119,6 +120,29 @@ def parse_field(line: bytes, underscores: str) -> tuple[str, str]:
     The name is `DROPPED` for Proxy, and where it holds "_" and `underscores` is "drop".
     Raises `ProtocolError`.
     """
+    found = _plain_field(line) or _careful_field(line, underscores)
+    key, value, may_keep = found
+    if may_keep and len(line) <= CACHED_LINE:
+        if len(known_fields) >= CACHE_SIZE:
+            known_fields.clear()
+        known_fields[line] = key, value
+    return key, value
+
+
+def _plain_field(line: bytes) -> tuple[str, str, bool] | None:
+    """As `_careful_field`, for a known name with a value that is plainly right."""
+    name, colon, raw = line.partition(b":")
+    known = known_names.get(name)
+    if known is None or not known[2] or not colon:
+        return None
+    raw = raw.strip(b" \t")
+    if raw.translate(None, _IN_VALUES):
+        return None
+    return known[0], raw.decode("latin-1"), known[1]
+
+
+def _careful_field(line: bytes, underscores: str) -> tuple[str, str, bool]:
+    """The environ name, the value, and whether the line may be kept."""
     match = FIELD.fullmatch(line)
     if match is None:
         raise ProtocolError(400, "Malformed header field.")
@@ -126,11 +150,8 @@ def parse_field(line: bytes, underscores: str) -> tuple[str, str]:
     if b"_" in name:
         if underscores == "refuse":
             raise ProtocolError(400, "Header names with _ are not accepted.")
-        return DROPPED, ""
-    try:
-        key, may_keep = known_names[name]
-    except KeyError:
-        key, may_keep = _environ_name(name)
+        return DROPPED, "", False
+    key, may_keep, _ = known_names.get(name) or _environ_name(name)
     value = raw.decode("latin-1")
     if key == "HTTP_HOST" and HOST.fullmatch(value) is None:
         raise ProtocolError(400, "Malformed Host field.")
@@ -139,11 +160,7 @@ def parse_field(line: bytes, underscores: str) -> tuple[str, str]:
         b" " + raw,
     ):
         raise ProtocolError(400, "Odd white space around the transfer coding.")
-    if may_keep and len(line) <= CACHED_LINE:
-        if len(known_fields) >= CACHE_SIZE:
-            known_fields.clear()
-        known_fields[line] = key, value
-    return key, value
+    return key, value, may_keep
 
 
 def join_field(headers: dict[str, str], key: str, value: str) -> None:
@@ -174,7 +191,7 @@ def authority(target: str) -> str:
     return match[2]
 
 
-def _environ_name(name: bytes) -> tuple[str, bool]:
+def _environ_name(name: bytes) -> tuple[str, bool, bool]:
     key = name.decode("ascii").upper().replace("-", "_")
     if key == "PROXY":
         # RFC 3875 4.1.18: whoever starts programs with this environ would hand them a proxy
@@ -182,7 +199,8 @@ def _environ_name(name: bytes) -> tuple[str, bool]:
         key = DROPPED
     elif key not in ("CONTENT_LENGTH", "CONTENT_TYPE"):
         key = f"HTTP_{key}"
-    found = key, key not in _UNCACHED and SECRET.search(name) is None
+    may_keep = key not in FRAMING and SECRET.search(name) is None
+    found = key, may_keep, key not in ("HTTP_HOST", "HTTP_TRANSFER_ENCODING")
     if len(name) <= CACHED_LINE:
         if len(known_names) >= CACHE_SIZE:
             known_names.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 
 class Signal(enum.Enum):
@@ -34,6 +34,10 @@ class Limits:
     underscores: str = "drop"
     #: Heads up to this size cannot break a limit on lines or bytes.
     quick: int = field(init=False)
+    #: Whole heads that were read within these limits, as long as they may come again.
+    known: dict[bytes, Request] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if self.underscores not in ("drop", "refuse"):
@@ -44,17 +48,19 @@ class Limits:
 
 
 class Request:
-    """A request head."""
+    """A request head. It never changes: the same bytes may give the same object again."""
 
     __slots__ = (
         "chunked",
         "content_length",
         "expect_continue",
+        "familiar",
         "has_body",
         "headers",
         "http11",
         "keep_alive",
         "method",
+        "note",
         "path",
         "query",
         "scheme",
@@ -77,3 +83,7 @@ class Request:
     expect_continue: bool
     #: From absolute-form, else None.
     scheme: str | None
+    #: Whether this very object is given again when the same head comes again.
+    familiar: bool
+    #: For whoever reads requests: what it made of this one, worth keeping if `familiar`.
+    note: Any

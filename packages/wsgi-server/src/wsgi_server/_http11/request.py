@@ -1,18 +1,20 @@
 """Bytes to requests: a strict, linear and bounded reader of HTTP/1.1 messages.
 
 The usual head arrives whole: it is split once, and each line costs one lookup in a cache of
-exact lines that were checked before. Everything else (fragments, long heads, new lines)
-takes the slow way, line by line, with the same outcome at every split of the bytes: the
-first line that breaks a rule decides.
+exact lines that were checked before; a whole head that came before costs a single one.
+Everything else (fragments, long heads, new lines) takes the slow way, line by line, with
+the same outcome at every split of the bytes: the first line that breaks a rule decides.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
-from .grammar import CHUNK_LINE, CONTENT_LENGTH, ProtocolError
+from .grammar import CHUNK_LINE, LENGTH_DIGITS, ProtocolError
 from .lines import (
     DROPPED,
+    FRAMING,
     authority,
     join_field,
     known_fields,
@@ -22,6 +24,10 @@ from .lines import (
     parse_request_line,
 )
 from .messages import END, NEED_DATA, Limits, Request, Signal
+
+#: Whole heads that are kept, and how long they may be; more start over.
+KNOWN_HEADS: Final = 256
+KNOWN_HEAD: Final = 1024
 
 
 class RequestReader:
@@ -33,9 +39,9 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_buffer",
         "_eof",
         "_error",
+        "_known",
         "_left",
         "_lines",
         "_pos",
@@ -46,15 +52,18 @@ class RequestReader:
         "closed",
         "limits",
         "trailers",
+        "unread",
     )
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self._known = limits.known
         #: Harmless fields that came behind a chunked body, by environ name.
         self.trailers: dict[str, str] | None = None
         #: The peer has closed between two requests.
         self.closed = False
-        self._buffer: bytes | bytearray = b""
+        #: Empty when every byte that was fed is used; else it ends with those that are not.
+        self.unread: bytes | bytearray = b""
         self._pos = 0
         self._state = _START
         self._eof = False
@@ -70,22 +79,35 @@ class RequestReader:
     @property
     def buffered(self) -> int:
         """Bytes that were fed and not used yet, those of an unfinished head included."""
-        have = len(self._buffer) - self._pos
+        have = len(self.unread) - self._pos
         # Not the empty line that may stand before a request: who sent only that waits.
         return have + self._size if self._state == _HEAD else have
 
     @property
     def idle(self) -> bool:
         """Between two requests, with nothing waiting."""
-        return self._state == _START and not self.buffered and self._error is None
+        return self._state == _START and not self.buffered
+
+    def recognize(self, data: bytes) -> Request | None:
+        """The request that `data` is, whole and alone, if the same bytes came before.
+
+        It has no body, and no `END` follows it. None: nothing was taken, `feed` the data.
+        """
+        if self.unread or self._state != _START or self._size or len(data) > KNOWN_HEAD:
+            return None
+        request = self._known.get(data)
+        if request is None or request.has_body:
+            return None
+        request.familiar = True
+        self.trailers = None
+        return request
 
     def feed(self, data: bytes) -> None:
         """Adds what arrived; a dead reader forgets it."""
-        if self._error is not None:
-            return
-        buffer = self._buffer
+        buffer = self.unread
         if not buffer:
-            self._buffer = data
+            if self._state != _DEAD:
+                self.unread = data
         elif type(buffer) is bytearray:
             if self._pos > 65536:
                 del buffer[: self._pos]
@@ -94,7 +116,7 @@ class RequestReader:
         else:
             joined = bytearray(memoryview(buffer)[self._pos :])
             joined += data
-            self._buffer = joined
+            self.unread = joined
             self._pos = 0
 
     def feed_eof(self) -> None:
@@ -109,42 +131,69 @@ class RequestReader:
     def next_event(self) -> Request | bytes | Signal:
         """The next event. Raises `ProtocolError`."""
         if self._state > _HEAD:
-            return self.read_body(len(self._buffer) + 1)
-        if self._error is not None:
-            raise self._error
-        buffer = self._buffer
+            return self.read_body(len(self.unread) + 1)
+        return self.read_head() or NEED_DATA
+
+    def read_head(self) -> Request | None:
+        """As `next_event` between two requests; None where it needs more.
+
+        Raises `ProtocolError`.
+        """
+        buffer = self.unread
         try:
-            if not buffer:
-                return self._starved()
             # Not for a head whose beginning was searched before, that would not be linear;
             # nor behind an empty line, whose bytes count as well.
-            if self._state == _START and not self._left and not self._size:
+            if buffer and self._state == _START and not self._left and not self._size:
                 start = self._pos
                 end = buffer.find(b"\r\n\r\n", start, start + self.limits.quick + 4)
                 if end > start:
-                    lines = bytes(buffer[start:end]).split(b"\r\n")
-                    if len(lines) <= self.limits.headers and lines[0]:
+                    head = bytes(buffer[start : end + 4])
+                    request = self._known.get(head)
+                    if request is not None:
+                        request.familiar = True
+                    else:
+                        request = self._quick_head(head)
+                    if request is not None:
                         self._use(end + 4 - start)
-                        return self._quick_head(lines)
+                        return self._begin(request)
             return self._slow_head()
         except ProtocolError as exc:
             self._die(exc)
             raise
 
-    def pass_end(self) -> None:
-        """Takes the `END` of a request without a body, which says nothing new."""
-        if self._state not in (_DONE, _SIZED) or self._left:
-            raise RuntimeError("the request has a body, or is over")
+    def read_whole_body(self) -> bytes | None:
+        """What is left of a sized body, with its `END`, if all of that has arrived.
+
+        None: nothing was taken.
+        """
+        start = self._pos
+        end = start + self._left
+        if self._state != _SIZED or len(self.unread) < end:
+            return None
+        body = bytes(self.unread[start:end])
+        self._use(end - start)
         self._finish()
+        return body
+
+    def pass_end(self) -> bool:
+        """Takes the `END` of a request if that is what comes next; else false.
+
+        Of a chunked body that is not known before it is read.
+        """
+        if self._state != _DONE and (self._state != _SIZED or self._left):
+            return False
+        self._finish()
+        return True
 
     def read_body(self, limit: int) -> bytes | Signal:
         """As `next_event` while a body is read, but at most `limit` bytes of it.
 
         Raises `ProtocolError`, and `RuntimeError` where there is no request to end.
         """
-        if self._error is not None:
-            raise self._error
         state = self._state
+        if state == _DEAD:
+            assert self._error is not None  # noqa: S101  what died of it
+            raise self._error
         try:
             if state == _SIZED:
                 if self._left:
@@ -161,7 +210,12 @@ class RequestReader:
 
     # -- heads --------------------------------------------------------------------------
 
-    def _quick_head(self, lines: list[bytes]) -> Request:
+    def _quick_head(self, head: bytes) -> Request | None:
+        """A head that is all there; None where it takes a closer look."""
+        lines = head[:-4].split(b"\r\n")
+        if len(lines) > self.limits.headers or not lines[0]:
+            return None
+        memorable = lines[0] in known_request_lines
         request = self._request_line(lines[0])
         headers = request.headers
         known = known_fields
@@ -170,14 +224,26 @@ class RequestReader:
                 key, value = known[line]
             except KeyError:
                 key, value = parse_field(line, self.limits.underscores)
+                memorable = memorable and key in FRAMING
             if key in headers:
                 join_field(headers, key, value)
             else:
                 headers[key] = value
-        return self._complete(request)
+        self._complete(request)
+        if memorable and len(head) <= KNOWN_HEAD:
+            # None of its lines holds a secret, and nearly all of them came before.
+            if len(self._known) >= KNOWN_HEADS:
+                self._known.clear()
+            self._known[head] = request
+        return request
 
-    def _slow_head(self) -> Request | Signal:
+    def _slow_head(self) -> Request | None:
         """Line by line, as they come; remembers what it has used."""
+        if self._error is not None:
+            raise self._error
+        if not self.unread:
+            self._starved()
+            return None
         limits = self.limits
         while True:
             first = self._request is None
@@ -186,7 +252,8 @@ class RequestReader:
                 414 if first else 431,
             )
             if line is None:
-                return self._starved()
+                self._starved()
+                return None
             if first:
                 if not line:
                     if self._size > 2:
@@ -199,7 +266,8 @@ class RequestReader:
                 assert request is not None  # noqa: S101  what `first` says
                 self._request = None
                 self._lines = self._size = 0
-                return self._complete(request)
+                self._complete(request)
+                return self._begin(request)
             else:
                 self._lines += 1
                 if self._lines > limits.headers:
@@ -220,7 +288,7 @@ class RequestReader:
         `_left` remembers how far the search came, so that a line that drips in byte by byte
         is still read in linear time.
         """
-        buffer, start = self._buffer, self._pos
+        buffer, start = self.unread, self._pos
         most = self.limits.header_bytes - self._size
         if limit is not None:
             most = min(most, limit + 2)
@@ -251,13 +319,14 @@ class RequestReader:
             request.scheme,
         ) = known_request_lines.get(line) or parse_request_line(line)
         request.headers = {}
+        request.familiar = False
+        request.note = None
         return request
 
-    def _complete(self, request: Request) -> Request:
+    def _complete(self, request: Request) -> None:
         """What the head means for framing, persistence and expectation."""
         headers = request.headers
         headers.pop(DROPPED, None)
-        self.trailers = None
         if "HTTP_HOST" not in headers:
             if request.http11:
                 raise ProtocolError(400, "The Host field is missing.")
@@ -276,7 +345,7 @@ class RequestReader:
         if connection is None:
             request.keep_alive = request.http11
         else:
-            options = [part.strip(" \t").lower() for part in connection.split(",")]
+            options = _options(connection)
             request.keep_alive = "close" not in options and (
                 request.http11 or "keep-alive" in options
             )
@@ -286,17 +355,25 @@ class RequestReader:
             request.keep_alive = False
         if "HTTP_TRANSFER_ENCODING" in headers:
             self._transfer_coding(request)
-            self._state = _CHUNK_LINE
         elif "CONTENT_LENGTH" in headers:
             self._content_length(request)
-            self._state = _SIZED
-        else:
-            self._state = _DONE
-        request.has_body = self._state == _CHUNK_LINE or self._left > 0
+        request.has_body = request.chunked or bool(request.content_length)
         if "HTTP_EXPECT" in headers and request.http11:
             if headers["HTTP_EXPECT"].lower() != "100-continue":
                 raise ProtocolError(417, "The only expectation known is 100-continue.")
             request.expect_continue = request.has_body
+
+    def _begin(self, request: Request) -> Request:
+        """The body comes next."""
+        self.trailers = None
+        if request.chunked:
+            self._state = _CHUNK_LINE
+            self._left = self._total = 0
+        elif request.has_body:
+            self._state = _SIZED
+            self._left = request.content_length or 0
+        else:
+            self._state = _DONE
         return request
 
     def _transfer_coding(self, request: Request) -> None:
@@ -311,30 +388,29 @@ class RequestReader:
             if "chunked" in parts or not coding or "" in parts:
                 raise ProtocolError(400, "Chunked must be the only transfer coding.")
             raise ProtocolError(501, "Unknown transfer coding.")
-        self._left = self._total = 0
         request.chunked = True
 
     def _content_length(self, request: Request) -> None:
         text = request.headers["CONTENT_LENGTH"]
-        if CONTENT_LENGTH.fullmatch(text.encode("latin-1")) is None:
+        if not (text.isascii() and text.isdigit() and len(text) <= LENGTH_DIGITS):
             raise ProtocolError(400, "Malformed Content-Length.")
         length = int(text)
         limit = self.limits.body
         if limit is not None and length > limit:
             raise ProtocolError(413, f"The request body is limited to {limit} bytes.")
-        request.content_length = self._left = length
+        request.content_length = length
 
     # -- bodies -------------------------------------------------------------------------
 
     def _take(self, limit: int) -> bytes | Signal:
-        buffer, start = self._buffer, self._pos
+        buffer, start = self.unread, self._pos
         have = len(buffer) - start
         if not have:
             return self._starved()
         count = min(limit, self._left, have)
         self._left -= count
         if count == have and not start and type(buffer) is bytes:
-            self._buffer = b""
+            self.unread = b""
             part = buffer
         else:
             part = bytes(buffer[start : start + count])
@@ -347,7 +423,7 @@ class RequestReader:
         while True:
             state = self._state
             if state == _CHUNK_END:
-                buffer, start = self._buffer, self._pos
+                buffer, start = self.unread, self._pos
                 found = bytes(buffer[start : start + 2])
                 if found != b"\r\n":
                     if b"\r\n".startswith(found):
@@ -409,7 +485,7 @@ class RequestReader:
 
     def _body_line(self, limit: int, status: int) -> bytes | None:
         """A line between chunks or in the trailers; as `_line`, with a limit of its own."""
-        buffer, start = self._buffer, self._pos
+        buffer, start = self.unread, self._pos
         searched = max(start, start + self._left - 1)
         end = buffer.find(b"\n", searched, start + limit + 2)
         if end < 0:
@@ -427,8 +503,8 @@ class RequestReader:
 
     def _use(self, count: int) -> None:
         self._pos += count
-        if self._pos == len(self._buffer):
-            self._buffer = b""
+        if self._pos == len(self.unread):
+            self.unread = b""
             self._pos = 0
 
     def _starved(self) -> Signal:
@@ -449,9 +525,15 @@ class RequestReader:
         """Nothing behind the error is looked at, so nothing is kept."""
         self._error = error
         self._request = None
-        self._state = _START
-        self._buffer = b""
+        self._state = _DEAD
+        self.unread = b""
         self._pos = self._size = 0
+
+
+@functools.lru_cache(maxsize=64)
+def _options(connection: str) -> frozenset[str]:
+    """The connection options of a `Connection` field, which is nearly always the same."""
+    return frozenset(part.strip(" \t").lower() for part in connection.split(","))
 
 
 #: How a Host begins that names none: it is empty, or only a port.
@@ -465,6 +547,7 @@ _NO_HOST: Final = ("", ":")
     _CHUNK_DATA,
     _CHUNK_END,
     _TRAILERS,
-) = range(8)
+    _DEAD,
+) = range(9)
 
 __all__ = ["RequestReader"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final
 
 from .grammar import FIELD_NAME, FIELD_VALUE, SECRET_NAME, STATUS, ResponseError
 
@@ -36,7 +37,8 @@ HOP_BY_HOP: Final = frozenset(
 _BODILESS: Final = frozenset({"204", "205", "304"})
 
 
-class Head(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Head:
     """A rendered head and what it says about the body."""
 
     data: bytes
@@ -86,11 +88,11 @@ class ResponseHeads:
             body_length,
         )
         try:
-            found = self._cache.get(key)
+            return self._cache[key]
+        except KeyError:
+            pass
         except TypeError as exc:
             raise ResponseError(f"headers must be (str, str) tuples: {exc}") from exc
-        if found is not None:
-            return found
         head = self._render(
             status, headers, http11, head_request, keep_alive, body_length
         )
