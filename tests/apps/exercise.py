@@ -5,6 +5,7 @@ State that tests ask for (`/closed`) lives in the worker, so run it with one.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 
 CLOSED: list[str] = []
+TURNS = itertools.count()
 TEXT = ("Content-Type", "text/plain")
 
 
@@ -251,9 +253,16 @@ def sleepy(environ: Environ, start: StartResponse) -> Iterable[bytes]:
 
 def busy(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """Never gives anybody else a turn for as many seconds as the query says."""
+    next(TURNS)
     time.sleep(float(environ["QUERY_STRING"]))
     start("200 OK", [TEXT])
     return [b"done"]
+
+
+def turns(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """How often `busy` had its turn."""
+    start("200 OK", [TEXT])
+    return [str(next(TURNS)).encode()]
 
 
 def closed(environ: Environ, start: StartResponse) -> Iterable[bytes]:
@@ -318,6 +327,7 @@ PATHS: dict[str, Callable[[Environ, StartResponse], Iterable[bytes]]] = {
     "/sleepy": sleepy,
     "/busy": busy,
     "/closed": closed,
+    "/turns": turns,
     "/hints": hints,
     "/patient": patient,
     "/modules": modules,

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
+import socket
+import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import live
@@ -54,6 +59,51 @@ def test_a_thread_that_computes_does_not_stop_the_others(live_server: Start) -> 
         client.request("GET", "/busy?1")
         assert server.get("/whole").status == 200
         assert client.getresponse().read() == b"done"
+
+
+@contextlib.contextmanager
+def never_done(server: live.LiveServer) -> Iterator[socket.socket]:
+    """A client whose next request is always there already."""
+    request = b"GET /busy?0.0005 HTTP/1.1\r\nHost: a\r\n\r\n" * 100
+    with contextlib.closing(server.connect()) as client:
+
+        def send() -> None:
+            with contextlib.suppress(OSError):  # it is shut down below
+                while True:
+                    client.sendall(request)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            yield client
+        finally:
+            client.shutdown(socket.SHUT_RDWR)
+            sender.join()
+
+
+def test_a_client_that_is_never_done_lets_others_in(live_server: Start) -> None:
+    server = live_server(APP)
+    with contextlib.closing(server.client()) as other, never_done(server) as client:
+        assert client.recv(1)
+        reader = threading.Thread(target=drain, args=(client,))
+        reader.start()
+        seen = [turns(other) for _ in range(6)]
+    reader.join()
+    # A piece that the server reads at once holds more than a thousand requests. They are
+    # not served in a row: the other client is asked in between.
+    assert statistics.median(after - before for before, after in pairwise(seen)) < 500
+
+
+def turns(client: http.client.HTTPConnection) -> int:
+    client.request("GET", "/turns")
+    return int(client.getresponse().read())
+
+
+def drain(client: socket.socket) -> None:
+    """Reads until the end."""
+    with contextlib.suppress(OSError):
+        while client.recv(65536):
+            pass
 
 
 def test_no_fork_serves_in_the_one_process(live_server: Start) -> None:

@@ -424,7 +424,13 @@ class Connection(Stream):
             if self.state is not _LINGERING and self._reader.buffered:
                 LOG.debug("%s:%s closed in the middle of a request", *self.peer)
             self.close()
-        elif len(data) == PIECE or self.ended or self.site.tls is not None:
+        elif (
+            len(data) == PIECE
+            or self.ended
+            or (
+                self.site.tls is not None and cast("TlsTransport", self.sock).holds_more
+            )
+        ):
             # The kernel, or the TLS session, may hold more without a new edge.
             self.signalled = True
         return data

@@ -21,7 +21,7 @@ class TlsTransport:
     """One server-side TLS session. `recv` and `send` raise `BlockingIOError` as a
     non-blocking socket does; a broken session raises `ssl.SSLError`, an `OSError`."""
 
-    __slots__ = ("_incoming", "_outgoing", "_pending", "_tls", "raw")
+    __slots__ = ("_full", "_incoming", "_outgoing", "_pending", "_tls", "raw")
 
     def __init__(self, sock: socket.SocketType, context: ssl.SSLContext) -> None:
         self.raw = sock
@@ -29,6 +29,12 @@ class TlsTransport:
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._pending = b""
+        self._full = False
+
+    @property
+    def holds_more(self) -> bool:
+        """Whether `recv` may find something although the kernel reports nothing new."""
+        return self._full or bool(self._incoming.pending or self._tls.pending())
 
     def fileno(self) -> int:
         return self.raw.fileno()
@@ -105,6 +111,7 @@ class TlsTransport:
 
     def _pull(self) -> None:
         data = self.raw.recv(PIECE)
+        self._full = len(data) == PIECE
         if data:
             self._incoming.write(data)
         else:

@@ -162,17 +162,22 @@ class EventletEngine(Loop):
 
     def _serve_ready(self, me: greenlet) -> None:
         ready = self._ready
+        # Those that were ready at the last look. Some are ready again at once: they wait
+        # until the others were asked as well.
+        batch = 0
         now = monotonic()
         while True:
-            if not ready:
+            if not batch or not ready:
                 if self._log is not None:
                     self._log.flush()
                 if not self._collect():
                     return
+                batch = len(ready)
                 now = monotonic()
             if now >= self._slice_end:
                 self._kick()
                 return
+            batch -= 1
             conn = ready.popleft()
             try:
                 if conn.step(now):

@@ -239,17 +239,21 @@ class ThreadsEngine(Loop):
     def _lead(self, term: int, me: threading.Thread) -> None:
         """Serves connections until overtaken or stopped."""
         ready = self._ready
+        # Those that were ready at the last look; the others are asked before they come again.
+        batch = 0
         while not self._stopped:
-            if not ready:
+            if not batch or not ready:
                 if self._log is not None:
                     self._log.flush()
                 self._report()
                 self._collect(0 if ready else self._until_next_timer())
+                batch = len(ready)
                 self._fire_timers()
                 if self._finished():
                     self._wake_if_finished()
                 continue
             now = monotonic()
+            batch -= 1
             conn = ready.popleft()
             if conn.runner is not None:
                 # Handed over since it was put here; its thread gives it back.
