@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import socket
-import statistics
 import subprocess
 import sys
 import threading
@@ -91,7 +90,7 @@ def test_a_client_that_is_never_done_lets_others_in(live_server: Start) -> None:
     reader.join()
     # A piece that the server reads at once holds more than a thousand requests. They are
     # not served in a row: the other client is asked in between.
-    assert statistics.median(after - before for before, after in pairwise(seen)) < 500
+    assert max(after - before for before, after in pairwise(seen)) < 1000
 
 
 def turns(client: http.client.HTTPConnection) -> int:
