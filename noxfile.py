@@ -355,6 +355,21 @@ def bench(session: nox.Session) -> None:
     session.run("python", str(script), *args)
 
 
+@nox.session(python=FOUND[-1:])
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the HTTP core for ten minutes, or as libFuzzer's arguments say.
+
+    It starts from the tables of the tests. An input that fails stays in the folder that is
+    named at the end; give it as the argument to see it fail again. With the newest atheris.
+    """
+    _install_distributions(session, *_group("fuzz"), names=("wsgi-server",))
+    keep = session.env_dir.resolve() / "failures"
+    keep.mkdir(exist_ok=True)
+    args = session.posargs or ["-max_total_time=600"]
+    target = "tests/fuzz/http11_fuzz.py"
+    session.run("python", target, f"-artifact_prefix={keep}{os.sep}", *args)
+
+
 def _option(args: list[str], name: str, default: str) -> str:
     """The value that the last `--name VALUE` or `--name=VALUE` gives."""
     for position in range(len(args) - 1, -1, -1):
@@ -409,7 +424,8 @@ def constraints(session: nox.Session) -> None:
     session.install("uv")
     wanted = Path(session.create_tmp(), "wanted.in")
     lines = [f"{ROOT}/packages/{name}{_extras(name)}" for name in DISTRIBUTIONS]
-    lines += _group(*(name for name in PROJECT["dependency-groups"] if name != "bench"))
+    newest = ("bench", "fuzz")
+    lines += _group(*(n for n in PROJECT["dependency-groups"] if n not in newest))
     wanted.write_text("\n".join(lines) + "\n", "utf-8")
     session.run(
         *("uv", "pip", "compile", "--quiet", "--upgrade", "--universal"),
