@@ -37,6 +37,7 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 # Leaves first: the order of a release, and of one pip command over all of them.
 DISTRIBUTIONS = ("wsgi-server", "wsgi-api", "wsgi-paste", "wsgi-stack")
 SOURCES = tuple(f"packages/{name}/src" for name in DISTRIBUTIONS)
+UPSTREAM = ("glance", "gunicorn", "heat", "routes")
 EXAMPLE = Path("docs/examples/images")
 SAMPLE = Path("docs/reference/wsgi-server.conf.sample")
 
@@ -206,13 +207,30 @@ def minimums(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize(
-    "suite", ["glance", "heat", "routes"], ids=["glance", "heat", "routes"]
-)
+@nox.parametrize("suite", UPSTREAM, ids=UPSTREAM)
 def upstream(session: nox.Session, suite: str) -> None:
-    """Run suites of glance, heat and Routes with our modules in place of theirs."""
+    """Run what others test themselves with: suites of services, gunicorn's requests.
+
+    The suites of glance, heat and Routes have our modules in place of theirs.
+    """
     tmp = Path(session.create_tmp())
     session.install("pip", "setuptools")
+    if suite == "gunicorn":
+        # The version whose differences the test lists.
+        source = _source(session, "gunicorn==27.0.1", tmp)
+        _install_distributions(
+            session, "gunicorn==27.0.1", *_group("test"), names=("wsgi-server",)
+        )
+        session.run(
+            *(
+                "python",
+                "-m",
+                "pytest",
+                "tests/server/http11/test_gunicorn_requests.py",
+            ),
+            env={"GUNICORN_SOURCE": str(source)},
+        )
+        return
     if suite == "routes":
         source = _source(session, "routes==2.5.1", tmp)
         _install_distributions(session, "routes==2.5.1", "webtest", *_group("test"))
