@@ -121,7 +121,11 @@ class BodyInput:
         if size == 0:
             return b""
         wanted = -1 if size is None else size
-        part = self._part(wanted)
+        if self._kept or not 0 < wanted <= JOIN_LIMIT:
+            part = self._part(wanted)
+        else:
+            # What `_part` would do: most bodies are read in this way, piece by piece.
+            part = self._channel.read_body(wanted)
         if not part or len(part) == wanted:
             return part
         parts = [part]
