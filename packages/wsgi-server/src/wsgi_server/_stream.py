@@ -103,6 +103,21 @@ class Stream:
         if sent < len(data):
             self._send_rest(memoryview(data)[sent:], OUTBOX if last else 0)
 
+    def send_between(self, before: bytes, data: bytes, after: bytes) -> None:
+        """Sends the three as one, copying `data` only where the client is slow."""
+        sock = self.sock
+        if isinstance(sock, TlsTransport):
+            self.send(b"".join((before, data, after)))
+            return
+        try:
+            sent = sock.sendmsg((before, data, after))
+        except BlockingIOError:
+            sent = 0
+        except OSError as exc:
+            raise ClientGone(f"while sending: {exc}") from exc
+        if sent < len(before) + len(data) + len(after):
+            self._send_rest(memoryview(b"".join((before, data, after)))[sent:], 0)
+
     @property
     def can_send_file(self) -> bool:
         """The kernel can send files where nothing has to be encrypted."""
