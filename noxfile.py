@@ -37,6 +37,7 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 # Leaves first: the order of a release, and of one pip command over all of them.
 DISTRIBUTIONS = ("wsgi-server", "wsgi-api", "wsgi-paste", "wsgi-stack")
 SOURCES = tuple(f"packages/{name}/src" for name in DISTRIBUTIONS)
+UPSTREAM = ("glance", "gunicorn", "heat", "routes")
 EXAMPLE = Path("docs/examples/images")
 SAMPLE = Path("docs/reference/wsgi-server.conf.sample")
 
@@ -206,13 +207,30 @@ def minimums(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize(
-    "suite", ["glance", "heat", "routes"], ids=["glance", "heat", "routes"]
-)
+@nox.parametrize("suite", UPSTREAM, ids=UPSTREAM)
 def upstream(session: nox.Session, suite: str) -> None:
-    """Run suites of glance, heat and Routes with our modules in place of theirs."""
+    """Run what others test themselves with: suites of services, gunicorn's requests.
+
+    The suites of glance, heat and Routes have our modules in place of theirs.
+    """
     tmp = Path(session.create_tmp())
     session.install("pip", "setuptools")
+    if suite == "gunicorn":
+        # The version whose differences the test lists.
+        source = _source(session, "gunicorn==27.0.1", tmp)
+        _install_distributions(
+            session, "gunicorn==27.0.1", *_group("test"), names=("wsgi-server",)
+        )
+        session.run(
+            *(
+                "python",
+                "-m",
+                "pytest",
+                "tests/server/http11/test_gunicorn_requests.py",
+            ),
+            env={"GUNICORN_SOURCE": str(source)},
+        )
+        return
     if suite == "routes":
         source = _source(session, "routes==2.5.1", tmp)
         _install_distributions(session, "routes==2.5.1", "webtest", *_group("test"))
@@ -348,8 +366,26 @@ def bench(session: nox.Session) -> None:
         session.error(f"no benchmark {name} in {script.parent}")
     _install_distributions(session)
     # Peers at the versions that a newcomer would get today.
-    session.install(*_group("bench"))
+    session.install("pip", *_group("bench"))
+    # It is built from source and needs the headers of libev: measured where it can be had.
+    pip = ("python", "-m", "pip", "install", "--quiet", "bjoern")
+    session.run(*pip, success_codes=[0, 1])
     session.run("python", str(script), *args)
+
+
+@nox.session(python=FOUND[-1:])
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the HTTP core for ten minutes, or as libFuzzer's arguments say.
+
+    It starts from the tables of the tests. An input that fails stays in the folder that is
+    named at the end; give it as the argument to see it fail again. With the newest atheris.
+    """
+    _install_distributions(session, *_group("fuzz"), names=("wsgi-server",))
+    keep = session.env_dir.resolve() / "failures"
+    keep.mkdir(exist_ok=True)
+    args = session.posargs or ["-max_total_time=600"]
+    target = "tests/fuzz/http11_fuzz.py"
+    session.run("python", target, f"-artifact_prefix={keep}{os.sep}", *args)
 
 
 def _option(args: list[str], name: str, default: str) -> str:
@@ -406,7 +442,8 @@ def constraints(session: nox.Session) -> None:
     session.install("uv")
     wanted = Path(session.create_tmp(), "wanted.in")
     lines = [f"{ROOT}/packages/{name}{_extras(name)}" for name in DISTRIBUTIONS]
-    lines += _group(*(name for name in PROJECT["dependency-groups"] if name != "bench"))
+    newest = ("bench", "fuzz")
+    lines += _group(*(n for n in PROJECT["dependency-groups"] if n not in newest))
     wanted.write_text("\n".join(lines) + "\n", "utf-8")
     session.run(
         *("uv", "pip", "compile", "--quiet", "--upgrade", "--universal"),

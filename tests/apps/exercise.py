@@ -122,13 +122,19 @@ def send_file(environ: Environ, start: StartResponse) -> Iterable[bytes]:
 
 
 def big(environ: Environ, start: StartResponse) -> Iterable[bytes]:
-    """As many bytes as the query asks for, in blocks of 64 KiB."""
-    left = int(environ["QUERY_STRING"])
-    start("200 OK", [TEXT, ("Content-Length", str(left))])
+    """As many bytes as the query asks for, in blocks of 64 KiB, each of one letter.
+
+    With "&chunked" behind the number their length is not told.
+    """
+    size, _, how = environ["QUERY_STRING"].partition("&")
+    left = int(size)
+    length = [] if how == "chunked" else [("Content-Length", size)]
+    start("200 OK", [TEXT, *length])
 
     def blocks() -> Iterator[bytes]:
         for offset in range(0, left, 65536):
-            yield b"x" * min(65536, left - offset)
+            letter = b"%c" % (97 + offset // 65536 % 26)
+            yield letter * min(65536, left - offset)
 
     return Body("big", blocks())
 

@@ -1,6 +1,6 @@
 """The application that every server of the benchmark serves.
 
-`NAP` in the environment chooses how `/nap` waits: `eventlet`, `gevent` or plain `time`.
+`NAP` in the environment chooses how an application waits: `eventlet`, `gevent` or plain `time`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ nap: Callable[[float], object] = importlib.import_module(
 def application(
     environ: dict[str, Any], start_response: Callable[..., object]
 ) -> Iterable[bytes]:
-    """`/` a small document, `/echo`, `/nap` 10 ms, `/stream` 1 MiB, `/sum` an upload."""
+    """`/` a document, `/echo`, `/nap` and `/slow` wait, `/stream` 1 MiB, `/sum` counts."""
     path = environ["PATH_INFO"]
     body = HELLO
     if path == "/echo":
@@ -33,6 +33,8 @@ def application(
         body = environ["wsgi.input"].read(length)
     elif path == "/nap":
         nap(0.010)
+    elif path == "/slow":
+        nap(0.100)
     elif path == "/stream":
         start_response("200 OK", [("Content-Type", "application/octet-stream")])
         return (PART for _ in range(16))

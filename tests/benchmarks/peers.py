@@ -1,56 +1,101 @@
-"""Starts a server that has no command of its own: NAME PORT [LOG|-] [CERT|-] [THREADS]."""
+"""Starts a server that has no command of its own, with limits wide enough to be measured."""
 
 from __future__ import annotations
 
-import sys
+import argparse
+from collections.abc import Callable
 
 from app import application
+
+BACKLOG = 1024
+#: waitress and cheroot turn away, or close, idle connections beyond a smaller number.
+CONNECTIONS = 10000
+
+
+def serve_eventlet(args: argparse.Namespace) -> None:
+    import eventlet
+    import eventlet.wsgi
+
+    sock = eventlet.listen(("127.0.0.1", args.port), backlog=BACKLOG)
+    if args.cert:
+        sock = eventlet.wrap_ssl(sock, certfile=args.cert, server_side=True)
+    # Its pool counts connections, and stops at 1,000.
+    eventlet.wsgi.server(
+        sock,
+        application,
+        log=args.log,
+        log_output=args.log is not None,
+        max_size=CONNECTIONS,
+        debug=False,
+    )
+
+
+def serve_gevent(args: argparse.Namespace) -> None:
+    from gevent.pywsgi import WSGIServer
+
+    tls = {"certfile": args.cert, "keyfile": args.cert} if args.cert else {}
+    WSGIServer(
+        ("127.0.0.1", args.port), application, log=args.log, backlog=BACKLOG, **tls
+    ).serve_forever()
+
+
+def serve_waitress(args: argparse.Namespace) -> None:
+    import waitress
+
+    waitress.serve(
+        application,
+        host="127.0.0.1",
+        port=args.port,
+        threads=args.threads,
+        connection_limit=CONNECTIONS,
+        # select() ends at descriptor 1,023.
+        asyncore_use_poll=True,
+        _quiet=True,
+    )
+
+
+def serve_cheroot(args: argparse.Namespace) -> None:
+    from cheroot.ssl.builtin import BuiltinSSLAdapter
+    from cheroot.wsgi import Server
+
+    server = Server(
+        ("127.0.0.1", args.port),
+        application,
+        numthreads=args.threads,
+        request_queue_size=BACKLOG,
+    )
+    server.keep_alive_conn_limit = CONNECTIONS
+    server.timeout = 75
+    if args.cert:
+        server.ssl_adapter = BuiltinSSLAdapter(args.cert, args.cert)
+    server.start()
+
+
+def serve_bjoern(args: argparse.Namespace) -> None:
+    import bjoern
+
+    bjoern.run(application, "127.0.0.1", args.port)
+
+
+SERVE: dict[str, Callable[[argparse.Namespace], None]] = {
+    "eventlet": serve_eventlet,
+    "gevent": serve_gevent,
+    "waitress": serve_waitress,
+    "cheroot": serve_cheroot,
+    "bjoern": serve_bjoern,
+}
 
 
 def main() -> None:
     """Serves until it is terminated."""
-    name, port = sys.argv[1], int(sys.argv[2])
-    log, cert, threads = [*sys.argv[3:], *"---"][:3]
-    stream = None if log == "-" else open(log, "a")  # noqa: SIM115  for good
-    if name == "eventlet":
-        import eventlet
-        import eventlet.wsgi
-
-        sock = eventlet.listen(("127.0.0.1", port), backlog=1024)
-        if cert != "-":
-            sock = eventlet.wrap_ssl(sock, certfile=cert, server_side=True)
-        eventlet.wsgi.server(
-            sock, application, log=stream, log_output=stream is not None, debug=False
-        )
-    elif name == "gevent":
-        from gevent.pywsgi import WSGIServer
-
-        WSGIServer(
-            ("127.0.0.1", port), application, log=stream, backlog=1024
-        ).serve_forever()
-    elif name == "waitress":
-        import waitress
-
-        waitress.serve(
-            application,
-            host="127.0.0.1",
-            port=port,
-            threads=int(threads),
-            connection_limit=2000,
-            _quiet=True,
-        )
-    elif name == "cheroot":
-        from cheroot.wsgi import Server
-
-        Server(
-            ("127.0.0.1", port), application, numthreads=64, request_queue_size=1024
-        ).start()
-    elif name == "bjoern":
-        import bjoern
-
-        bjoern.run(application, "127.0.0.1", port)
-    else:
-        raise SystemExit(f"unknown server {name}")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=SERVE)
+    parser.add_argument("port", type=int)
+    parser.add_argument("--log", type=argparse.FileType("a"))
+    parser.add_argument("--cert")
+    parser.add_argument("--threads", type=int, default=64)
+    args = parser.parse_args()
+    SERVE[args.name](args)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,15 @@ from http_cases import SMALL_LIMITS, request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from server.http11.mutation import mutated
-from server.http11.reading import Outcome, limits, read
-from wsgi_server._http11 import Limits
+from server.http11.reading import Message, Outcome, head_of, limits, read
+from wsgi_server._http11 import (
+    END,
+    NEED_DATA,
+    Limits,
+    ProtocolError,
+    Request,
+    RequestReader,
+)
 
 SMALL = limits(SMALL_LIMITS)
 
@@ -46,6 +53,47 @@ def test_any_split_gives_the_same_reading(
     whole = read([raw], bounds)
     same(whole, read(data.draw(split(raw)), bounds))
     same(whole, read([raw[at : at + 1] for at in range(len(raw))], bounds))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), mutated(), st.sampled_from([Limits(), SMALL]))
+def test_a_body_may_be_received_as_it_is_wanted(
+    data: st.DataObject, raw: bytes, bounds: Limits
+) -> None:
+    """As a connection does: with limits, and parts that pass by the buffer."""
+    sizes = st.integers(1, 20)
+    reader, outcome = RequestReader(bounds), Outcome([])
+    rest = raw
+    try:
+        while True:
+            limit = data.draw(sizes)
+            if outcome.messages and not outcome.messages[-1].ended:
+                event = reader.read_body(limit)
+            else:
+                event = reader.next_event()
+            if event is NEED_DATA:
+                if not rest:
+                    break
+                wanted = min(reader.appetite(limit), data.draw(sizes))
+                part, rest = rest[:wanted], rest[wanted:]
+                if reader.pass_body(part, limit):
+                    assert len(part) <= limit
+                    outcome.messages[-1].body += part
+                else:
+                    reader.feed(part)
+            elif isinstance(event, Request):
+                outcome.messages.append(Message(head_of(event)))
+            elif event is END:
+                outcome.messages[-1].ended = True
+                outcome.messages[-1].trailers = reader.trailers
+            else:
+                assert len(event) <= limit
+                outcome.messages[-1].body += event
+    except ProtocolError as exc:
+        outcome.status = exc.status
+    else:
+        outcome.left = reader.buffered
+    same(read([raw], bounds), outcome)
 
 
 @settings(max_examples=300, deadline=None)

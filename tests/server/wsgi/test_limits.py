@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,26 @@ def test_a_large_body_that_stalls_is_answered_with_408(
             b"POST /measure?read HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nhalf"
         )
         assert read_to_end(sock).startswith(b"HTTP/1.1 408 ")
+    assert server.request("POST", "/measure?read", b"x" * 100_000).status == 200
+
+
+def test_a_large_body_that_drips_is_answered_with_408(
+    live_server: Start, tmp_path: Path
+) -> None:
+    """Each byte comes in time; 64 KiB of them would not."""
+    server = live_server(APP, *configured(tmp_path, body_timeout=0.5))
+    deadline = time.monotonic() + live.PATIENCE
+    with server.connect(timeout=0.05) as sock:
+        sock.sendall(
+            b"POST /measure?read HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+        )
+        answer = b""
+        while not answer:
+            assert time.monotonic() < deadline, "it is still waiting"
+            sock.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                answer = sock.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 408 ")
     assert server.request("POST", "/measure?read", b"x" * 100_000).status == 200
 
 

@@ -136,6 +136,32 @@ def test_pipelined_requests_are_answered_in_order(site: live.LiveServer) -> None
     assert answer.endswith(b"onetwo")
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("length", [65_536, 200_000, 1_000_000])
+def test_a_request_behind_a_large_body_is_answered(
+    site: live.LiveServer, length: int, chunked: bool
+) -> None:
+    """It may wait in the kernel when the body has been read, and nothing else comes."""
+    body = b"x" * length
+    fields = b"Content-Length: %d" % length
+    if chunked:
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (length, body)
+        fields = b"Transfer-Encoding: chunked"
+    last = b"GET /whole HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    head = b"POST /measure?65536 HTTP/1.1\r\nHost: x\r\n%b\r\n\r\n" % fields
+    for size in (len(body), 50_000):
+        with site.connect() as sock:
+            # The application is reading before the rest comes.
+            sock.sendall(head)
+            sock.sendall(body[:size])
+            sock.sendall(body[size:] + last)
+            answer = b"".join(iter(lambda s=sock: s.recv(65536), b""))
+        assert answer.count(b"HTTP/1.1 200 OK\r\n") == 2
+        lengths = json.loads(answer.split(b"\r\n\r\n")[1].partition(b"HTTP/")[0])
+        assert sum(lengths) == length
+        assert answer.endswith(b"onetwo")
+
+
 @pytest.mark.parametrize("length", [10, 60_000])
 def test_an_ignored_small_body_does_not_cost_the_connection(
     site: live.LiveServer, length: int

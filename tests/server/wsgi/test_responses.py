@@ -102,6 +102,21 @@ def test_a_large_body_reaches_a_client_that_reads_slowly(site: live.LiveServer) 
     assert closed_bodies(site) == ["big"]
 
 
+def test_large_chunks_reach_a_client_that_reads_slowly(site: live.LiveServer) -> None:
+    closed_bodies(site)
+    blocks = 128
+    with contextlib.closing(site.client()) as client:
+        client.request("GET", f"/big?{blocks * 65536}&chunked")
+        response = client.getresponse()
+        assert response.headers["Transfer-Encoding"] == "chunked"
+        # Far more than the kernel holds: the application waits for us here.
+        assert site.get("/whole").body == b"onetwo"
+        letters = [set(response.read(65536)) for _ in range(blocks)]
+        assert response.read() == b""
+    assert letters == [{97 + number % 26} for number in range(blocks)]
+    assert closed_bodies(site) == ["big"]
+
+
 def test_a_client_that_leaves_still_has_the_body_closed(site: live.LiveServer) -> None:
     closed_bodies(site)
     with site.connect() as sock:

@@ -27,7 +27,7 @@ from ._http11 import (
     error_response,
 )
 from ._proxy_protocol import LONGEST, ProxyHeaderError, parse_proxy_header
-from ._stream import PIECE, PROGRESS, Patience, Stream
+from ._stream import PIECE, PROGRESS, Stream
 from ._transport import TlsTransport, tls_environ
 from ._wsgi import BodyError, BodyInput, ClientGone, Exchange
 
@@ -95,7 +95,6 @@ class Connection(Stream):
         "exchange",
         "peer",
         "runner",
-        "signalled",
         "state",
     )
 
@@ -115,6 +114,7 @@ class Connection(Stream):
         #: An engine's note of who runs the request.
         self.runner: Any = None
         self.outbox = None
+        self.pace = None
         self.exchange: Exchange | None = None
         self._reader = RequestReader(site.limits)
         self._request: Request | None = None
@@ -220,7 +220,6 @@ class Connection(Stream):
         Raises `BodyError` or `ClientGone`.
         """
         reader = self._reader
-        patience: Patience | None = None
         while self._body_open:
             try:
                 part = reader.read_body(limit)
@@ -235,11 +234,12 @@ class Connection(Stream):
             if not self._said_continue:
                 self._said_continue = True
                 self.send(CONTINUE)
-            if patience is None:
-                patience = self._patience(self.site.settings.body_timeout)
-            data = self._receive(patience)
+            data = self._receive(reader.appetite(limit))
             if not data:
                 raise ClientGone("the client closed in the middle of the request body")
+            if reader.pass_body(data, limit):
+                self._body_open = not reader.pass_end()
+                return data
             reader.feed(data)
         return b""
 
@@ -315,6 +315,7 @@ class Connection(Stream):
             return io.BytesIO(body)
         self._body_open = True
         self._said_continue = not request.expect_continue
+        self.pace = None
         return BodyInput(self)
 
     def _parse(self, now: float) -> bool:

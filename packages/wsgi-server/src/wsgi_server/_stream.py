@@ -62,16 +62,30 @@ class Patience:
 class Stream:
     """The two directions of one connection while a request runs on it."""
 
-    __slots__ = ("deadline", "fd", "outbox", "site", "sock", "waiter", "watched")
+    __slots__ = (
+        "deadline",
+        "fd",
+        "outbox",
+        "pace",
+        "signalled",
+        "site",
+        "sock",
+        "waiter",
+        "watched",
+    )
 
     fd: int
     site: Site
     sock: socket.SocketType | TlsTransport
     #: The end of a response that the client has not taken yet.
     outbox: memoryview | None
+    #: The patience with the body that is being read, once it had to be waited for.
+    pace: Patience | None
     #: An engine's notes: who waits for the client, and what the descriptor is watched for.
     waiter: Any
     watched: int
+    #: More may have arrived than was taken.
+    signalled: bool
     #: When waiting for the client ends, in monotonic seconds; infinity for never.
     deadline: float
 
@@ -88,6 +102,21 @@ class Stream:
             raise ClientGone(f"while sending: {exc}") from exc
         if sent < len(data):
             self._send_rest(memoryview(data)[sent:], OUTBOX if last else 0)
+
+    def send_between(self, before: bytes, data: bytes, after: bytes) -> None:
+        """Sends the three as one, copying `data` only where the client is slow."""
+        sock = self.sock
+        if isinstance(sock, TlsTransport):
+            self.send(b"".join((before, data, after)))
+            return
+        try:
+            sent = sock.sendmsg((before, data, after))
+        except BlockingIOError:
+            sent = 0
+        except OSError as exc:
+            raise ClientGone(f"while sending: {exc}") from exc
+        if sent < len(before) + len(data) + len(after):
+            self._send_rest(memoryview(b"".join((before, data, after)))[sent:], 0)
 
     @property
     def can_send_file(self) -> bool:
@@ -116,20 +145,35 @@ class Stream:
                 self.site.engine.breathe()
         return sent
 
-    def _receive(self, patience: Patience) -> bytes:
+    def _receive(self, size: int) -> bytes:
+        """Up to `size` bytes of a body, waiting for them; empty when the client closed.
+
+        Raises `BodyError` where they do not come in time, and `ClientGone`.
+        """
         while True:
             try:
-                data = self.sock.recv(PIECE)
+                data = self.sock.recv(size)
             except BlockingIOError:
-                try:
-                    self._wait(patience, writable=False)
-                except ClientGone as exc:
-                    raise BodyError(408, "The request body came too slowly.") from exc
+                self._wait_for_body()
                 continue
             except OSError as exc:
                 raise ClientGone(f"while reading the request body: {exc}") from exc
-            patience.progress(len(data))
+            if len(data) == size:
+                # The kernel may hold more, a next request perhaps, without a new edge.
+                self.signalled = True
+            if self.pace is not None:
+                self.pace.progress(len(data))
             return data
+
+    def _wait_for_body(self) -> None:
+        pace = self.pace
+        if pace is None:
+            # One for the whole body: who drips must not begin anew with each drop.
+            pace = self.pace = self._patience(self.site.settings.body_timeout)
+        try:
+            self._wait(pace, writable=False)
+        except ClientGone as exc:
+            raise BodyError(408, "The request body came too slowly.") from exc
 
     def client_gone(self) -> bool:
         """Whether the client has closed its side; for an application that takes long."""

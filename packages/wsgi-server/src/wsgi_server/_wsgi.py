@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from ._accesslog import escaped
-from ._http11 import LAST_CHUNK, Request, early_hints, encode_chunk
+from ._http11 import LAST_CHUNK, Request, chunk_frame, early_hints, encode_chunk
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -31,6 +31,8 @@ ExcInfo = (
 
 #: Blocks of a list up to this size together are sent in one write.
 JOIN_LIMIT: Final = 65536
+#: A block of this size or more is sent as it is; a copy costs less than a smaller one.
+SCATTER: Final = 8192
 
 
 class ClientGone(ConnectionError):
@@ -61,6 +63,9 @@ class Channel(Protocol):
 
     def send(self, data: bytes, *, last: bool = False) -> None:
         """Sends all of `data`, waiting for the client where it must."""
+
+    def send_between(self, before: bytes, data: bytes, after: bytes) -> None:
+        """Sends the three as one, without copying `data` where that can be spared."""
 
     def send_file(self, fd: int, offset: int, count: int) -> int:
         """Sends `count` bytes of a file, or fewer where the file ends; returns them."""
@@ -120,8 +125,12 @@ class BodyInput:
         """`size` bytes, fewer only at the end; everything for a negative size or None."""
         if size == 0:
             return b""
-        wanted = -1 if size is None or size < 0 else size
-        part = self._part(wanted)
+        wanted = -1 if size is None else size
+        if self._kept or not 0 < wanted <= JOIN_LIMIT:
+            part = self._part(wanted)
+        else:
+            # What `_part` would do: most bodies are read in this way, piece by piece.
+            part = self._channel.read_body(wanted)
         if not part or len(part) == wanted:
             return part
         parts = [part]
@@ -310,10 +319,15 @@ class Exchange:
             prefix = b""
         if head.has_body and data:
             data = self._fitting(data, head)
-            self.sent += len(data)
-            self._channel.send(
-                prefix + encode_chunk(data) if head.chunked else prefix + data
-            )
+            count = len(data)
+            self.sent += count
+            if not head.chunked:
+                self._channel.send(prefix + data)
+            elif count < SCATTER:
+                self._channel.send(prefix + encode_chunk(data))
+            else:
+                before, after = chunk_frame(count)
+                self._channel.send_between(prefix + before, data, after)
         elif prefix:
             self._channel.send(prefix)
 

@@ -208,6 +208,34 @@ class RequestReader:
         self._finish()
         return END
 
+    def appetite(self, limit: int) -> int:
+        """How many bytes to receive next for a body part of up to `limit`.
+
+        Just those of the part where they are many, so that it need not be copied. Between
+        chunks somewhat more than a part: a chunk of the same size then fits with its frame.
+        """
+        if self._state in (_SIZED, _CHUNK_DATA):
+            wanted = min(limit, self._left)
+            return wanted if wanted >= LARGE else RECEIVED
+        return RECEIVED + FRAME
+
+    def pass_body(self, data: bytes, limit: int) -> bool:
+        """Whether `data` is a body part of up to `limit` as it is; it then counts as read.
+
+        Otherwise `feed` it.
+        """
+        count = len(data)
+        if self.unread or count > limit or count > self._left:
+            return False
+        state = self._state
+        if state == _CHUNK_DATA:
+            if count == self._left:
+                self._state = _CHUNK_END
+        elif state != _SIZED:
+            return False
+        self._left -= count
+        return True
+
     # -- heads --------------------------------------------------------------------------
 
     def _quick_head(self, head: bytes) -> Request | None:
@@ -409,12 +437,17 @@ class RequestReader:
             return self._starved()
         count = min(limit, self._left, have)
         self._left -= count
-        if count == have and not start and type(buffer) is bytes:
-            self.unread = b""
-            part = buffer
+        if type(buffer) is bytes:
+            # All of it comes without a copy.
+            part = buffer[start : start + count]
         else:
-            part = bytes(buffer[start : start + count])
-            self._use(count)
+            # A slice of a bytearray would be copied once more.
+            part = bytes(memoryview(buffer)[start : start + count])
+        if count == have:
+            self.unread = b""
+            self._pos = 0
+        else:
+            self._pos = start + count
         if not self._left and self._state == _CHUNK_DATA:
             self._state = _CHUNK_END
         return part
@@ -424,9 +457,8 @@ class RequestReader:
             state = self._state
             if state == _CHUNK_END:
                 buffer, start = self.unread, self._pos
-                found = bytes(buffer[start : start + 2])
-                if found != b"\r\n":
-                    if b"\r\n".startswith(found):
+                if not buffer.startswith(b"\r\n", start):
+                    if b"\r\n".startswith(bytes(buffer[start : start + 2])):
                         return self._starved()
                     raise ProtocolError(400, "A chunk is longer than its size.")
                 self._use(2)
@@ -535,6 +567,13 @@ def _options(connection: str) -> frozenset[str]:
     """The connection options of a `Connection` field, which is nearly always the same."""
     return frozenset(part.strip(" \t").lower() for part in connection.split(","))
 
+
+#: Bytes that are received at once where nothing else is known.
+RECEIVED: Final = 65536
+#: And what may stand around a chunk.
+FRAME: Final = 1024
+#: A body part that is worth a call of its own to be spared a copy.
+LARGE: Final = 16384
 
 #: How a Host begins that names none: it is empty, or only a port.
 _NO_HOST: Final = ("", ":")

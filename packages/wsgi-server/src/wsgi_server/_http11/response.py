@@ -171,6 +171,11 @@ def encode_chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+def chunk_frame(size: int) -> tuple[bytes, bytes]:
+    """What stands before and behind the data of a chunk; `size` must not be 0."""
+    return b"%x\r\n" % size, b"\r\n"
+
+
 def early_hints(links: Iterable[str]) -> bytes:
     """A 103 response with one Link field for each of `links` (RFC 8297).
 
