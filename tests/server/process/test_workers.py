@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import re
@@ -207,46 +206,6 @@ def test_ttin_and_ttou_add_and_take_away_workers(service: Service) -> None:
         server.wait_for("one worker", lambda: len(server.worker_pids()) <= 2)
     server.wait_for("one worker", lambda: len(server.worker_pids()) == 1)
     assert answer(server)["version"] == "one"
-
-
-@both_engines
-def test_workers_leave_when_the_supervisor_is_killed(service: Service) -> None:
-    server = service.start()
-    workers = server.worker_pids()
-    with contextlib.closing(server.client()) as client:
-        client.request("GET", "/")
-        client.getresponse().read()
-        began = time.monotonic()
-        os.kill(server.pid, signal.SIGKILL)
-        server.wait()
-        server.wait_for(
-            "the workers' end", lambda: not any(map(live.is_alive, workers))
-        )
-        assert time.monotonic() - began < 5
-    service.configure(bind_port=server.port)
-    assert answer(service.start())["version"] == "one"
-
-
-@both_engines
-def test_a_busy_orphan_finishes_its_request_within_graceful_timeout(
-    service: Service, tmp_path: Path
-) -> None:
-    service.configure(graceful_timeout=1)
-    server = service.start()
-    workers = server.worker_pids()
-    begun = tmp_path / "begun"
-    with server.connect() as client:
-        client.sendall(
-            f"GET /begin?file={begun}&s=60 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-        )
-        server.wait_for("the request to run", begun.exists)
-        began = time.monotonic()
-        os.kill(server.pid, signal.SIGKILL)
-        server.wait()
-        server.wait_for(
-            "the workers' end", lambda: not any(map(live.is_alive, workers))
-        )
-    assert 0.9 < time.monotonic() - began < 5
 
 
 @both_engines

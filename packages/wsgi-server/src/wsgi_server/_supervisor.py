@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._crew import MARGIN, Crew, Worker, last_words
+from ._crew import Crew, Worker, last_words
 from ._generation import Generation, Post, Service
 from ._messages import Message, Topic
 from ._originals import original
@@ -23,7 +23,7 @@ from ._plan import Backoff, Spawn, complete, plan
 from ._premises import BIND_PAUSE, Premises
 from ._sockets import AddressInUse
 from ._upgrade import Successor
-from ._worker import set_title
+from ._worker import MARGIN, set_title
 from .errors import ExitStatus, ServerError
 
 __all__ = ["Phase", "Service", "Supervisor"]
