@@ -448,7 +448,9 @@ def test_an_address_in_use_is_tried_again_and_then_given_up(service: Service) ->
     values, old = server.stash_conf_values(), server.children
     supervisor = server._supervisor
     assert supervisor is not None
-    supervisor._bind_retry = 1.2  # seconds; the pauses between attempts are 0.5
+    supervisor._premises.bind_retry = (
+        1.2  # seconds; the pauses between attempts are 0.5
+    )
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         service.write(workers=1, bind_port=port, greeting="moved")
