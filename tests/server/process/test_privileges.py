@@ -6,7 +6,6 @@ import os
 import pwd
 import re
 import signal
-import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator

@@ -133,6 +133,16 @@ def test_an_encrypted_key_is_refused_instead_of_asked_for(
         server_context(settings(cert_file=cert, key_file=locked))
 
 
+def test_the_ciphers_are_those_of_the_option(authority: Make) -> None:
+    cert, key = authority("server")
+    only = "ECDHE-ECDSA-AES128-GCM-SHA256"
+    context = server_context(settings(cert_file=cert, key_file=key, tls_ciphers=only))
+    assert context is not None
+    # Those of TLS 1.3 are not chosen by this list.
+    offered = {c["name"] for c in context.get_ciphers() if c["protocol"] != "TLSv1.3"}
+    assert offered == {only}
+
+
 def test_a_cipher_list_without_a_cipher_is_refused(authority: Make) -> None:
     cert, key = authority("server")
     with pytest.raises(ConfigError, match="tls_ciphers = nonsense: no cipher matches"):
@@ -177,7 +187,9 @@ def test_a_reload_picks_up_a_renewed_pair_and_old_connections_live_on(
 
     context = ssl.create_default_context(cafile=str(ca_of(old)))
     with contextlib.closing(
-        http.client.HTTPSConnection(*server.address, context=context, timeout=live.PATIENCE)
+        http.client.HTTPSConnection(
+            *server.address, context=context, timeout=live.PATIENCE
+        )
     ) as kept:
         kept.request("GET", "/")
         kept.getresponse().read()
@@ -239,3 +251,18 @@ def test_500_silent_clients_on_the_tls_port_delay_nobody(
         for _ in range(500):
             silent.enter_context(socket.create_connection(server.address))
         assert get(server.address, ca_of(pair))[1] == "server"
+
+
+@pytest.mark.forks
+@both_engines
+def test_a_client_that_never_shakes_hands_is_let_go_at_header_timeout(
+    service: Service, authority: Make
+) -> None:
+    pair = authority("server")
+    service.configure(
+        cert_file=str(pair[0]), key_file=str(pair[1]), workers=1, header_timeout=0.5
+    )
+    server = service.start()
+    with server.connect() as silent:
+        assert silent.recv(1) == b""
+    assert get(server.address, ca_of(pair))[1] == "server"
