@@ -64,6 +64,27 @@ def test_workers_run_as_the_user_and_the_supervisor_does_not(service: Service) -
 
 @pytest.mark.forks
 @as_root
+def test_an_orphan_that_gave_up_root_is_still_told(
+    service: Service, home: Path
+) -> None:
+    # What the kernel tells a process about a pipe depends on whose process it is.
+    service.configure(user="nobody", graceful_timeout=1, workers=1)
+    home.chmod(0o777)
+    server = start_as_root(service)
+    (worker,) = server.worker_pids()
+    begun = home / "begun"
+    with server.connect() as client:
+        client.sendall(
+            f"GET /stuck?file={begun}&s=300 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        )
+        server.wait_for("the request to run", begun.exists)
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+        server.wait_for("the worker's end", lambda: not live.is_alive(worker))
+
+
+@pytest.mark.forks
+@as_root
 def test_a_reload_can_still_bind_a_low_port(service: Service) -> None:
     service.configure(user="nobody")
     server = start_as_root(service)
