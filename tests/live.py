@@ -117,9 +117,11 @@ class LiveServer:
         """The first match of a regular expression in the log."""
 
         def search() -> re.Match[str] | None:
+            # In this order: what it says before it ends is there when it has ended.
+            ended = self.process.poll()
             found = re.search(pattern, self.log())
-            if found is None and self.process.poll() is not None:
-                raise AssertionError(f"it ended with {self.process.returncode}")
+            if found is None and ended is not None:
+                raise AssertionError(f"it ended with {ended}")
             return found
 
         found = self.wait_for(f"{pattern!r} in the log", search, timeout)
