@@ -91,7 +91,9 @@ def service(tmp_path: Path, kind: type[PosixServer]) -> Iterator[Service]:
 
 def get(server: BaseServer) -> str:
     assert server.sock is not None
-    client = http.client.HTTPConnection(*server.sock.getsockname(), timeout=10)
+    client = http.client.HTTPConnection(
+        *server.sock.getsockname(), timeout=live.PATIENCE
+    )
     try:
         client.request("GET", "/")
         return client.getresponse().read().decode()
