@@ -260,7 +260,7 @@ def test_a_client_that_never_shakes_hands_is_let_go_at_header_timeout(
 ) -> None:
     pair = authority("server")
     service.configure(
-        cert_file=str(pair[0]), key_file=str(pair[1]), workers=1, header_timeout=0.5
+        cert_file=str(pair[0]), key_file=str(pair[1]), workers=1, header_timeout=3
     )
     server = service.start()
     with server.connect() as silent:
