@@ -24,7 +24,7 @@ TESTS: Final = Path(__file__).parent
 #: The engines that behaviour tests run on.
 ENGINES: Final = ("eventlet", "threads")
 #: Seconds after which waiting is given up: generous, because a fact ends it early.
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 
 Found = TypeVar("Found")
 
@@ -62,6 +62,12 @@ def is_alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def born(pid: int) -> float:
+    """When a process was forked, in seconds since the system's start (CLOCK_BOOTTIME)."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -111,9 +117,11 @@ class LiveServer:
         """The first match of a regular expression in the log."""
 
         def search() -> re.Match[str] | None:
+            # In this order: what it says before it ends is there when it has ended.
+            ended = self.process.poll()
             found = re.search(pattern, self.log())
-            if found is None and self.process.poll() is not None:
-                raise AssertionError(f"it ended with {self.process.returncode}")
+            if found is None and ended is not None:
+                raise AssertionError(f"it ended with {ended}")
             return found
 
         found = self.wait_for(f"{pattern!r} in the log", search, timeout)

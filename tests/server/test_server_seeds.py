@@ -91,7 +91,9 @@ def service(tmp_path: Path, kind: type[PosixServer]) -> Iterator[Service]:
 
 def get(server: BaseServer) -> str:
     assert server.sock is not None
-    client = http.client.HTTPConnection(*server.sock.getsockname(), timeout=10)
+    client = http.client.HTTPConnection(
+        *server.sock.getsockname(), timeout=live.PATIENCE
+    )
     try:
         client.request("GET", "/")
         return client.getresponse().read().decode()
@@ -448,7 +450,9 @@ def test_an_address_in_use_is_tried_again_and_then_given_up(service: Service) ->
     values, old = server.stash_conf_values(), server.children
     supervisor = server._supervisor
     assert supervisor is not None
-    supervisor._bind_retry = 1.2  # seconds; the pauses between attempts are 0.5
+    supervisor._premises.bind_retry = (
+        1.2  # seconds; the pauses between attempts are 0.5
+    )
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         service.write(workers=1, bind_port=port, greeting="moved")

@@ -26,15 +26,20 @@ def app(environ, start_response):
     path = environ["PATH_INFO"]
     query = parse_qs(environ["QUERY_STRING"])
     seconds = float(query.get("s", ["0"])[0])
-    if path == "/slow":
-        wait(seconds)
-    elif path == "/stuck":
-        time.sleep(seconds)
-    elif path == "/begin":
+    if "file" in query:
         # Leaves a trace first, so that a test knows that the request runs.
         with open(query["file"][0], "w") as file:
             file.write("begun")
+    if path in ("/slow", "/begin"):
         wait(seconds)
+        while "gate" in query and not os.path.exists(query["gate"][0]):
+            wait(0.01)
+    elif path == "/stuck":
+        time.sleep(seconds)
+    elif path == "/spin":
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pass
     elif path == "/die":
         os.kill(os.getpid(), int(query["signal"][0]))
     elif path == "/eat":

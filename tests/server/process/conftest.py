@@ -20,10 +20,16 @@ def engine() -> str:
 
 
 @pytest.fixture
-def service(tmp_path: Path, engine: str) -> Iterator[Service]:
+def home(tmp_path: Path) -> Path:
+    """Where the service's files are."""
+    return tmp_path
+
+
+@pytest.fixture
+def service(home: Path, engine: str) -> Iterator[Service]:
     """A service with two workers on a port of the kernel's choice."""
-    shutil.copy(HERE / "application.py", tmp_path)
-    it = Service(tmp_path)
+    shutil.copy(HERE / "application.py", home)
+    it = Service(home)
     it.configure(
         bind_host="127.0.0.1",
         bind_port=0,

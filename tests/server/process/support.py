@@ -89,6 +89,29 @@ def answer(server: live.LiveServer, path: str = "/") -> dict[str, Any]:
     return found
 
 
+class HeldRequest:
+    """A request that runs until it is released; leaves two files in `directory`."""
+
+    def __init__(self, server: live.LiveServer, directory: Path) -> None:
+        self._server = server
+        self._begun, self._gate = directory / "begun", directory / "gate"
+        self._answers: list[live.Response] = []
+        self._thread = threading.Thread(target=self._ask, name="held request")
+        self._thread.start()
+        server.wait_for("the request to run", self._begun.exists)
+
+    def release(self) -> live.Response:
+        """Lets it end, and gives the answer to it."""
+        self._gate.touch()
+        self._thread.join(live.PATIENCE)
+        assert self._answers, f"no answer; the log:\n{self._server.log()}"
+        return self._answers[0]
+
+    def _ask(self) -> None:
+        path = f"/begin?file={self._begun}&gate={self._gate}"
+        self._answers.append(self._server.get(path))
+
+
 def reload(server: live.LiveServer) -> None:
     """HUP, and wait until the reload has ended one way or the other."""
     ends = r"reload: generation \d+ serves|reload failed"

@@ -6,12 +6,11 @@ import contextlib
 import re
 import signal
 import socket
-import threading
 from pathlib import Path
 
 import live
 import pytest
-from server.process.support import Service, answer, both_engines
+from server.process.support import HeldRequest, Service, answer, both_engines
 
 pytestmark = [pytest.mark.forks, both_engines]
 
@@ -30,57 +29,54 @@ def test_sigterm_finishes_the_request_in_flight_and_ends_with_zero(
     service: Service, tmp_path: Path
 ) -> None:
     server = service.start()
-    statuses = []
-    begun = tmp_path / "begun"
-    client = threading.Thread(
-        target=lambda: statuses.append(server.get(f"/begin?file={begun}&s=1").status)
-    )
-    client.start()
-    server.wait_for("the request to run", begun.exists)
-    assert server.stop() == 0
-    client.join()
-    assert statuses == [200]
+    held = HeldRequest(server, tmp_path)
+    server.send(signal.SIGTERM)
+    server.wait_for_log("stopping when all is answered")
+    assert held.release().status == 200
+    assert server.wait() == 0
 
 
 def test_an_idle_keep_alive_connection_does_not_delay_sigterm(service: Service) -> None:
-    service.configure(graceful_timeout=60, drain_idle_timeout=0.2)
+    service.configure(graceful_timeout=300, drain_idle_timeout=0.2)
     server = service.start()
     with contextlib.closing(server.client()) as client:
         client.request("GET", "/")
         client.getresponse().read()
         server.send(signal.SIGTERM)
-        assert server.wait(timeout=5) == 0
+        assert server.wait() == 0
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGQUIT])
 def test_sigint_and_sigquit_do_not_wait_for_requests(
     service: Service, tmp_path: Path, signum: signal.Signals
 ) -> None:
+    service.configure(graceful_timeout=300)
     server = service.start()
     begun = tmp_path / "begun"
     with server.connect() as client:
         client.sendall(
-            f"GET /begin?file={begun}&s=30 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            f"GET /begin?file={begun}&s=300 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
         )
         server.wait_for("the request to run", begun.exists)
         server.send(signum)
-        assert server.wait(timeout=5) == 0
+        assert server.wait() == 0
 
 
 def test_a_second_sigterm_does_not_wait_any_longer(
     service: Service, tmp_path: Path
 ) -> None:
+    service.configure(graceful_timeout=300)
     server = service.start()
     begun = tmp_path / "begun"
     with server.connect() as client:
         client.sendall(
-            f"GET /begin?file={begun}&s=30 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            f"GET /begin?file={begun}&s=300 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
         )
         server.wait_for("the request to run", begun.exists)
         server.send(signal.SIGTERM)
         server.wait_for_log("stopping when all is answered")
         server.send(signal.SIGTERM)
-        assert server.wait(timeout=5) == 0
+        assert server.wait() == 0
 
 
 def test_what_runs_at_graceful_timeout_is_named_and_cut(
@@ -91,11 +87,11 @@ def test_what_runs_at_graceful_timeout_is_named_and_cut(
     begun = tmp_path / "begun"
     with server.connect() as client:
         client.sendall(
-            f"GET /begin?file={begun}&s=30 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            f"GET /begin?file={begun}&s=300 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
         )
         server.wait_for("the request to run", begun.exists)
         server.send(signal.SIGTERM)
-        assert server.wait(timeout=5) == 0
+        assert server.wait() == 0
     log = server.log()
     assert re.search(r"GET /begin\S* .* cut after \d+\.\d s", log)
     assert 'application.py", line' in log
@@ -132,21 +128,22 @@ def test_a_worker_that_dies_while_it_loads_ends_the_start_with_status_boot(
 def test_a_worker_that_is_not_ready_in_time_ends_the_start_with_status_boot(
     service: Service,
 ) -> None:
-    service.application.write_text("import time\ntime.sleep(60)\n")
+    service.application.write_text("import time\ntime.sleep(300)\n")
     service.configure(worker_ready_timeout=0.5)
     server = service.start(listens=False)
     assert server.wait() == 3
     assert "was not ready within 0.5 s" in server.log()
-    # Where it stood: faulthandler's words.
-    server.wait_for_log(r'application.py", line 2')
+    # faulthandler's words. On a busy machine it may not have come to the application.
+    assert re.search(r'stood at\n(.+\n)* +File ".+", line', server.log())
 
 
 def test_sigterm_is_obeyed_while_the_first_workers_load(service: Service) -> None:
-    service.application.write_text("import time\ntime.sleep(60)\n")
+    service.configure(worker_ready_timeout=300)
+    service.application.write_text("import time\ntime.sleep(300)\n")
     server = service.start(listens=False)
     server.wait_for("both workers", lambda: len(server.worker_pids()) == 2)
     server.send(signal.SIGTERM)
-    assert server.wait(timeout=5) == 0
+    assert server.wait() == 0
 
 
 def test_a_port_in_use_ends_the_start_with_status_bind(service: Service) -> None:
@@ -183,10 +180,10 @@ def test_an_application_that_blocks_past_graceful_timeout_is_dumped_and_killed(
     server = service.start()
     with server.connect() as client:
         # Nothing in the worker can run meanwhile, where greenlets do the work.
-        client.sendall(b"GET /stuck?s=60 HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /stuck?s=300 HTTP/1.1\r\nHost: x\r\n\r\n")
         server.wait_for("the request to arrive", lambda: _has_read(client))
         server.send(signal.SIGTERM)
-        assert server.wait(timeout=10) == 0
+        assert server.wait() == 0
     assert 'application.py", line' in server.log()
 
 

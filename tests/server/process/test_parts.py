@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from wsgi_server import _logfiles
-from wsgi_server._crew import MARGIN, Worker, last_words
+from wsgi_server._crew import Worker, last_words
 from wsgi_server._messages import Inbox, Message, Reporter, Topic
 from wsgi_server._privileges import Identity
 from wsgi_server._scoreboard import Scoreboard, Slot, State
 from wsgi_server._signals import SignalPipe, blocked
-from wsgi_server._worker import resident
+from wsgi_server._worker import MARGIN, resident
 
 # -- signals ------------------------------------------------------------------------------
 
@@ -198,6 +198,7 @@ def test_a_worker_is_due_by_its_state(tmp_path: Path) -> None:
         settings("127.0.0.1:0", worker_ready_timeout=7.0, worker_timeout=3.0),
         slot,
         Inbox(reader),
+        writer,
         started=100.0,
     )
     assert worker.deadline(0.0) == 107.0
@@ -228,6 +229,7 @@ def test_without_worker_timeout_nothing_is_taken_for_hanging() -> None:
         settings("127.0.0.1:0", worker_timeout=None),
         Slot.local(),
         Inbox(reader),
+        writer,
         started=100.0,
         ready_since=101.0,
     )

@@ -6,8 +6,9 @@ import os
 import pwd
 import re
 import signal
-import stat
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import live
@@ -18,6 +19,15 @@ from wsgi_server._privileges import Identity, resolve
 from wsgi_server.errors import ConfigError
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another")
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A place where the workers' user gets in: pytest's own are for their owner alone."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
 
 
 def test_a_user_brings_its_group() -> None:
@@ -54,6 +64,27 @@ def test_workers_run_as_the_user_and_the_supervisor_does_not(service: Service) -
 
 @pytest.mark.forks
 @as_root
+def test_an_orphan_that_gave_up_root_is_still_told(
+    service: Service, home: Path
+) -> None:
+    # What the kernel tells a process about a pipe depends on whose process it is.
+    service.configure(user="nobody", graceful_timeout=1, workers=1)
+    home.chmod(0o777)
+    server = start_as_root(service)
+    (worker,) = server.worker_pids()
+    begun = home / "begun"
+    with server.connect() as client:
+        client.sendall(
+            f"GET /stuck?file={begun}&s=300 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        )
+        server.wait_for("the request to run", begun.exists)
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+        server.wait_for("the worker's end", lambda: not live.is_alive(worker))
+
+
+@pytest.mark.forks
+@as_root
 def test_a_reload_can_still_bind_a_low_port(service: Service) -> None:
     service.configure(user="nobody")
     server = start_as_root(service)
@@ -66,9 +97,8 @@ def test_a_reload_can_still_bind_a_low_port(service: Service) -> None:
 
 @pytest.mark.forks
 @as_root
-def test_a_unix_socket_belongs_to_the_user(service: Service, tmp_path: Path) -> None:
-    _open_to_everybody(service.directory)
-    path = tmp_path / "s"
+def test_a_unix_socket_belongs_to_the_user(service: Service, home: Path) -> None:
+    path = home / "s"
     service.configure(user="nobody", bind=["127.0.0.1:0", f"unix:{path}"])
     start_as_root(service)
     assert path.stat().st_uid == pwd.getpwnam("nobody").pw_uid
@@ -77,27 +107,25 @@ def test_a_unix_socket_belongs_to_the_user(service: Service, tmp_path: Path) -> 
 @pytest.mark.forks
 @as_root
 def test_log_files_belong_to_the_user_and_can_be_reopened(
-    service: Service, tmp_path: Path
+    service: Service, home: Path
 ) -> None:
-    _open_to_everybody(service.directory)
-    log = tmp_path / "server.log"
+    log = home / "server.log"
     service.configure(user="nobody", log_file=str(log))
     server = start_as_root(service, listens=False)
     live.wait_until(
         "listening", lambda: log.exists() and "listening" in log.read_text()
     )
     assert log.stat().st_uid == pwd.getpwnam("nobody").pw_uid
-    log.rename(tmp_path / "server.log.1")
+    log.rename(home / "server.log.1")
     server.send(signal.SIGUSR1)
     live.wait_until("a new log", lambda: log.exists() and "reopened" in log.read_text())
-    assert "cannot reopen" not in (tmp_path / "server.log.1").read_text()
+    assert "cannot reopen" not in (home / "server.log.1").read_text()
     assert log.stat().st_uid == pwd.getpwnam("nobody").pw_uid
 
 
 @pytest.mark.forks
 @as_root
 def test_a_user_that_cannot_become_another_is_refused(service: Service) -> None:
-    _open_to_everybody(service.directory)
     service.configure(user="daemon")
     code = (
         "import os, locale, wsgi_server.cli, wsgi_server._supervisor\n"
@@ -154,22 +182,12 @@ def start_as_root(service: Service, *, listens: bool = True) -> live.LiveServer:
 
     The interpreter of these tests may lie where only root can read; a real one does not.
     """
-    _open_to_everybody(service.directory)
     (service.directory / "sitecustomize.py").write_text(
         "import encodings.idna, hashlib, http.client, json, urllib.parse\n"
         "import wsgi_server._engines.eventlet, eventlet.hubs.epolls\n"
     )
     path = os.pathsep.join([str(service.directory), os.environ.get("PYTHONPATH", "")])
     return service.start(env={"PYTHONPATH": path}, listens=listens)
-
-
-def _open_to_everybody(directory: Path) -> None:
-    """pytest's directories are for their owner alone."""
-    for path in (directory, *directory.parents):
-        if path.stat().st_uid == os.geteuid() and path != Path("/"):
-            path.chmod(path.stat().st_mode | stat.S_IROTH | stat.S_IXOTH)
-        if path.name.startswith("pytest-of-"):
-            break
 
 
 def _is_free(port: int) -> bool:

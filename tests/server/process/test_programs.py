@@ -155,7 +155,9 @@ def configure():
     return [service("api")]
 supervisor = Supervisor(configure)
 supervisor.start()
-sys.exit(supervisor.wait())
+status = supervisor.wait()
+logging.info("accepted %d, given up %d", supervisor.reloads, supervisor.failed_reloads)
+sys.exit(status)
 """)
     broken = server.directory / "broken"
     broken.touch()
@@ -165,6 +167,8 @@ sys.exit(supervisor.wait())
     broken.unlink()
     server.send(signal.SIGHUP)
     server.wait_for_log("generation 2 serves")
+    assert server.stop() == 0
+    assert "accepted 1, given up 1" in server.log()
 
 
 def test_a_monkey_patched_program_can_supervise(program: Run) -> None:
@@ -294,7 +298,7 @@ except BootError as exc:
         )
         server.wait_for_log("trying for 30 s")
         server.send(signal.SIGTERM)
-        assert server.wait(timeout=5) == 0
+        assert server.wait() == 0
     assert "gave up: stopped before every address was bound" in server.log()
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import signal
-import threading
 from pathlib import Path
 
 import pytest
 from server.process.support import (
+    HeldRequest,
     Service,
     answer,
     both_engines,
@@ -34,28 +34,24 @@ def test_the_one_process_serves_without_forking(solo: Service) -> None:
 
 def test_sigterm_finishes_the_request_in_flight(solo: Service, tmp_path: Path) -> None:
     server = solo.start()
-    statuses: list[int] = []
-    begun = tmp_path / "begun"
-    client = threading.Thread(
-        target=lambda: statuses.append(server.get(f"/begin?file={begun}&s=1").status)
-    )
-    client.start()
-    server.wait_for("the request to run", begun.exists)
-    assert server.stop() == 0
-    client.join()
-    assert statuses == [200]
+    held = HeldRequest(server, tmp_path)
+    server.send(signal.SIGTERM)
+    server.wait_for_log("stopping when all is answered")
+    assert held.release().status == 200
+    assert server.wait() == 0
 
 
 def test_sigint_does_not_wait(solo: Service, tmp_path: Path) -> None:
+    solo.configure(graceful_timeout=300)
     server = solo.start()
     begun = tmp_path / "begun"
     with server.connect() as client:
         client.sendall(
-            f"GET /begin?file={begun}&s=30 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            f"GET /begin?file={begun}&s=300 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
         )
         server.wait_for("the request to run", begun.exists)
         server.send(signal.SIGINT)
-        assert server.wait(timeout=5) == 0
+        assert server.wait() == 0
 
 
 def test_a_failed_reload_changes_nothing_and_a_repair_works(solo: Service) -> None:

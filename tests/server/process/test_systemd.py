@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import socket
 import time
@@ -12,8 +13,17 @@ from pathlib import Path
 
 import live
 import pytest
+from oslo_config import cfg
 from server.process.support import Service, reload
+from wsgi_server._crew import DUMP_PATIENCE
+from wsgi_server._settings import Settings
 from wsgi_server._systemd import Notifier, listen_fds
+from wsgi_server._worker import MARGIN
+from wsgi_server.cli import parse
+from wsgi_server.errors import ExitStatus
+from wsgi_server.opts import register_opts
+
+DOCS = Path(__file__).parents[3] / "docs" / "server"
 
 
 class Manager:
@@ -141,6 +151,26 @@ def test_an_upgrade_names_the_new_main_process(
     assert server.wait() == 0
     os.kill(new, signal.SIGTERM)
     server.wait_for("its end", lambda: not live.is_alive(new))
+
+
+def test_the_service_unit_fits_the_server() -> None:
+    unit = (DOCS / "wsgi-server.service").read_text().replace("\\\n", "")
+    service = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
+    hopeless = {
+        ExitStatus.USAGE,
+        ExitStatus.LOAD,
+        ExitStatus.CONFIG,
+        ExitStatus.BIND,
+    }
+    assert set(map(int, service["RestartPreventExitStatus"].split())) == hopeless
+    _, *arguments = shlex.split(service["ExecStart"])
+    parsed = parse(arguments)
+    assert parsed.app.startswith("config:")
+    conf = cfg.ConfigOpts()
+    register_opts(conf)
+    conf([], default_config_files=[], default_config_dirs=[])
+    longest = Settings.from_conf(conf, default_port=0).graceful_timeout + MARGIN
+    assert float(service["TimeoutStopSec"]) > longest + DUMP_PATIENCE
 
 
 def test_a_notifier_without_a_socket_is_silent_and_one_without_a_reader_survives(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import random
 import re
 import signal
 import time
@@ -13,12 +11,10 @@ from pathlib import Path
 import live
 import pytest
 from server.process.support import (
-    Load,
     Service,
     answer,
     both_engines,
     count,
-    new_connections,
     steady_requests,
 )
 
@@ -32,14 +28,12 @@ def test_a_dead_worker_is_replaced_within_a_second(
     server = service.start()
     old = server.worker_pids()
     victim = min(old)
+    killed = time.clock_gettime(time.CLOCK_BOOTTIME)
     os.kill(victim, signum)
-    server.wait_for(
-        "a replacement",
-        lambda: victim not in (now := server.worker_pids()) and len(now) == 2,
-        timeout=5,
-    )
+    (newcomer,) = server.wait_for("a replacement", lambda: server.worker_pids() - old)
+    assert live.born(newcomer) - killed < 1.0
     server.wait_for("its readiness", lambda: count(server, "ready after") == 3)
-    assert len(server.worker_pids() & old) == 1
+    assert server.worker_pids() == old - {victim} | {newcomer}
 
 
 def test_worker_numbers_are_reused(service: Service) -> None:
@@ -58,37 +52,37 @@ def test_worker_numbers_are_reused(service: Service) -> None:
     assert seen == {1, 2}
 
 
-def test_twenty_random_kills_lose_only_what_ran_on_the_victim(service: Service) -> None:
-    service.configure(workers=3)
+def test_the_process_title_says_who_is_who(service: Service) -> None:
+    pytest.importorskip("setproctitle")
     server = service.start()
-    dice = random.Random(4)
-    load = Load()
-    for _ in range(2):
-        load.add("new connection", new_connections(server))
-    with load:
-        for _ in range(20):
-            ready = count(server, "ready after")
-            victim = dice.choice(sorted(server.worker_pids()))
-            before = time.monotonic()
-            os.kill(victim, signal.SIGKILL)
-            server.wait_for(
-                "three workers",
-                lambda victim=victim: len(server.worker_pids() - {victim}) == 3,
-                timeout=5,
-            )
-            assert time.monotonic() - before < 1.0
-            server.wait_for(
-                "its readiness",
-                lambda ready=ready: count(server, "ready after") > ready,
-            )
-            done = load.done
-            server.wait_for("answers", lambda done=done: load.done > done + 5)
-    # Two clients with one request each: at most two can have been on the victim.
-    assert len(load.failures) <= 2 * 20
-    assert all(
-        "Remote" in failure or "Reset" in failure for failure in load.failures
-    ), load.failures
-    assert load.done > 100
+    titles = {
+        Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0")
+        for pid in (server.pid, *server.worker_pids())
+    }
+    assert titles == {
+        b"wsgi-server: supervisor",
+        b"wsgi-server: worker 1 (application:app)",
+        b"wsgi-server: worker 2 (application:app)",
+    }
+
+
+@pytest.mark.parametrize(
+    "signum", [signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1]
+)
+def test_a_signal_meant_for_the_supervisor_does_a_worker_no_harm(
+    service: Service, signum: signal.Signals
+) -> None:
+    # A terminal that closes signals the whole process group.
+    service.configure(workers=1)
+    server = service.start()
+    (worker,) = server.worker_pids()
+    os.kill(worker, signum)
+    assert answer(server)["pid"] == worker
+    # The signal has been dealt with, for a later one is.
+    os.kill(worker, signal.SIGTERM)
+    server.wait_for_log(f"worker {worker} .* leaves by itself")
+    server.wait_for("its end", lambda: not live.is_alive(worker))
+    assert count(server, "leaves by itself") == 1
 
 
 def test_workers_that_keep_dying_are_not_forked_in_a_storm(service: Service) -> None:
@@ -105,6 +99,7 @@ def test_workers_that_keep_dying_are_not_forked_in_a_storm(service: Service) -> 
     assert count(server, "it is replaced") < 10
 
 
+@both_engines
 def test_a_stopped_worker_is_seen_by_worker_timeout_and_replaced(
     service: Service,
 ) -> None:
@@ -127,7 +122,7 @@ def test_a_hanging_worker_is_dumped_and_replaced(service: Service) -> None:
     service.configure(worker_timeout=1)
     server = service.start()
     with server.connect() as client:
-        client.sendall(b"GET /stuck?s=60 HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /stuck?s=300 HTTP/1.1\r\nHost: x\r\n\r\n")
         victim = int(server.wait_for_log(r"worker (\d+) .* has not moved").group(1))
         server.wait_for_log(rf"(?s)worker {victim} .* stood at.*application\.py., line")
         server.wait_for(
@@ -138,7 +133,7 @@ def test_a_hanging_worker_is_dumped_and_replaced(service: Service) -> None:
 
 
 def test_an_idle_worker_is_not_taken_for_hanging(service: Service) -> None:
-    service.configure(worker_timeout=0.3)
+    service.configure(worker_timeout=2)
     server = service.start()
     old = server.worker_pids()
     # The proof is a later event: a stopped worker is found, the idle one is not.
@@ -183,7 +178,7 @@ def test_max_worker_lifetime_replaces_workers(service: Service) -> None:
 
 
 def test_max_worker_rss_replaces_a_worker_that_grew(service: Service) -> None:
-    service.configure(workers=1, max_worker_rss=200 << 20, worker_timeout=1)
+    service.configure(workers=1, max_worker_rss=200 << 20, worker_timeout=5)
     server = service.start()
     (old,) = server.worker_pids()
     assert server.get(f"/eat?bytes={200 << 20}").status == 200
@@ -207,46 +202,6 @@ def test_ttin_and_ttou_add_and_take_away_workers(service: Service) -> None:
         server.wait_for("one worker", lambda: len(server.worker_pids()) <= 2)
     server.wait_for("one worker", lambda: len(server.worker_pids()) == 1)
     assert answer(server)["version"] == "one"
-
-
-@both_engines
-def test_workers_leave_when_the_supervisor_is_killed(service: Service) -> None:
-    server = service.start()
-    workers = server.worker_pids()
-    with contextlib.closing(server.client()) as client:
-        client.request("GET", "/")
-        client.getresponse().read()
-        began = time.monotonic()
-        os.kill(server.pid, signal.SIGKILL)
-        server.wait()
-        server.wait_for(
-            "the workers' end", lambda: not any(map(live.is_alive, workers))
-        )
-        assert time.monotonic() - began < 5
-    service.configure(bind_port=server.port)
-    assert answer(service.start())["version"] == "one"
-
-
-@both_engines
-def test_a_busy_orphan_finishes_its_request_within_graceful_timeout(
-    service: Service, tmp_path: Path
-) -> None:
-    service.configure(graceful_timeout=1)
-    server = service.start()
-    workers = server.worker_pids()
-    begun = tmp_path / "begun"
-    with server.connect() as client:
-        client.sendall(
-            f"GET /begin?file={begun}&s=60 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-        )
-        server.wait_for("the request to run", begun.exists)
-        began = time.monotonic()
-        os.kill(server.pid, signal.SIGKILL)
-        server.wait()
-        server.wait_for(
-            "the workers' end", lambda: not any(map(live.is_alive, workers))
-        )
-    assert 0.9 < time.monotonic() - began < 5
 
 
 @both_engines

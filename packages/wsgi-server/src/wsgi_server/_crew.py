@@ -1,7 +1,8 @@
 """The workers there are: forked, heard, timed, signalled, reaped. Decides nothing.
 
-Every worker is tied to the supervisor by two pipes. One it writes to; its end says that the
-worker is gone. The other nobody writes to; its end says that the supervisor is gone.
+Every worker is tied to the supervisor by two pipes of its own. One it writes to; its end
+says that the worker is gone. The other nobody writes to; its end says that the supervisor is
+gone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ._messages import Inbox, Message
 from ._originals import original
 from ._scoreboard import Scoreboard, Slot, State
 from ._signals import SignalPipe, blocked
+from ._worker import MARGIN
 
 if TYPE_CHECKING:
     from ._generation import Post
@@ -34,8 +36,6 @@ _POLLIN: Final = original("select").POLLIN
 
 #: Most workers at one time, those that drain included.
 SLOTS: Final = 1024
-#: Seconds that a worker gets beyond its own deadline before it is killed.
-MARGIN: Final = 2.0
 #: Seconds for a worker to write its stack before it is killed.
 DUMP_PATIENCE: Final = 1.0
 #: A wait that ended so many seconds late means that this process was stopped itself.
@@ -53,6 +53,8 @@ class Worker:
     settings: Settings
     slot: Slot
     inbox: Inbox
+    #: The writing end of the pipe that ends with us.
+    life: int
     started: float
     ready_since: float | None = None
     stopping: bool = False
@@ -110,7 +112,6 @@ class Crew:
         self._in_child = in_child
         self._before_exit = before_exit
         self._board = Scoreboard(SLOTS)
-        self._life, self._life_writer = os.pipe()
         self._by_fd: dict[int, Worker] = {}
         self._awake_since = 0.0
         self.workers: dict[int, Worker] = {}
@@ -136,31 +137,31 @@ class Crew:
         `foreign` are descriptors of this process that the worker has no use for, beside
         those of the crew.
         """
-        slot = self._claim(worker_id, generation, now)
-        report_reader, report_writer = os.pipe()
-        job = _worker.Assignment(
-            worker_id,
-            generation,
-            post,
-            slot,
-            report_writer,
-            self._life,
-            self._in_child,
-            self._before_exit,
-        )
-        unwanted = [*foreign, *self._by_fd, report_reader, self._life_writer]
-        try:
+        with contextlib.ExitStack() as undo:
+            slot = self._claim(worker_id, generation, now)
+            undo.callback(setattr, slot, "state", State.FREE)
+            inbox, report = _pipe(undo)
+            ending, life = _pipe(undo)
+            job = _worker.Assignment(
+                worker_id,
+                generation,
+                post,
+                slot,
+                report,
+                ending,
+                self._in_child,
+                self._before_exit,
+            )
+            others = [worker.life for worker in self.workers.values()]
+            unwanted = [*foreign, *self._by_fd, *others, inbox, life]
             with blocked(signal.valid_signals()) as gate:
                 pid = _fork()
                 if pid == 0:
                     self._signals.forget()
                     _worker.run(job, gate.release, unwanted)
-        except OSError:
-            slot.state = State.FREE
-            os.close(report_reader)
-            raise
-        finally:
-            os.close(report_writer)
+            undo.pop_all()
+        os.close(report)
+        os.close(ending)
         worker = Worker(
             pid,
             worker_id,
@@ -168,12 +169,13 @@ class Crew:
             post.service.name,
             post.service.settings,
             slot,
-            Inbox(report_reader),
+            Inbox(inbox),
+            life,
             now,
         )
         self.workers[pid] = worker
-        self._by_fd[report_reader] = worker
-        self._poller.register(report_reader, _POLLIN)
+        self._by_fd[inbox] = worker
+        self._poller.register(inbox, _POLLIN)
         return worker
 
     def hear(self, ready: Iterable[int]) -> list[tuple[Worker, Message]]:
@@ -265,8 +267,8 @@ class Crew:
         """Closes the pipes; workers that are left take that for our death."""
         for worker in list(self._by_fd.values()):
             self._deafen(worker)
-        os.close(self._life)
-        os.close(self._life_writer)
+        for worker in self.workers.values():
+            os.close(worker.life)
 
     def _claim(self, worker_id: int, generation: int, now: float) -> Slot:
         slot = self._board.claim()
@@ -290,6 +292,7 @@ class Crew:
         for message in worker.inbox.take():
             worker.failure = message if message.status else worker.failure
         self._deafen(worker)
+        os.close(worker.life)
         worker.slot.state = State.FREE
 
     def _deafen(self, worker: Worker) -> None:
@@ -297,6 +300,14 @@ class Crew:
         if self._by_fd.pop(fd, None) is not None:
             self._poller.unregister(fd)
             worker.inbox.close()
+
+
+def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
+    """A pipe that `undo` closes."""
+    ends = os.pipe()
+    for fd in ends:
+        undo.callback(os.close, fd)
+    return ends
 
 
 def last_words(code: int | None) -> str:

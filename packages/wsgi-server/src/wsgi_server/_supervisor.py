@@ -15,16 +15,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._crew import MARGIN, Crew, Worker, last_words
+from ._crew import Crew, Worker, last_words
 from ._generation import Generation, Post, Service
 from ._messages import Message, Topic
 from ._originals import original
 from ._plan import Backoff, Spawn, complete, plan
-from ._premises import BIND_PAUSE, Premises
-from ._sockets import AddressInUse
+from ._premises import Premises
+from ._renewal import Renewal
 from ._upgrade import Successor
-from ._worker import set_title
-from .errors import ExitStatus, ServerError
+from ._worker import MARGIN, set_title
+from .errors import ExitStatus
 
 __all__ = ["Phase", "Service", "Supervisor"]
 
@@ -83,13 +83,6 @@ class Supervisor:
         self._status = ExitStatus.OK
         #: Why the first generation never became ready.
         self.reason: str | None = None
-        #: Reloads that were accepted, and that were given up.
-        self.reloads = 0
-        self.failed_reloads = 0
-        self._candidate: Generation | None = None
-        self._reload_wanted = False
-        self._bind_again = math.inf
-        self._bind_until = math.inf
         self._backoff = Backoff()
         self._successor: Successor | None = None
         self._next_alive = 0.0
@@ -105,6 +98,16 @@ class Supervisor:
     def generation(self) -> int:
         """The number of the configuration that is served, from 1."""
         return self._premises.present.number
+
+    @property
+    def reloads(self) -> int:
+        """Reloads that were accepted."""
+        return self._renewal.accepted
+
+    @property
+    def failed_reloads(self) -> int:
+        """Reloads that were given up."""
+        return self._renewal.given_up
 
     @property
     def children(self) -> set[int]:
@@ -132,6 +135,7 @@ class Supervisor:
         handler is back and nothing stays open.
         """
         self._premises = Premises(self._configure, self._bind_retry)
+        self._renewal = Renewal(self._premises)
         self._poller = _poll()
         self._poller.register(self._premises.signals.fileno(), _POLLIN)
         self._crew = Crew(
@@ -208,13 +212,13 @@ class Supervisor:
         self._premises.reap()
         if os.getpid() == 1:
             self._crew.adopt()
-        if now >= self._bind_again:
-            self._try_reload(now)
+        if now >= self._renewal.due:
+            self._follow(self._renewal.attempt(now))
         self._act(now)
         self._tell(now)
 
     def _deadline(self) -> float:
-        deadlines = [self._crew.deadline(), self._bind_again]
+        deadlines = [self._crew.deadline(), self._renewal.due]
         if self._backoff.until > time.monotonic():
             deadlines.append(self._backoff.until)
         if self._successor is not None:
@@ -236,7 +240,7 @@ class Supervisor:
             # There is nothing left to reload, upgrade or resize.
             return
         elif signum == signal.SIGHUP:
-            self._reload_wanted = True
+            self._renewal.wanted = True
         elif signum == signal.SIGUSR2:
             self._upgrade()
         elif signum in (signal.SIGTTIN, signal.SIGTTOU):
@@ -285,7 +289,7 @@ class Supervisor:
 
     def _lose(self, worker: Worker, reason: str, status: ExitStatus) -> bool:
         """What else the loss of a worker means; false when it is merely replaced."""
-        candidate = self._candidate
+        candidate = self._renewal.candidate
         if candidate is not None and worker.generation == candidate.number:
             self._give_up(reason)
         elif self._phase is Phase.BOOTING:
@@ -298,33 +302,33 @@ class Supervisor:
 
     def _act(self, now: float) -> None:
         """Brings the workers to what is wanted, as far as that may be done now."""
-        present = self._premises.present
+        present, renewal = self._premises.present, self._renewal
         if self._phase is Phase.BOOTING and self._is_complete(present):
             self._phase = Phase.SERVING
             self._premises.announce()
             self._premises.notifier.ready(self._summary())
-        if self._candidate is not None and self._is_complete(self._candidate):
-            self._accept()
+        if renewal.candidate is not None and self._is_complete(renewal.candidate):
+            renewal.accept(renewal.candidate)
+            self._premises.notifier.ready(self._summary())
         if (
-            self._reload_wanted
+            renewal.wanted
             and self._phase is Phase.SERVING
-            and self._candidate is None
-            and self._bind_again is math.inf
+            and not renewal.under_way
             and self._successor is None
         ):
-            self._begin_reload(now)
+            self._follow(renewal.begin(now))
         posts = self._premises.present.posts.keys() | {
             w.service for w in self._workers()
         }
-        if self._candidate is not None:
-            posts |= self._candidate.posts.keys()
+        if renewal.candidate is not None:
+            posts |= renewal.candidate.posts.keys()
         for name in posts:
             if not self._phase.going:
                 self._act_on(name, now)
 
     def _act_on(self, name: str, now: float) -> None:
         """Carries out what `plan` says about one service."""
-        present, candidate = self._premises.present, self._candidate
+        present, candidate = self._premises.present, self._renewal.candidate
         post = present.posts.get(name)
         following = candidate.posts.get(name) if candidate is not None else None
         steps = plan(
@@ -340,14 +344,15 @@ class Supervisor:
                 self._crew.stop(step.worker, now)
             elif step.generation != present.number:
                 # A candidate that was given up meanwhile gets no more workers.
-                if following is not None and self._candidate is candidate:
+                if following is not None and self._renewal.candidate is candidate:
                     self._spawn(following, step, now)
             elif post is not None and now >= self._backoff.until:
                 self._spawn(post, step, now)
 
     def _spawn(self, post: Post, step: Spawn, now: float) -> None:
+        candidate = self._renewal.candidate
         foreign = self._premises.foreign(
-            [listener.sock.fileno() for listener in post.listeners], self._candidate
+            [listener.sock.fileno() for listener in post.listeners], candidate
         )
         if self._successor is not None:
             foreign.append(self._successor.fileno())
@@ -357,10 +362,7 @@ class Supervisor:
             )
         except (OSError, LookupError) as exc:
             reason = f"cannot start a worker: {exc}"
-            if (
-                self._candidate is not None
-                and step.generation == self._candidate.number
-            ):
+            if candidate is not None and step.generation == candidate.number:
                 self._give_up(reason)
             elif self._phase is Phase.BOOTING:
                 self._fail(reason, ExitStatus.BOOT)
@@ -386,10 +388,7 @@ class Supervisor:
         how = "when all is answered" if graceful else "at once"
         LOG.log(self._life, "stopping %s", how)
         self._phase = Phase.DRAINING if graceful else Phase.LEAVING
-        self._bind_again = math.inf
-        if self._candidate is not None:
-            self._premises.discard(self._candidate)
-            self._candidate = None
+        self._renewal.drop()
         if self._successor is not None:
             self._successor.stop()
         # Ours first: a port that only draining workers hold takes no new clients.
@@ -397,56 +396,20 @@ class Supervisor:
         for worker in self._workers():
             self._crew.stop(worker, now, graceful=graceful)
 
-    # -- reloading ------------------------------------------------------------------------
-
-    def _begin_reload(self, now: float) -> None:
-        self._reload_wanted = False
-        self._premises.notifier.reloading()
-        LOG.info("reload: reading the configuration")
-        self._bind_until = now + self._bind_retry
-        self._try_reload(now)
-
-    def _try_reload(self, now: float) -> None:
-        """Builds the next generation; whatever goes wrong, the present one goes on."""
-        first = self._bind_again is math.inf
-        self._bind_again = math.inf
-        try:
-            self._candidate = self._premises.next_generation(first_attempt=first)
-        except AddressInUse as exc:
-            if now >= self._bind_until:
-                self._give_up(str(exc))
-                return
-            if first:
-                LOG.warning("reload: %s; trying for %g s", exc, self._bind_retry)
-            self._bind_again = now + BIND_PAUSE
-        except ServerError as exc:
-            self._give_up(str(exc))
-        # The boundary to the program's own `configure`.
-        except Exception as exc:
-            LOG.exception("reload: reading the configuration failed")
-            self._give_up(f"{type(exc).__name__}: {exc}")
-        else:
-            LOG.info("reload: starting generation %d", self._candidate.number)
-
-    def _accept(self) -> None:
-        """The candidate is ready: it becomes the present generation."""
-        assert self._candidate is not None  # noqa: S101  the caller has looked
-        candidate, self._candidate = self._candidate, None
-        self._premises.move_to(candidate)
-        self.reloads += 1
-        self._premises.notifier.ready(self._summary())
+    def _follow(self, obstacle: str | None) -> None:
+        """A reload has been tried: goes on with it, or gives it up."""
+        if obstacle is not None:
+            self._give_up(obstacle)
 
     def _give_up(self, reason: str) -> None:
-        """The reload does not work out: its traces go, the present generation stays."""
-        candidate, self._candidate = self._candidate, None
-        self.failed_reloads += 1
-        LOG.error("reload failed: %s; generation %d goes on", reason, self.generation)
+        """The reload does not work out: its workers go, the present ones stay."""
+        candidate = self._renewal.candidate
+        self._renewal.give_up(reason)
         if candidate is not None:
             now = time.monotonic()
             for worker in self._workers():
                 if worker.generation == candidate.number and not worker.stopping:
                     self._crew.stop(worker, now)
-            self._premises.discard(candidate)
         self._premises.notifier.ready(self._summary())
 
     # -- upgrading --------------------------------------------------------------------
@@ -455,8 +418,7 @@ class Supervisor:
         if (
             self._phase is not Phase.SERVING
             or self._successor is not None
-            or self._candidate is not None
-            or self._bind_again is not math.inf
+            or self._renewal.under_way
         ):
             LOG.warning("no upgrade now: a start, reload or upgrade is under way")
             return
@@ -494,7 +456,7 @@ class Supervisor:
 
     def _tell(self, now: float) -> None:
         """What systemd hears between two events."""
-        if self._phase is Phase.SERVING and self._candidate is None:
+        if self._phase is Phase.SERVING and self._renewal.candidate is None:
             self._premises.notifier.status(self._summary())
         interval = self._premises.notifier.interval
         if interval is not None and now >= self._next_alive:

@@ -1,7 +1,8 @@
 """A worker's life: set up, load, say so, serve, drain, leave.
 
 `run` is called in the child right after the fork and never returns. The engine's loop waits
-for everything: clients, signals, and the pipe that ends with the supervisor.
+for everything: clients, signals, and the pipe that ends with the supervisor. The end of that
+pipe is a signal as well, for the worker whose loop an application holds up.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
+import fcntl
 import importlib
 import logging
 import os
@@ -23,11 +25,14 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from . import _generation, _logfiles, hooks, pools
 from ._engines import create_engine
 from ._messages import Reporter, Topic
+from ._originals import original
 from ._scoreboard import State
 from ._signals import SignalPipe
 from .errors import ExitStatus, ServerError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from _typeshed.wsgi import WSGIApplication
 
     from ._engines import Engine
@@ -37,6 +42,10 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
+# Bound now: an application's monkey_patch() changes the module, not these.
+_select: Any = original("select")
+_poll, _POLLIN = _select.poll, _select.POLLIN
+
 #: Asks a worker for its stack. Handled by faulthandler, below Python: it also answers
 #: where no bytecode runs any more.
 DUMP_SIGNAL: Final = signal.SIGUSR2
@@ -45,7 +54,12 @@ FATAL: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 #: Never end a worker. All but USR1 are the supervisor's business: they arrive here when
 #: somebody signals the whole process group.
 HARMLESS: Final = (signal.SIGUSR1, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
+#: Sent by the kernel when the supervisor is gone. Ends a worker that is still loading, by
+#: its default action; later it sets a limit.
+ORPHANED: Final = signal.SIGIO
 
+#: Seconds that a worker gets beyond its own deadline before it is ended.
+MARGIN: Final = 2.0
 #: The longest time between two signs of life of an idle loop, in seconds.
 _BEAT: Final = 5.0
 
@@ -60,7 +74,7 @@ class Assignment:
     slot: Slot
     #: Written to by the worker; read by the supervisor, for which its end is our death.
     report: int
-    #: Never written to; its end is the supervisor's death.
+    #: This worker's own, and never written to; its end is the supervisor's death.
     life: int
     #: Called first, before the application is loaded.
     in_child: Callable[[], object] | None = None
@@ -97,7 +111,11 @@ def _live(job: Assignment, release: Callable[[], object]) -> ExitStatus:
     job.slot.pid = os.getpid()
     faulthandler.register(DUMP_SIGNAL, file=job.report, all_threads=True)
     signals = SignalPipe(HARMLESS)
+    signal.signal(ORPHANED, signal.SIG_DFL)
+    _signal_the_end_of(job.life)
     release()
+    if _has_ended(job.life):
+        return ExitStatus.FAILURE  # before the kernel was asked to say so
     set_title(f"worker {job.worker_id} ({job.post.service.name})")
     try:
         app, engine = _prepare(job, reporter)
@@ -157,6 +175,7 @@ class Shift:
     def serve(self, app: WSGIApplication) -> None:
         """Serves until drained."""
         self._signals.add(FATAL)
+        signal.signal(ORPHANED, self._limit)
         self._engine.watch(self._signals.fileno(), self._on_signals)
         self._engine.watch(self._job.life, self._on_orphaned)
         self._beat()
@@ -187,6 +206,18 @@ class Shift:
         LOG.warning("worker %d: the supervisor is gone, leaving", os.getpid())
         self._drain(self._settings.graceful_timeout)
 
+    def _limit(self, _signum: int, _frame: FrameType | None) -> None:
+        """The signal handler for the supervisor's death; `_on_orphaned` does the rest.
+
+        It does more than take a note, because the loop that would read one may never turn
+        again and nobody is left who watches it. The timer is a native thread without an
+        interpreter: no application can hold it up.
+        """
+        if _has_ended(self._job.life):
+            faulthandler.dump_traceback_later(
+                self._settings.graceful_timeout + MARGIN, exit=True, file=_log_fd()
+            )
+
     def _on_age(self) -> None:
         self._reporter.send(
             Topic.DUE, f"{self._settings.max_worker_lifetime:g} s of age"
@@ -212,6 +243,28 @@ class Shift:
         self._engine.call_at(
             now + (_BEAT if timeout is None else min(_BEAT, timeout / 5)), self._beat
         )
+
+
+def _signal_the_end_of(pipe: int) -> None:
+    """Has the kernel send `ORPHANED` to this process when nobody can write any more."""
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _has_ended(pipe: int) -> bool:
+    poll = _poll()
+    poll.register(pipe, _POLLIN)
+    return bool(poll.poll(0))
+
+
+def _log_fd() -> int:
+    """A descriptor of its own for what must reach the log without `logging`."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler):
+            # A stream that is closed, or that is none of the system's.
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                return os.dup(handler.stream.fileno())
+    return 2
 
 
 def resident() -> int:
