@@ -301,8 +301,10 @@ def patient(environ: Environ, start: StartResponse) -> Iterable[bytes]:
 
 
 def modules(environ: Environ, start: StartResponse) -> Iterable[bytes]:
-    """What this worker has imported, and its process id."""
-    body = json.dumps({"pid": os.getpid(), "modules": sorted(sys.modules)}).encode()
+    """What this worker has imported, its process id, and whether it has the GIL."""
+    gil = getattr(sys, "_is_gil_enabled", lambda: True)()
+    found = {"pid": os.getpid(), "modules": sorted(sys.modules), "gil": gil}
+    body = json.dumps(found).encode()
     start("200 OK", [("Content-Type", "application/json")])
     return [body]
 

@@ -164,12 +164,20 @@ def test_a_platform_without_any_hub_is_said_so() -> None:
 
 
 @pytest.mark.forks
-@pytest.mark.parametrize("engine", ["eventlet"])
+@pytest.mark.parametrize(
+    ("engine", "app"),
+    [
+        ("eventlet", "apps.background:app"),
+        ("eventlet", "apps.jobs:app"),
+        ("threads", "apps.jobs:app"),
+    ],
+)
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_stopping_worker_waits_for_its_pools(
-    live_server: Start, tmp_path: Path, workers: str
+    live_server: Start, tmp_path: Path, workers: str, app: str
 ) -> None:
-    server = live_server("apps.background:app", "--workers", workers)
+    """Green pools belong to eventlet; pools of threads work with both engines."""
+    server = live_server(app, "--workers", workers)
     assert server.get(f"{tmp_path}/done").status == 202
     assert not (tmp_path / "done").exists()
     assert server.stop() == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import resource
 import socket
 import subprocess
 import sys
@@ -48,6 +49,51 @@ def test_waiting_requests_do_not_wait_for_one_another(live_server: Start) -> Non
             clients.append(client)
         # One after the other they would take longer than a client waits.
         assert [client.getresponse().read() for client in clients] == [b"awake"] * 40
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """Room for a thousand connections here and in the servers that are started."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
+    if wanted < 2048:
+        pytest.skip(f"no more than {hard} descriptors are allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_descriptors")
+def test_a_thousand_slow_requests_are_all_answered(live_server: Start) -> None:
+    """200 places: most requests wait in the queue, and none is lost there."""
+    server = live_server(APP, "--threads", "200")
+    request = b"GET /sleepy?0.1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(server.connect()) for _ in range(1000)]
+        for sock in socks:
+            sock.sendall(request)
+        for sock in socks:
+            answer = b"".join(iter(lambda s=sock: s.recv(65536), b""))
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert answer.endswith(b"awake")
+
+
+def test_clients_that_wait_occupy_no_place(live_server: Start) -> None:
+    """Idle ones, half a head, half a small body: many more than there are places."""
+    server = live_server(APP, "--threads", "2")
+    beginnings = (
+        b"GET /whole HTTP/1.1\r\nHo",
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf",
+        b"GET /whole HTTP/1.1\r\nHost: x\r\n\r\n",
+    )
+    with contextlib.ExitStack() as stack:
+        for beginning in beginnings * 30:
+            stack.enter_context(server.connect()).sendall(beginning)
+        for _ in range(10):
+            assert server.get("/whole").body == b"onetwo"
+        (worker,) = server.worker_pids()
+        # The main thread, the leader, and one for each place.
+        assert len(list(Path(f"/proc/{worker}/task").iterdir())) <= 4
 
 
 @pytest.mark.parametrize("engine", ["threads"])

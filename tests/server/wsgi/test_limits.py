@@ -215,6 +215,47 @@ def test_a_full_queue_answers_503_and_late_ones_too(
     assert server.get("/whole").status == 200
 
 
+def test_accepting_pauses_while_the_queue_is_half_full(
+    live_server: Start, tmp_path: Path
+) -> None:
+    """A sibling worker takes what comes meanwhile; here it waits for the end of that."""
+    server = live_server(APP, "--threads", "1", *configured(tmp_path, queue_size=4))
+    gate, started = tmp_path / "gate", tmp_path / "started"
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for path in (f"/wait?started={started}&until={gate}", *["/whole"] * 3):
+            client = stack.enter_context(contextlib.closing(server.client()))
+            client.request("GET", path)
+            server.wait_for("the only place to be taken", started.exists)
+            clients.append(client)
+        server.wait_for_log("accepting pauses: 2 requests are waiting for a place")
+        late = stack.enter_context(contextlib.closing(server.client()))
+        late.request("GET", "/whole")
+        gate.touch()
+        bodies = [client.getresponse().read() for client in (*clients, late)]
+        assert bodies == [b"waited", *[b"onetwo"] * 4]
+    server.wait_for_log("accepting again")
+
+
+def test_a_request_that_takes_too_long_leaves_the_others_alone(
+    live_server: Start, tmp_path: Path, engine: str
+) -> None:
+    """A thread cannot be stopped: its worker is replaced, and nobody else notices."""
+    server = live_server(APP, *configured(tmp_path, request_timeout=1))
+    workers = server.worker_pids()
+    with contextlib.closing(server.client()) as client:
+        client.request("GET", "/sleepy?20")
+        while "exceeded request_timeout" not in server.log():
+            assert server.get("/sleepy?0.05").body == b"awake"
+        assert client.getresponse().status == 503
+    if engine == "threads":
+        while server.worker_pids() & workers:
+            assert server.get("/sleepy?0.05").body == b"awake"
+    else:
+        assert server.get("/whole").status == 200
+        assert server.worker_pids() == workers
+
+
 def test_a_request_that_takes_too_long_is_answered_and_named(
     live_server: Start, tmp_path: Path
 ) -> None:
