@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 import signal
 import threading
@@ -241,3 +242,17 @@ def steady_requests(server: live.LiveServer) -> Iterator[Load]:
     with load:
         server.wait_for("the first answers", lambda: load.done > 5)
         yield load
+
+
+def halt(pid: int) -> None:
+    """Stops a process, and comes back when each of its threads stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    live.wait_until(f"{pid} to stand still", lambda: set(states(pid)) == {"T"})
+
+
+def states(pid: int) -> Iterator[str]:
+    """The state of each thread of a process."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        # A thread may end between two looks.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield stat.read_text().rpartition(")")[2].split()[0]

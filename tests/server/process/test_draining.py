@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from server.process.support import HeldRequest, Service, both_engines, count
+from server.process.support import HeldRequest, Service, both_engines, count, halt
 
 pytestmark = [pytest.mark.forks, both_engines]
 
@@ -25,7 +25,7 @@ def test_a_connection_that_the_kernel_has_completed_is_served_and_not_reset(
     (worker,) = server.worker_pids()
     # The worker cannot accept it before it is told to go: the supervisor has closed its
     # own copy of the socket by then, and nobody else has one.
-    os.kill(worker, signal.SIGSTOP)
+    halt(worker)
     with server.connect() as client:
         client.sendall(GET)
         server.send(signal.SIGTERM)

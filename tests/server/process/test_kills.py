@@ -22,7 +22,7 @@ from pathlib import Path
 
 import live
 import pytest
-from server.process.support import Load, Service, both_engines, count
+from server.process.support import Load, Service, both_engines, count, halt
 
 pytestmark = pytest.mark.forks
 
@@ -146,21 +146,12 @@ def upload(client: http.client.HTTPConnection) -> None:
 
 def stop_a_busy_one(pid: int) -> Victim | None:
     """Stops a worker; lets it go on, and gives None, when it has no client."""
-    os.kill(pid, signal.SIGSTOP)
-    live.wait_until(f"{pid} to stand still", lambda: set(states(pid)) == {"T"})
+    halt(pid)
     ports = frozenset(client_ports(pid))
     if not ports:
         os.kill(pid, signal.SIGCONT)
         return None
     return Victim(pid, ports, time.monotonic())
-
-
-def states(pid: int) -> Iterator[str]:
-    """The state of each thread of a process."""
-    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
-        # A thread may end between two looks.
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            yield stat.read_text().rpartition(")")[2].split()[0]
 
 
 def client_ports(pid: int) -> Iterator[int]:
