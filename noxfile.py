@@ -224,6 +224,21 @@ def upstream(session: nox.Session, suite: str) -> None:
     session.run("python", "tests/upstream/compare.py", suite, str(source))
 
 
+#: What the system tests of the real services need beside the service.
+SERVICES = {"glance": ("openstacksdk",), "heat": ("kombu",)}
+
+
+@nox.session
+@nox.parametrize("service", list(SERVICES), ids=list(SERVICES))
+def services(session: nox.Session, service: str) -> None:
+    """Start the real Glance and Heat on our server and use them; arguments go to pytest."""
+    table = runpy.run_path("tests/upstream/compare.py")["SUITES"][service]
+    needed = (table.requirement, *SERVICES[service], "pytest", "pytest-timeout")
+    _install_distributions(session, *needed, constraints=None)
+    program = f"tests/upstream/{service}_service.py"
+    session.run("python", "-m", "pytest", program, *session.posargs)
+
+
 def _source(session: nox.Session, requirement: str, folder: Path) -> Path:
     """Unpack the source distribution of a requirement, and return where it is."""
     name = requirement.partition("==")[0]

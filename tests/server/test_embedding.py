@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import live
+import pages
 import pytest
 
 pytestmark = pytest.mark.forks
 
 Start = Callable[..., live.LiveServer]
-ROOT = Path(__file__).parents[2]
-
-
-def programs(page: str) -> list[str]:
-    """The Python programs on a page of the documentation."""
-    text = (ROOT / page).read_text()
-    return [
-        block
-        for block in re.findall(r"(?ms)^```python\n(.*?)^```$", text)
-        if "__main__" in block
-    ]
 
 
 def test_the_program_of_the_embedding_page_serves(
     live_program: Start, tmp_path: Path
 ) -> None:
-    (program,) = programs("docs/server/embedding.md")
+    program = pages.block("docs/server/embedding.md", "__main__")
     (tmp_path / "embedding.py").write_text(program)
     server = live_program("embedding")
     workers = server.worker_pids()
@@ -43,7 +32,7 @@ def test_the_program_of_the_embedding_page_serves(
 
 
 def test_the_program_of_the_readme_serves(live_program: Start, tmp_path: Path) -> None:
-    (program,) = programs("packages/wsgi-server/README.md")
+    program = pages.block("packages/wsgi-server/README.md", "__main__")
     (tmp_path / "serve.py").write_text(program)
     (tmp_path / "hello.py").write_text("from apps.hello import app\n")
     server = live_program(

@@ -224,7 +224,8 @@ class _ServerConf:
 
 def get_bind_addr(conf: Any, default_port: int | None = None) -> tuple[str, int | None]:
     """Host and port to listen on; `default_port` where the group has none."""
-    return wsgi_server.get_bind_addr(conf, default_port)
+    with start_errors():
+        return wsgi_server.get_bind_addr(conf, default_port)
 
 
 def get_socket(conf: Any, default_port: int | None) -> socket.socket:
