@@ -225,7 +225,7 @@ def upstream(session: nox.Session, suite: str) -> None:
 
 
 #: What the system tests of the real services need beside the service.
-SERVICES = {"glance": ("openstacksdk",), "heat": ("kombu",)}
+SERVICES = {"glance": ("openstacksdk",), "heat": ()}
 
 
 @nox.session

@@ -126,6 +126,18 @@ def test_the_first_six_options_are_found_at_their_old_place(heat, tmp_path):
     assert (api.cert_file, api.key_file, api.workers) == ("c", "k", 3)
 
 
+def test_what_modules_of_heat_take_for_imported_is_imported(run_program):
+    assert run_program(
+        """
+        import json
+        import webob
+        import wsgi_stack.heat
+
+        print(json.dumps([hasattr(webob, "dec"), hasattr(webob, "exc")]))
+        """
+    ) == [True, True]
+
+
 # -- addresses and sockets ----------------------------------------------------------------
 
 

@@ -37,6 +37,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import webob
+import webob.dec  # modules of Heat use it and rely on this one to have imported it
+import webob.exc
 import wsgi_api
 import wsgi_api.errors
 import wsgi_paste
