@@ -224,8 +224,11 @@ def upstream(session: nox.Session, suite: str) -> None:
     session.run("python", "tests/upstream/compare.py", suite, str(source))
 
 
-#: What the system tests of the real services need beside the service.
-SERVICES = {"glance": ("openstacksdk",), "heat": ()}
+#: The tests of the real services, and what they need beside the service.
+SERVICES = {
+    "glance": (("openstacksdk",), ("glance_service.py",)),
+    "heat": ((), ("heat_service.py", "old_faults.py")),
+}
 
 
 @nox.session
@@ -233,10 +236,11 @@ SERVICES = {"glance": ("openstacksdk",), "heat": ()}
 def services(session: nox.Session, service: str) -> None:
     """Start the real Glance and Heat on our server and use them; arguments go to pytest."""
     table = runpy.run_path("tests/upstream/compare.py")["SUITES"][service]
-    needed = (table.requirement, *SERVICES[service], "pytest", "pytest-timeout")
+    beside, programs = SERVICES[service]
+    needed = (table.requirement, *beside, "pytest", "pytest-timeout")
     _install_distributions(session, *needed, constraints=None)
-    program = f"tests/upstream/{service}_service.py"
-    session.run("python", "-m", "pytest", program, *session.posargs)
+    files = [f"tests/upstream/{name}" for name in programs]
+    session.run("python", "-m", "pytest", *files, *session.posargs)
 
 
 def _source(session: nox.Session, requirement: str, folder: Path) -> Path:
