@@ -228,16 +228,20 @@ def upstream(session: nox.Session, suite: str) -> None:
 SERVICES = {
     "glance": (("openstacksdk",), ("glance_service.py",)),
     "heat": ((), ("heat_service.py", "old_faults.py")),
+    # Pyramid still imports pkg_resources.
+    "pserve": (("pyramid", "setuptools<81"), ("pserve_service.py",)),
 }
 
 
 @nox.session
 @nox.parametrize("service", list(SERVICES), ids=list(SERVICES))
 def services(session: nox.Session, service: str) -> None:
-    """Start the real Glance and Heat on our server and use them; arguments go to pytest."""
-    table = runpy.run_path("tests/upstream/compare.py")["SUITES"][service]
-    beside, programs = SERVICES[service]
-    needed = (table.requirement, *beside, "pytest", "pytest-timeout")
+    """Start Glance, Heat and pserve on our server and use them; arguments go to pytest."""
+    suites = runpy.run_path("tests/upstream/compare.py")["SUITES"]
+    needed, programs = SERVICES[service]
+    if service in suites:
+        needed = (suites[service].requirement, *needed)
+    needed = (*needed, "pytest", "pytest-timeout")
     _install_distributions(session, *needed, constraints=None)
     files = [f"tests/upstream/{name}" for name in programs]
     session.run("python", "-m", "pytest", *files, *session.posargs)
