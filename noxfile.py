@@ -104,16 +104,20 @@ def _install_distributions(
     session: nox.Session,
     *requirements: str,
     names: tuple[str, ...] = DISTRIBUTIONS,
-    constraints: str = "constraints.txt",
+    constraints: str | None = "constraints.txt",
     extras: bool = False,
 ) -> None:
-    """Install our distributions as a user would: built, not editable."""
+    """Install our distributions as a user would: built, not editable.
+
+    Without `constraints` where something else brings the versions.
+    """
     fresh = []
     if session.venv_backend == "uv":
         # uv keeps the wheel of a directory until its pyproject.toml changes.
         fresh = [f"--refresh-package={name}" for name in names]
     paths = [f"./packages/{name}{_extras(name) if extras else ''}" for name in names]
-    session.install(*fresh, "-c", constraints, *paths, *requirements)
+    pins = [] if constraints is None else ["-c", constraints]
+    session.install(*fresh, *pins, *paths, *requirements)
 
 
 def _extras(distribution: str) -> str:
@@ -211,42 +215,54 @@ def minimums(session: nox.Session) -> None:
 def upstream(session: nox.Session, suite: str) -> None:
     """Run what others test themselves with: suites of services, gunicorn's requests.
 
-    The suites of glance, heat and Routes have our modules in place of theirs.
+    The suites of glance, heat and Routes run with theirs and with ours in its place.
     """
     tmp = Path(session.create_tmp())
     session.install("pip", "setuptools")
     if suite == "gunicorn":
-        # The version whose differences the test lists.
-        source = _source(session, "gunicorn==27.0.1", tmp)
-        _install_distributions(
-            session, "gunicorn==27.0.1", *_group("test"), names=("wsgi-server",)
-        )
-        session.run(
-            *(
-                "python",
-                "-m",
-                "pytest",
-                "tests/server/http11/test_gunicorn_requests.py",
-            ),
-            env={"GUNICORN_SOURCE": str(source)},
-        )
-        return
-    if suite == "routes":
-        source = _source(session, "routes==2.5.1", tmp)
-        _install_distributions(session, "routes==2.5.1", "webtest", *_group("test"))
-        session.run(
-            *("python", "-m", "pytest", "-W", "ignore"),
-            *("-p", "api.upstream.routes_suite"),
-            *(f"--rootdir={source}", "-c", os.devnull, str(source / "tests")),
-            env={"PYTHONPATH": str(ROOT / "tests")},
-        )
+        _judge_by_gunicorn(session, tmp)
         return
     table = runpy.run_path("tests/upstream/compare.py")["SUITES"][suite]
     source = _source(session, table.requirement, tmp)
     # A service brings its own versions; ours take what they declare.
-    paths = [f"./packages/{name}" for name in DISTRIBUTIONS]
-    session.install(*paths, table.requirement, *table.extras)
+    _install_distributions(session, table.requirement, *table.extras, constraints=None)
     session.run("python", "tests/upstream/compare.py", suite, str(source))
+
+
+def _judge_by_gunicorn(session: nox.Session, tmp: Path) -> None:
+    # The version whose differences the test lists.
+    requirement = "gunicorn==27.0.1"
+    source = _source(session, requirement, tmp)
+    _install_distributions(
+        session, requirement, *_group("test"), names=("wsgi-server",)
+    )
+    session.run(
+        *("python", "-m", "pytest", "tests/server/http11/test_gunicorn_requests.py"),
+        env={"GUNICORN_SOURCE": str(source)},
+    )
+
+
+#: The tests of the real services, and what they need beside the service.
+SERVICES = {
+    "glance": (("openstacksdk",), ("glance_service.py",)),
+    "heat": ((), ("heat_service.py", "old_faults.py")),
+    # Pyramid still imports pkg_resources.
+    "pserve": (("pyramid", "setuptools<81"), ("pserve_service.py",)),
+}
+
+
+@nox.session
+@nox.parametrize("service", list(SERVICES), ids=list(SERVICES))
+def services(session: nox.Session, service: str) -> None:
+    """Start Glance, Heat and pserve on our server and use them; arguments go to pytest."""
+    suites = runpy.run_path("tests/upstream/compare.py")["SUITES"]
+    needed, programs = SERVICES[service]
+    if service in suites:
+        needed = (suites[service].requirement, *needed)
+    needed = (*needed, "pytest", "pytest-timeout")
+    _install_distributions(session, *needed, constraints=None)
+    files = [f"tests/upstream/{name}" for name in programs]
+    session.run("python", "-m", "pytest", *files, *session.posargs)
 
 
 def _source(session: nox.Session, requirement: str, folder: Path) -> Path:

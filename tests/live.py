@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -225,10 +225,23 @@ def start(
     env: Mapping[str, str] | None = None,
     listens: bool = True,
 ) -> LiveServer:
-    """Starts `python -m module` in `directory` and waits for what it listens on.
+    """Starts `python -m module` in `directory`; otherwise as `launch`."""
+    command = command_line(*args, module=module)
+    return launch(directory, command, env=env, listens=listens)
+
+
+def launch(
+    directory: Path,
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    listens: bool = True,
+    patience: float = PATIENCE,
+) -> LiveServer:
+    """Starts a command that serves and waits for what it listens on.
 
     `listens=False` returns at once. Raises `AssertionError` with the log when the server
-    ends instead.
+    ends instead, or does not listen within `patience` seconds.
     """
     number = len(list(directory.glob("server-*.stderr"))) + 1
     stderr = directory / f"server-{number}.stderr"
@@ -236,7 +249,7 @@ def start(
     # Files, because a pipe that nobody reads can fill up and block the server.
     with stderr.open("wb") as errors, stdout.open("wb") as output:
         process = subprocess.Popen(
-            command_line(*args, module=module),
+            command,
             cwd=directory,
             env=environment(env),
             stdin=subprocess.DEVNULL,
@@ -246,7 +259,7 @@ def start(
     server = LiveServer(process, directory, stderr, stdout)
     if listens:
         try:
-            server.wait_for_log(r"listening on \S")
+            server.wait_for_log(r"listening on \S", patience)
         except AssertionError:
             server.kill()
             raise

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import live
+import pages
 import pytest
 
 pytestmark = pytest.mark.forks
 
 Start = Callable[..., live.LiveServer]
-ROOT = Path(__file__).parents[2]
-
-
-def programs(page: str) -> list[str]:
-    """The Python programs on a page of the documentation."""
-    text = (ROOT / page).read_text()
-    return [
-        block
-        for block in re.findall(r"(?ms)^```python\n(.*?)^```$", text)
-        if "__main__" in block
-    ]
 
 
 def test_the_program_of_the_embedding_page_serves(
     live_program: Start, tmp_path: Path
 ) -> None:
-    (program,) = programs("docs/server/embedding.md")
+    program = pages.block("docs/server/embedding.md", "__main__")
     (tmp_path / "embedding.py").write_text(program)
     server = live_program("embedding")
     workers = server.worker_pids()
@@ -43,7 +33,7 @@ def test_the_program_of_the_embedding_page_serves(
 
 
 def test_the_program_of_the_readme_serves(live_program: Start, tmp_path: Path) -> None:
-    (program,) = programs("packages/wsgi-server/README.md")
+    program = pages.block("packages/wsgi-server/README.md", "__main__")
     (tmp_path / "serve.py").write_text(program)
     (tmp_path / "hello.py").write_text("from apps.hello import app\n")
     server = live_program(
@@ -92,3 +82,43 @@ def test_a_program_that_was_monkey_patched_before_is_served(
     server.wait_for("the reload", lambda: server.get().text.startswith("welcome "))
     assert bool(old) is bool(workers)
     assert server.stop() == 0
+
+
+SHUTS_ITS_SOCKET = """
+import logging, socket, sys
+from oslo_config import cfg
+import wsgi_server
+
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/shut":
+        server.sock.shutdown(socket.SHUT_RDWR)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"served"]
+
+
+logging.basicConfig(level=logging.INFO)
+cfg.CONF.register_opt(cfg.IntOpt("workers", default=1))
+cfg.CONF.register_opt(cfg.HostAddressOpt("bind_host", default="127.0.0.1"))
+cfg.CONF([], project="service", default_config_files=[])
+server = wsgi_server.Server()
+server.start(app, default_port=0)
+sys.exit(server.wait())
+"""
+
+
+@pytest.mark.parametrize("engine", live.ENGINES)
+def test_a_socket_that_is_shut_down_is_named_and_not_asked_again(
+    live_program: Start, tmp_path: Path, engine: str
+) -> None:
+    (tmp_path / "program.py").write_text(SHUTS_ITS_SOCKET)
+    server = live_program("program", env={"OS_WSGI_SERVER__ENGINE": engine})
+    with contextlib.closing(server.client()) as client:
+        for path in ("/", "/shut"):
+            client.request("GET", path)
+            assert client.getresponse().read() == b"served"
+        server.wait_for_log(f"nobody can connect to {server.url} any more")
+        client.request("GET", "/")
+        assert client.getresponse().read() == b"served"
+    assert server.stop() == 0
+    assert server.log().count("nobody can connect") == 1

@@ -72,19 +72,9 @@ def serving(tmp_path: Path) -> Iterator[Callable[..., live.LiveServer]]:
     def start(text: str, *arguments: str) -> live.LiveServer:
         program = tmp_path / "service.py"
         program.write_text(textwrap.dedent(text), encoding="utf-8")
-        stderr, stdout = tmp_path / "stderr", tmp_path / "stdout"
-        with stderr.open("wb") as errors, stdout.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, str(program), *arguments],
-                cwd=tmp_path,
-                env=live.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-            )
-        server = live.LiveServer(process, tmp_path, stderr, stdout)
+        command = [sys.executable, str(program), *arguments]
+        server = live.launch(tmp_path, command)
         servers.append(server)
-        server.url = server.wait_for_log(r"listening on (\S+)")[1]
         return server
 
     with live.stopping(servers):

@@ -157,6 +157,22 @@ def test_get_socket_raises_what_services_handle(glance):
     assert type(caught.value) is RuntimeError
 
 
+def test_a_value_that_does_not_fit_keeps_its_type(glance, tmp_path):
+    path = tmp_path / "glance.conf"
+    path.write_text("[DEFAULT]\nworkers = many\nbind_port = high\n")
+    cfg.CONF(["--config-file", str(path)])
+
+    for call in (
+        glance.get_num_workers,
+        glance.get_bind_addr,
+        glance.Server().configure,
+    ):
+        with pytest.raises(cfg.ConfigFileValueError) as caught:
+            call()
+        # The command looks the exact type up in its table of exit statuses.
+        assert type(caught.value) is cfg.ConfigFileValueError
+
+
 @exercises("glance", "ssl_wrap_socket")
 def test_ssl_wrap_socket_is_the_servers_side_of_tls(glance, certificate):
     cfg.CONF.set_override("cert_file", certificate["cert_file"])

@@ -6,6 +6,7 @@ import inspect
 import io
 import json
 import logging
+import os
 import signal
 import socket
 import textwrap
@@ -124,6 +125,18 @@ def test_the_first_six_options_are_found_at_their_old_place(heat, tmp_path):
     api = cfg.CONF.heat_api
     assert (api.bind_host, api.bind_port, api.backlog) == ("127.0.0.9", 81, 5)
     assert (api.cert_file, api.key_file, api.workers) == ("c", "k", 3)
+
+
+def test_what_modules_of_heat_take_for_imported_is_imported(run_program):
+    assert run_program(
+        """
+        import json
+        import webob
+        import wsgi_stack.heat
+
+        print(json.dumps([hasattr(webob, "dec"), hasattr(webob, "exc")]))
+        """
+    ) == [True, True]
 
 
 # -- addresses and sockets ----------------------------------------------------------------
@@ -522,6 +535,33 @@ def test_one_worker_is_the_process_itself(serving, config):
 
     assert json.loads(server.get("/").body)[0] == server.pid
     assert server.stop() == 0
+
+
+def test_no_workers_means_one_for_each_cpu(serving, config):
+    server = serving(SERVICE + RUN, config(workers=0))
+    cpus = len(os.sched_getaffinity(0))
+
+    server.wait_for("its workers", lambda: len(server.worker_pids()) == cpus)
+    assert json.loads(server.get("/").body)[0] in server.worker_pids()
+    assert server.stop() == 0
+
+
+def test_conf_may_be_parsed_anew_while_the_application_loads(serving, config):
+    # As heat.wsgi.api does; the options are read when they are used.
+    reset = """
+server = wsgi.Server("heat-api", cfg.CONF.heat_api, threads=10)
+cfg.CONF.reset()
+cfg.CONF(["--config-file", sys.argv[2]], project="heat")
+server.start(app, default_port=8004)
+server.wait()
+"""
+    first = config(greeting="first", workers=1)
+    second = first.replace("heat.conf", "second.conf")
+    os.rename(first, second)
+    config(greeting="other", workers=1, bind_host="192.0.2.1")
+    server = serving(SERVICE + reset, first, second)
+
+    assert json.loads(server.get("/").body) == [server.pid, "first"]
 
 
 def test_the_options_of_eventlet_opts_count(serving, config):

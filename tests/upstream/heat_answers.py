@@ -2,7 +2,7 @@
 
     python heat_answers.py ANSWERS.json SOURCE [--drop-in]
 
-Run once with Heat's own module and once with `--drop-in`; the two files have to be equal.
+`compare.py` runs it with Heat's own module and with `--drop-in`, and compares.
 The engine behind the APIs is canned: some calls succeed, some fail as the real one fails.
 `SOURCE` is Heat's source distribution, for its policies and its api-paste.ini.
 """
@@ -93,7 +93,7 @@ def cfn_requests() -> list[tuple[str, str, dict[str, str], bytes]]:
         "Action=Fly",
         "Action=_private",
         "Action=GetTemplate&StackName=one",
-        "Action=ValidateTemplate&ContentType=JSON&TemplateBody=%7B%7D",
+        "Action=ValidateTemplate&TemplateBody=%7B%7D&ContentType=JSON",
     )
     paths = [f"/v1/?{action}" for action in actions]
     return [("GET", path, {}, b"") for path in ["/", "/v9/", *paths]]
@@ -121,15 +121,18 @@ def ask(app: Any, asked: tuple[str, str, dict[str, str], bytes]) -> dict[str, An
     import webob
 
     method, path, headers, body = asked
+    kind = headers.get("Content-Type", "").rpartition("/")[2]
+    shown = f"{method} {path} {kind} {body[:60]!r}" if kind else f"{method} {path}"
+    shown += "".join(f" {k}: {v}" for k, v in headers.items() if k != "Content-Type")
     request = webob.Request.blank(path, method=method, headers=headers, body=body)
     request.headers.update({"X-Auth-User": "u", "X-Auth-Project": "p1"})
     try:
         response = request.get_response(app)
     except Exception as exc:  # noqa: BLE001  an answer as well, the server's 500
-        return {"asked": f"{method} {path[:60]}", "raised": type(exc).__name__}
+        return {"asked": shown, "raised": type(exc).__name__}
     left_out = ("x-openstack-request-id", "date")
     return {
-        "asked": f"{method} {path[:60]} {headers} {len(body)}",
+        "asked": shown,
         "status": response.status,
         "headers": sorted(
             (name.lower(), value)

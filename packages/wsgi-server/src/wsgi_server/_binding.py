@@ -2,8 +2,8 @@
 
 The servers need none of these. They are for programs that listen by themselves and want the
 options of a service to mean the same. `conf` is a `ConfigOpts` or one of its groups, and
-`cfg.CONF` where it is left out; options that the service has not registered keep our
-defaults.
+`cfg.CONF` where it is left out; options that the service has not registered are looked up
+in the section `[wsgi_server]` of its files.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from oslo_config import cfg
 
 from . import opts
+from ._section import Section
 from ._settings import MAX_DEFAULT_WORKERS, Settings, _cpus, _read
 from .errors import ConfigError
 
@@ -38,8 +39,8 @@ def get_bind_addr(
 
     Raises `ConfigError` for a value that does not fit its option.
     """
-    host: str = _option(conf, "bind_host")
-    port: int | None = _option(conf, "bind_port")
+    host: str = option(conf, "bind_host")
+    port: int | None = option(conf, "bind_port")
     return host, default_port if port is None else port
 
 
@@ -49,7 +50,7 @@ def get_num_workers(conf: Any = None) -> int:
     0 means one process that does not fork. Raises `ConfigError` for a value that does
     not fit its option.
     """
-    workers: int | None = _option(conf, "workers")
+    workers: int | None = option(conf, "workers")
     return min(_cpus(), MAX_DEFAULT_WORKERS) if workers is None else workers
 
 
@@ -103,8 +104,10 @@ def _given(conf: Any) -> Any:
     return cfg.CONF if conf is None else conf
 
 
-def _option(conf: Any, name: str) -> Any:
-    return _read(_given(conf), _BY_NAME[name])
+def option(conf: Any, name: str) -> Any:
+    """The value of an option of ours. Raises `ConfigError` where it does not fit."""
+    conf = _given(conf)
+    return _read(conf, Section(conf), _BY_NAME[name])
 
 
 def _context(settings: Settings) -> ssl.SSLContext:

@@ -18,3 +18,9 @@ def original(name: str) -> Any:
     if patcher is None:
         return importlib.import_module(name)
     return patcher.original(name)
+
+
+def threads_are_green() -> bool:
+    """Whether somebody has made `threading` eventlet's."""
+    patcher = sys.modules.get("eventlet.patcher")
+    return patcher is not None and bool(patcher.is_monkey_patched("thread"))

@@ -94,6 +94,12 @@ class Premises:
                 f"workers = {services[0].settings.workers}: changing between 0 and more "
                 "needs a restart"
             )
+        engine = services[0].settings.engine
+        if not self.present.forks and engine != self.present.settings.engine:
+            raise ConfigError(
+                f"engine = {engine}: with workers = 0 the process keeps its engine; "
+                "restart it"
+            )
         if first_attempt:
             _generation.log_changes(self.present, services)
         generation = _generation.build(

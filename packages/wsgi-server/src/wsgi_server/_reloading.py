@@ -12,6 +12,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from ._section import root
 from .errors import ConfigError
 
 
@@ -25,7 +26,7 @@ class Reading:
     def __init__(self, conf: Any, generation: int, stash: Mapping[str, Any]) -> None:
         self.generation = generation
         self.stash = stash
-        self._root = _root(conf)
+        self._root = root(conf)
         self._namespace = self._root._namespace
 
     def renew(self) -> None:
@@ -58,10 +59,3 @@ class _Why(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         self.text = record.getMessage().rpartition("files: ")[2]
         return False
-
-
-def _root(conf: Any) -> Any:
-    if isinstance(conf, cfg.ConfigOpts):
-        return conf
-    root = getattr(conf, "_conf", None)
-    return root if isinstance(root, cfg.ConfigOpts) else cfg.CONF

@@ -17,6 +17,7 @@ from oslo_config import cfg
 
 from . import opts
 from ._addresses import Address, TcpAddress, parse_address
+from ._section import Section
 from .errors import ConfigError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -117,10 +118,12 @@ class Settings:
         """A checked snapshot of `conf`.
 
         `conf` is a `ConfigOpts` or one of its groups; options that the service has not
-        registered keep our defaults. `default_port` stands in for a missing bind_port.
-        `overrides` replace single values after reading. Raises `ConfigError`.
+        registered are looked up in the section of ours. `default_port` stands in for a
+        missing bind_port. `overrides` replace single values after reading. Raises
+        `ConfigError`.
         """
-        values = {opt.dest: _read(conf, opt) for opt in opts.ALL_OPTS}
+        section = Section(conf)
+        values = {opt.dest: _read(conf, section, opt) for opt in opts.ALL_OPTS}
         values.update(overrides)
         host, port = values.pop("bind_host"), values.pop("bind_port")
         texts = values.pop("bind")
@@ -192,11 +195,12 @@ _OFF_AT_ZERO: Final = (
 _LOCATION: Final = re.compile(r"LocationInfo\(location=.*?, detail='(.*?)'\)")
 
 
-def _read(conf: Any, opt: cfg.Opt) -> Any:
+def _read(conf: Any, section: Section, opt: cfg.Opt) -> Any:
     try:
-        return getattr(conf, opt.dest)
-    except cfg.NoSuchOptError:
-        return opt.default
+        try:
+            return getattr(conf, opt.dest)
+        except cfg.NoSuchOptError:
+            return getattr(section, opt.dest)
     except (cfg.Error, ValueError) as exc:
         # oslo.config says where as "LocationInfo(..., detail='FILE')".
         plain = _LOCATION.sub(r"\1", str(exc))

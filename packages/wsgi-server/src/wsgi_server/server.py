@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 from oslo_config import cfg
 
 from . import _shift, pools, stores
-from ._binding import get_num_workers
+from ._binding import get_num_workers, option
 from ._reloading import Reading
 from ._settings import DEFAULT_THREADS, Settings
 from .errors import ConfigError, ExitStatus, LoadError, ServerError
@@ -70,7 +70,8 @@ class BaseServer(ABC):
     `initialize_prefetcher` `cache_images` runs every `cache_prefetcher_interval` seconds
     in one of the processes. `conf` is a `ConfigOpts` or one of its groups (heat passes
     `CONF.heat_api`), `cfg.CONF` where it is left out; options that the service has not
-    registered keep our defaults. `name` is for logs and process titles.
+    registered are looked up in the section `[wsgi_server]` of its files. `name` is for
+    logs and process titles.
 
     Making one sets the umask of the process to 027. Must be started in the main thread.
     """
@@ -98,6 +99,8 @@ class BaseServer(ABC):
         self.prefetcher: Any = None
         self._pool: Any = None
         self._settings: Settings | None = None
+        #: What is served while a reload is under way.
+        self._served: Settings | None = None
         self._supervisor: Embedded | None = None
         self._reading: Reading | None = None
         self._prefetch: stores.PrefetchJob | None = None
@@ -313,7 +316,7 @@ class BaseServer(ABC):
         else:
             bound = self.threads
         # The operator's `threads` wins; the seeds' default was made for greenlets.
-        chosen = getattr(self.conf, "threads", None) is not None
+        chosen = option(self.conf, "threads") is not None
         green = settings.engine == "eventlet"
         if not chosen and (green or bound != DEFAULT_THREADS["eventlet"]):
             settings = dataclasses.replace(settings, threads=bound)
@@ -374,6 +377,7 @@ class BaseServer(ABC):
             # An attempt of its own, and not the next one of a reload that found an
             # address in use: what it returns to is what is served now.
             self._reading = None
+            self._served = self._settings
             reading = Reading(self.conf, generation, self.stash_conf_values())
         else:
             reading = self._reading
@@ -396,10 +400,11 @@ class BaseServer(ABC):
             return
         reading, self._reading = self._reading, None
         reading.restore()
+        self._settings = self._served
+        if not self.initialize_glance_store:
+            return
         try:
-            self._read_settings()
-            if self.initialize_glance_store:
-                stores.initialize_stores(self.conf)
+            stores.initialize_stores(self.conf)
         # They worked before; if not now, the running workers have theirs all the same.
         except Exception:
             LOG.exception("cannot return to the stores of the old configuration")

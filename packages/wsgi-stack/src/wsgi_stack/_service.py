@@ -27,14 +27,16 @@ def installed(name: str) -> Any:
 
 
 @contextmanager
-def start_errors() -> Iterator[None]:
+def start_errors(*own: type[Exception]) -> Iterator[None]:
     """Turns what the server refuses into a `RuntimeError`, the one that services handle.
 
-    Glance's command looks up the exact type in its table of exit statuses.
+    A cause of a type that the service tells apart itself, one of `own`, is raised as it is.
     """
     try:
         yield
     except ServerError as exc:
+        if isinstance(exc.__cause__, own):
+            raise exc.__cause__ from None
         raise RuntimeError(str(exc)) from exc
 
 

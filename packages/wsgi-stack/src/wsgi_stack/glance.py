@@ -6,7 +6,8 @@ exceptions are raised, and a server does Glance's start-up work.
 
 What differs from the original on purpose:
 
-- Every fault of a start is a `RuntimeError` of one line, an occupied port as well.
+- Every fault of a start is a `RuntimeError` of one line, an occupied port as well; only a
+  value that does not fit its option is a `ConfigFileValueError`.
 - TLS uses a server-side context; the handshake does not hold up accepting.
 - A reload starts new workers and retires the old ones only when the new ones answer; a
   configuration that does not work leaves the old workers serving.
@@ -24,6 +25,7 @@ What differs from the original on purpose:
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -180,6 +182,9 @@ if _profiler_opts is not None:
 
 _exception = installed("glance.common.exception")
 
+# Glance's command has an exit status for a value that does not fit.
+_start_errors = functools.partial(start_errors, cfg.ConfigFileValueError)
+
 
 def register_cli_opts() -> None:
     """Registers the command-line options; to be called before CONF is parsed."""
@@ -188,23 +193,25 @@ def register_cli_opts() -> None:
 
 def get_num_workers() -> int:
     """The configured number of workers; one for each CPU, at most 8, without one."""
-    return wsgi_server.get_num_workers(CONF)
+    with _start_errors():
+        return wsgi_server.get_num_workers(CONF)
 
 
 def get_bind_addr(default_port: int | None = None) -> tuple[str, int | None]:
     """Host and port to listen on; `default_port` where none is configured."""
-    return wsgi_server.get_bind_addr(CONF, default_port)
+    with _start_errors():
+        return wsgi_server.get_bind_addr(CONF, default_port)
 
 
 def get_socket(default_port: int | None) -> socket.socket:
     """A listening socket for the configured address; raises `RuntimeError`."""
-    with start_errors():
+    with _start_errors():
         return wsgi_server.get_socket(CONF, default_port)
 
 
 def ssl_wrap_socket(sock: socket.socket) -> socket.socket:
     """`sock` with TLS around it, as CONF says; raises `RuntimeError`."""
-    with start_errors():
+    with _start_errors():
         return wsgi_server.ssl_wrap_socket(sock, CONF)
 
 
@@ -264,7 +271,7 @@ class BaseServer(wsgi_server.BaseServer):
             config = installed("glance.common.config")
             if config is not None:
                 config.set_config_defaults()
-        with start_errors():
+        with _start_errors():
             super().configure(old_conf, has_changed)
 
     def configure_socket(
@@ -280,7 +287,7 @@ class BaseServer(wsgi_server.BaseServer):
         if self._starting:
             self._starting = False
             self._staging = _check_premises()
-        with start_errors():
+        with _start_errors():
             super().configure_socket(old_conf, has_changed)
 
     def start(self, application: WSGIApplication, default_port: int | None) -> None:
@@ -289,7 +296,7 @@ class BaseServer(wsgi_server.BaseServer):
         Raises `RuntimeError` when it cannot, and what Glance's own checks raise.
         """
         self._starting = True
-        with start_errors():
+        with _start_errors():
             super().start(application, default_port)
 
     def wait(self) -> ExitStatus:

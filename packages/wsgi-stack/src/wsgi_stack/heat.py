@@ -37,6 +37,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import webob
+import webob.dec  # modules of Heat use it and rely on this one to have imported it
+import webob.exc
 import wsgi_api
 import wsgi_api.errors
 import wsgi_paste
@@ -224,7 +226,8 @@ class _ServerConf:
 
 def get_bind_addr(conf: Any, default_port: int | None = None) -> tuple[str, int | None]:
     """Host and port to listen on; `default_port` where the group has none."""
-    return wsgi_server.get_bind_addr(conf, default_port)
+    with start_errors():
+        return wsgi_server.get_bind_addr(conf, default_port)
 
 
 def get_socket(conf: Any, default_port: int | None) -> socket.socket:

@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from wsgi_server._originals import threads_are_green
 from wsgi_server.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,7 +61,15 @@ _ENGINES: Final[Mapping[str, str]] = {
 
 
 def create_engine(settings: Settings, slot: Slot, **context: Any) -> Engine:
-    """The engine that `settings.engine` names. Raises `ConfigError` for another."""
+    """The engine that `settings.engine` names.
+
+    Raises `ConfigError` for another, and for threads that would not be native.
+    """
+    if settings.engine == "threads" and threads_are_green():
+        raise ConfigError(
+            "engine = threads: the program calls eventlet.monkey_patch(), which makes "
+            "its threads greenlets; take the call out, or leave engine = eventlet"
+        )
     try:
         module, _, name = _ENGINES[settings.engine].partition(":")
     except KeyError:

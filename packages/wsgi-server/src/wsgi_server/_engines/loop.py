@@ -369,6 +369,14 @@ class Loop(ABC):
             for fd in self._doors:
                 self._epoll.unregister(fd)
 
+    def _close_door(self, fd: int) -> None:
+        """Forgets a socket that somebody has shut down, in whatever process."""
+        url = self._sites[fd].listener.url
+        LOG.error("nobody can connect to %s any more: its socket was shut down", url)
+        if self._accepting:
+            self._epoll.unregister(fd)
+        self._doors.pop(fd).close()
+
     def _close_doors(self) -> None:
         self._pause_accepting()
         for door in self._doors.values():
@@ -398,6 +406,9 @@ class Loop(ABC):
                 if exc.errno in _NO_DESCRIPTORS:
                     self._starve("cannot accept: %s", exc.strerror)
                     self.call_at(now + ACCEPT_PAUSE, self._resume_accepting)
+                    return False
+                if exc.errno == errno.EINVAL:
+                    self._close_door(fd)
                     return False
                 # The client took its connection back before we came to it.
                 LOG.debug("accept: %s", exc)
