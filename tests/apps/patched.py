@@ -14,7 +14,8 @@ BOTH = threading.Barrier(2, timeout=10)
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Waits for the other request."""
+    """Waits for the other request; neither client has gone."""
     BOTH.wait()
+    assert not environ["wsgi_server.client_gone"]()
     start_response("200 OK", [("Content-Length", "4")])
     return [b"both"]

@@ -144,7 +144,10 @@ SERVERS = (
         [*UWSGI, "--http11-socket", "127.0.0.1:{port}", "--threads", "{threads}"],
         log=["--logto", "{log}"],
         quiet=["--disable-logging"],
-        unable={"upload-chunked": OWN_API},
+        unable={
+            "upload-chunked": OWN_API,
+            "stream": "it neither frames nor ends a response without a length",
+        },
     ),
     Server(
         "granian",

@@ -240,6 +240,14 @@ def test_early_hints_go_before_the_response(site: live.LiveServer) -> None:
 
 def test_an_application_can_see_that_its_client_has_gone(site: live.LiveServer) -> None:
     assert site.get("/patient?0").body == b"still there"
+    request = b"GET /patient?15 HTTP/1.1\r\nHost: x\r\n\r\n"
     with site.connect() as sock:
-        sock.sendall(b"GET /patient?30 HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock.sendall(request)
     site.wait_for("the notice", lambda: b"gone" in site.get("/closed").body)
+    with site.connect() as sock:
+        # What nobody has read yet does not hide the end behind it.
+        sock.sendall(request)
+        assert site.get("/whole").status == 200  # the application runs by now
+        sock.sendall(request[:20])
+        sock.shutdown(socket.SHUT_WR)
+        site.wait_for("the notice", lambda: b"gone" in site.get("/closed").body)

@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from ._originals import original
 from ._transport import TlsTransport
 from ._wsgi import BodyError, ClientGone
 
 if TYPE_CHECKING:
+    import socket
+
     from ._site import Site
+
+_select: Any = original("select")
+# Taken now: an application that patches the process takes it away from the module.
+_poll: Any = _select.poll
+_ENDED: Final = _select.POLLRDHUP
 
 #: Bytes asked of the kernel at once.
 PIECE: Final = 65536
@@ -177,13 +184,10 @@ class Stream:
 
     def client_gone(self) -> bool:
         """Whether the client has closed its side; for an application that takes long."""
-        plain = self.sock.raw if isinstance(self.sock, TlsTransport) else self.sock
-        try:
-            return not plain.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+        # Not a look at the next byte: a next request, or TLS's farewell, may precede the end.
+        poll = _poll()
+        poll.register(self.fd, _ENDED)
+        return bool(poll.poll(0))
 
     def _send_rest(self, rest: memoryview, leave: int) -> None:
         patience = self._patience(self.site.settings.write_timeout)
