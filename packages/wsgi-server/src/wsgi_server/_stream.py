@@ -185,8 +185,11 @@ class Stream:
     def client_gone(self) -> bool:
         """Whether the client has closed its side; for an application that takes long."""
         # Not a look at the next byte: a next request, or TLS's farewell, may precede the end.
+        fd = self.sock.fileno()
+        if fd < 0:
+            return True
         poll = _poll()
-        poll.register(self.fd, _ENDED)
+        poll.register(fd, _ENDED)
         return bool(poll.poll(0))
 
     def _send_rest(self, rest: memoryview, leave: int) -> None:
