@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,6 +183,22 @@ def test_a_notifier_without_a_socket_is_silent_and_one_without_a_reader_survives
     deaf.ready("fine")
     deaf.stopping()
     assert len(caplog.records) == 1
+
+
+def test_a_change_waits_for_room_in_the_queue_and_a_sign_of_life_does_not(
+    manager: Manager, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notifier = Notifier(env(tmp_path), 1)
+    for _ in range(10_000):
+        if caplog.records:
+            break
+        notifier.alive()
+    assert "cannot notify" in caplog.text
+    hearing = threading.Thread(target=manager.hear, args=("READY=1",))
+    hearing.start()
+    notifier.ready("fine")
+    hearing.join()
+    assert manager.heard[-1] == "READY=1\nSTATUS=fine"
 
 
 def test_an_abstract_notification_socket_works() -> None:

@@ -21,6 +21,10 @@ _Socket: Any = original("socket").socket
 
 _FIRST_FD: Final = 3
 
+#: Seconds that the news of a change may wait for room in the manager's queue. It is said
+#: once: a READY=1 that is lost lets systemd end a server that is well.
+PATIENCE: Final = 5.0
+
 
 def listen_fds(environ: Mapping[str, str], pid: int) -> list[tuple[str, int]]:
     """The sockets that systemd passed to process `pid`, as (name, descriptor)."""
@@ -43,6 +47,8 @@ class Notifier:
         self._path = environ.get("NOTIFY_SOCKET", "")
         self._last_status = ""
         self._failing = False
+        #: It had `PATIENCE` to take a message and did not.
+        self._deaf = False
         #: Seconds between two signs of life, None when no watchdog waits for them:
         #: half of what systemd allows, as sd_watchdog_enabled(3) advises.
         self.interval: float | None = None
@@ -52,16 +58,17 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """The service answers: after a start, or again after a reload."""
-        self._send("READY=1", f"STATUS={status}")
+        self._send("READY=1", f"STATUS={status}", patient=True)
 
     def reloading(self) -> None:
         """A reload began; the time stamp is what `Type=notify-reload` waits for."""
         usec = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._send("RELOADING=1", f"MONOTONIC_USEC={usec}", "STATUS=reloading")
+        lines = ("RELOADING=1", f"MONOTONIC_USEC={usec}", "STATUS=reloading")
+        self._send(*lines, patient=True)
 
     def stopping(self) -> None:
         """The service is on its way out."""
-        self._send("STOPPING=1", "STATUS=draining")
+        self._send("STOPPING=1", "STATUS=draining", patient=True)
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`, sent when it changed."""
@@ -74,9 +81,9 @@ class Notifier:
 
     def main_pid(self, pid: int) -> None:
         """Another process is the service's main one from now on."""
-        self._send(f"MAINPID={pid}")
+        self._send(f"MAINPID={pid}", patient=True)
 
-    def _send(self, *lines: str) -> None:
+    def _send(self, *lines: str, patient: bool = False) -> None:
         if not self._path:
             return
         for line in lines:
@@ -85,13 +92,16 @@ class Notifier:
         # A leading @ stands for the NUL of an abstract name.
         address = f"\0{self._path[1:]}" if self._path[0] == "@" else self._path
         with _Socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.setblocking(False)
+            sock.settimeout(PATIENCE if patient and not self._deaf else 0)
             try:
-                sock.sendto("\n".join(lines).encode(), address)
+                # Only of a connected socket the kernel says when its peer has room.
+                sock.connect(address)
+                sock.send("\n".join(lines).encode())
             except OSError as exc:
                 # Not ours to die of: the manager may be restarting, or its queue full.
                 if not self._failing:
-                    LOG.warning("cannot notify %s: %s", self._path, exc.strerror)
+                    LOG.warning("cannot notify %s: %s", self._path, exc.strerror or exc)
                 self._failing = True
+                self._deaf = self._deaf or isinstance(exc, TimeoutError)
             else:
-                self._failing = False
+                self._failing = self._deaf = False
