@@ -29,7 +29,7 @@ from ._http11 import (
 from ._proxy_protocol import LONGEST, ProxyHeaderError, parse_proxy_header
 from ._stream import PIECE, PROGRESS, Stream
 from ._transport import TlsTransport, tls_environ
-from ._wsgi import BodyError, BodyInput, ClientGone, Exchange
+from ._wsgi import BodyError, Exchange, body_input
 
 if TYPE_CHECKING:
     from ._http11 import Head
@@ -221,27 +221,39 @@ class Connection(Stream):
         """
         reader = self._reader
         while self._body_open:
-            try:
-                part = reader.read_body(limit)
-            except ProtocolError as exc:
-                raise BodyError(exc.status, exc.detail) from exc
-            if part is END:
-                self._body_open = False
-                break
-            if part is not NEED_DATA:
-                self._body_open = not reader.pass_end()
-                return part
+            # A body that is open has bytes to come.
+            if reader.unread:
+                try:
+                    part = reader.read_body(limit)
+                except ProtocolError as exc:
+                    raise BodyError(exc.status, exc.detail) from exc
+                if part is END:
+                    self._body_open = False
+                    break
+                if part is not NEED_DATA:
+                    self._body_open = not reader.pass_end()
+                    return part
             if not self._said_continue:
                 self._said_continue = True
                 self.send(CONTINUE)
-            data = self._receive(reader.appetite(limit))
-            if not data:
-                raise ClientGone("the client closed in the middle of the request body")
-            if reader.pass_body(data, limit):
-                self._body_open = not reader.pass_end()
-                return data
-            reader.feed(data)
+            reader.feed(self._receive(reader.appetite()))
         return b""
+
+    def read_body_into(self, buffer: memoryview) -> int:
+        """As `read_body`, to where the bytes are wanted; returns how many, 0 at the end."""
+        reader = self._reader
+        have = 0
+        count = reader.direct(len(buffer)) if self._said_continue else 0
+        if not count:
+            part = self.read_body(len(buffer))
+            have = len(part)
+            buffer[:have] = part
+            count = reader.direct(len(buffer) - have)
+        if count:
+            came = self._receive_into(buffer[have : have + count], wait=not have)
+            self._body_open = reader.pass_body(came)
+            have += came
+        return have
 
     def head(self, exchange: Exchange, body_length: int | None) -> Head:
         """Renders the head; decides whether the connection can be kept."""
@@ -307,7 +319,7 @@ class Connection(Stream):
             self.sock = TlsTransport(cast("socket.SocketType", self.sock), tls)
             self.state = _HANDSHAKE
 
-    def _input(self, request: Request) -> BodyInput | io.BytesIO:
+    def _input(self, request: Request) -> io.BufferedIOBase:
         """`wsgi.input`: a short body that is all there, or one that is read as it comes."""
         body = self._body
         if body is not None:
@@ -316,7 +328,7 @@ class Connection(Stream):
         self._body_open = True
         self._said_continue = not request.expect_continue
         self.pace = None
-        return BodyInput(self)
+        return body_input(self)
 
     def _parse(self, now: float) -> bool:
         reader = self._reader

@@ -153,7 +153,7 @@ class Stream:
         return sent
 
     def _receive(self, size: int) -> bytes:
-        """Up to `size` bytes of a body, waiting for them; empty when the client closed.
+        """Up to `size` bytes of a body, waiting for them.
 
         Raises `BodyError` where they do not come in time, and `ClientGone`.
         """
@@ -162,15 +162,38 @@ class Stream:
                 data = self.sock.recv(size)
             except BlockingIOError:
                 self._wait_for_body()
-                continue
             except OSError as exc:
-                raise ClientGone(f"while reading the request body: {exc}") from exc
-            if len(data) == size:
-                # The kernel may hold more, a next request perhaps, without a new edge.
-                self.signalled = True
-            if self.pace is not None:
-                self.pace.progress(len(data))
-            return data
+                raise _lost(exc) from exc
+            else:
+                self._arrived(len(data), size)
+                return data
+
+    def _receive_into(self, buffer: memoryview, *, wait: bool) -> int:
+        """As `_receive`, to where the bytes are wanted; returns how many came.
+
+        Those are none where nothing is there and the caller does not want to wait.
+        """
+        while True:
+            try:
+                count = self.sock.recv_into(buffer)
+            except BlockingIOError:
+                if not wait:
+                    return 0
+                self._wait_for_body()
+            except OSError as exc:
+                raise _lost(exc) from exc
+            else:
+                self._arrived(count, len(buffer))
+                return count
+
+    def _arrived(self, count: int, wanted: int) -> None:
+        if not count:
+            raise ClientGone("the client closed in the middle of the request body")
+        if count == wanted:
+            # The kernel may hold more, a next request perhaps, without a new edge.
+            self.signalled = True
+        if self.pace is not None:
+            self.pace.progress(count)
 
     def _wait_for_body(self) -> None:
         pace = self.pace
@@ -238,3 +261,7 @@ class Stream:
 
     def _patience(self, limit: float | None) -> Patience:
         return Patience(limit, self.site.settings.client_socket_timeout)
+
+
+def _lost(error: OSError) -> ClientGone:
+    return ClientGone(f"while reading the request body: {error}")

@@ -11,7 +11,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 #: Ciphertext is read and plaintext written in pieces of this size.
 PIECE = 65536
@@ -63,6 +63,16 @@ class TlsTransport:
                 self._pull()
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """As `recv`, to where the plaintext is wanted; returns its length."""
+        while True:
+            try:
+                return cast("int", self._tls.read(len(buffer), buffer))
+            except ssl.SSLWantReadError:
+                self._pull()
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return 0
 
     def send(self, data: bytes | memoryview) -> int:
         """Encrypts and sends a piece; everything before it has then left for the kernel."""

@@ -18,6 +18,7 @@ from ._accesslog import escaped
 from ._http11 import LAST_CHUNK, Request, chunk_frame, early_hints, encode_chunk
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
     from _typeshed.wsgi import WSGIApplication
 
     from ._http11 import Head
@@ -31,6 +32,8 @@ ExcInfo = (
 
 #: Blocks of a list up to this size together are sent in one write.
 JOIN_LIMIT: Final = 65536
+#: Bytes of a request body that `wsgi.input` may hold.
+READ_AHEAD: Final = 16384
 #: A block of this size or more is sent as it is; a copy costs less than a smaller one.
 SCATTER: Final = 8192
 
@@ -77,6 +80,9 @@ class Channel(Protocol):
     def read_body(self, limit: int) -> bytes:
         """Up to `limit` bytes of the request body; empty at its end."""
 
+    def read_body_into(self, buffer: memoryview) -> int:
+        """Body bytes to `buffer`, as many as are there; returns how many, 0 at its end."""
+
     def head(self, exchange: Exchange, body_length: int | None) -> Head:
         """The rendered head of the response, with its framing decided."""
 
@@ -108,86 +114,29 @@ class EmptyInput:
 EMPTY_INPUT: Final = EmptyInput()
 
 
-class BodyInput:
-    """`wsgi.input`: the request body as it arrives, never more of it than was asked for.
-
-    Sizes are as for binary files. Raises `BodyError` where the body is malformed, over
-    the limit or too slow, and `ClientGone` where it ends early; both are `OSError`.
-    """
-
-    __slots__ = ("_channel", "_kept")
+class Body(io.RawIOBase):
+    """The request body as it arrives, never more of it than was asked for."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._kept = b""
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        """`size` bytes, fewer only at the end; everything for a negative size or None."""
-        if size == 0:
-            return b""
-        wanted = -1 if size is None else size
-        if self._kept or not 0 < wanted <= JOIN_LIMIT:
-            part = self._part(wanted)
-        else:
-            # What `_part` would do: most bodies are read in this way, piece by piece.
-            part = self._channel.read_body(wanted)
-        if not part or len(part) == wanted:
-            return part
-        parts = [part]
-        have = len(part)
-        while wanted < 0 or have < wanted:
-            part = self._part(wanted - have if wanted > 0 else -1)
-            if not part:
-                break
-            parts.append(part)
-            have += len(part)
-        return b"".join(parts)
+    def readable(self) -> bool:
+        return True
 
-    def readline(self, size: int | None = -1, /) -> bytes:
-        """Up to and with the next line feed, at most `size` bytes."""
-        if size == 0:
-            return b""
-        limit = -1 if size is None else size
-        parts: list[bytes] = []
-        have = 0
-        while True:
-            part = self._part(limit - have if limit > 0 else -1)
-            if not part:
-                break
-            end = part.find(b"\n") + 1
-            if end:
-                self._kept = part[end:] + self._kept
-                parts.append(part[:end])
-                break
-            parts.append(part)
-            have += len(part)
-            if have == limit:
-                break
-        return b"".join(parts)
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        return self._channel.read_body_into(memoryview(buffer))
 
-    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
-        """All lines, or whole lines until `hint` bytes are passed."""
-        lines = []
-        have = 0
-        for line in self:
-            lines.append(line)
-            have += len(line)
-            if hint is not None and 0 < hint <= have:
-                break
-        return lines
+    def readall(self) -> bytes:
+        return b"".join(iter(lambda: self._channel.read_body(JOIN_LIMIT), b""))
 
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.readline, b"")
 
-    def _part(self, limit: int) -> bytes:
-        if self._kept:
-            kept = self._kept
-            if limit < 0 or len(kept) <= limit:
-                self._kept = b""
-                return kept
-            self._kept = kept[limit:]
-            return kept[:limit]
-        return self._channel.read_body(limit if 0 < limit < JOIN_LIMIT else JOIN_LIMIT)
+def body_input(channel: Channel) -> io.BufferedReader:
+    """`wsgi.input`: a binary file, of which a little is read ahead.
+
+    Raises `BodyError` where the body is malformed, over the limit or too slow, and
+    `ClientGone` where it ends early; both are `OSError`.
+    """
+    return io.BufferedReader(Body(channel), READ_AHEAD)
 
 
 class FileWrapper:

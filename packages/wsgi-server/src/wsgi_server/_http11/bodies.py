@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import string
 from typing import Final
 
-from .grammar import CHUNK_LINE, ProtocolError
+from .grammar import CHUNK_DIGITS, CHUNK_LINE, ProtocolError
 from .lines import join_field, may_be_trailer, parse_field
 from .messages import END, NEED_DATA, Limits, Signal
 
 #: Bytes that are received at once where nothing else is known.
 RECEIVED: Final = 65536
-#: And what may stand around a chunk.
+#: And those that surely hold what stands between two chunks.
 FRAME: Final = 1024
-#: A body part that is worth a call of its own to be spared a copy.
-LARGE: Final = 16384
+#: A chunk of this size is worth a call of its own, to be spared a copy.
+LARGE: Final = 32768
+
+_HEXADECIMAL: Final = string.hexdigits.encode()
 
 #: Where a reader is: between requests, in a head, in a body, or behind an error.
 (
@@ -36,6 +39,7 @@ class BodyReader:
     """
 
     __slots__ = (
+        "_chunk",
         "_eof",
         "_error",
         "_left",
@@ -68,6 +72,8 @@ class BodyReader:
         # Body bytes left of the request or the chunk, and those of all chunks so far.
         self._left = 0
         self._total = 0
+        # The size of the last chunk.
+        self._chunk = 0
 
     @property
     def buffered(self) -> int:
@@ -154,32 +160,34 @@ class BodyReader:
         self._finish()
         return END
 
-    def appetite(self, limit: int) -> int:
-        """How many bytes to receive next for a body part of up to `limit`.
+    def appetite(self) -> int:
+        """How many bytes to receive and feed next.
 
-        Just those of the part where they are many, so that it need not be copied. Between
-        chunks somewhat more than a part: a chunk of the same size then fits with its frame.
+        Little more than the frame before a chunk that is likely to be large: its data need
+        not pass through the buffer then.
         """
-        if self._state in (SIZED, CHUNK_DATA):
-            wanted = min(limit, self._left)
-            return wanted if wanted >= LARGE else RECEIVED
-        return RECEIVED + FRAME
+        return FRAME if self._chunk >= LARGE else RECEIVED
 
-    def pass_body(self, data: bytes, limit: int) -> bool:
-        """Whether `data` is a body part of up to `limit` as it is; it then counts as read.
+    def direct(self, limit: int) -> int:
+        """How many of the next bytes are body, up to `limit`, and may pass by the buffer.
 
-        Otherwise `feed` it.
+        0: what comes next must be fed.
         """
-        count = len(data)
-        if self.unread or count > limit or count > self._left:
-            return False
-        state = self._state
-        if state == CHUNK_DATA:
-            if count == self._left:
-                self._state = CHUNK_END
-        elif state != SIZED:
-            return False
+        if self.unread or (self._state != SIZED and self._state != CHUNK_DATA):
+            return 0
+        return min(limit, self._left)
+
+    def pass_body(self, count: int) -> bool:
+        """Takes note of body bytes that passed by, no more than `direct` allowed.
+
+        False when they were the last and the `END` with them.
+        """
         self._left -= count
+        if not self._left:
+            if self._state == SIZED:
+                self._finish()
+                return False
+            self._state = CHUNK_END
         return True
 
     def _take(self, limit: int) -> bytes | Signal:
@@ -231,10 +239,14 @@ class BodyReader:
                 return END
 
     def _begin_chunk(self, line: bytes) -> None:
-        match = CHUNK_LINE.fullmatch(line)
-        if match is None:
-            raise ProtocolError(400, "Malformed chunk size.")
-        size = int(match[1], 16)
+        digits = line
+        if not line or len(line) > CHUNK_DIGITS or line.translate(None, _HEXADECIMAL):
+            # Not a plain size; or one that is no size.
+            match = CHUNK_LINE.fullmatch(line)
+            if match is None:
+                raise ProtocolError(400, "Malformed chunk size.")
+            digits = match[1]
+        size = int(digits, 16)
         if not size:
             self._state = TRAILERS
             self._size = self._lines = 0
@@ -243,7 +255,7 @@ class BodyReader:
         limit = self.limits.body
         if limit is not None and self._total > limit:
             raise ProtocolError(413, f"The request body is limited to {limit} bytes.")
-        self._left = size
+        self._left = self._chunk = size
         self._state = CHUNK_DATA
 
     def _read_trailers(self) -> bool:
@@ -303,7 +315,7 @@ class BodyReader:
 
     def _finish(self) -> None:
         self._state = START
-        self._left = self._size = self._lines = 0
+        self._left = self._size = self._lines = self._chunk = 0
 
     def _die(self, error: ProtocolError) -> None:
         """Nothing behind the error is looked at, so nothing is kept."""

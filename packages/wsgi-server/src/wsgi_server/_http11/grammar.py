@@ -30,10 +30,12 @@ FIELD: Final = re.compile(
 _QUOTED: Final = (
     rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
 )
-#: A chunk-size (RFC 9112 7.1; sixteen digits are more than anybody has) with its extensions
-#: (7.1.1). White space may only stand around ";" and "=", never at the end of the line.
+#: Digits of a chunk-size (RFC 9112 7.1): more than anybody has.
+CHUNK_DIGITS: Final = 16
+#: A chunk-size with its extensions (7.1.1). White space may only stand around ";" and "=",
+#: never at the end of the line.
 CHUNK_LINE: Final = re.compile(
-    rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[ \t]*"
+    rb"([0-9A-Fa-f]{1,%d})(?:[ \t]*;[ \t]*" % CHUNK_DIGITS
     + TOKEN
     + rb"(?:[ \t]*=[ \t]*(?:"
     + TOKEN
