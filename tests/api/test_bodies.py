@@ -254,6 +254,37 @@ def test_without_a_limit_everything_is_read() -> None:
     assert deserializer.default(_request(body)) == {"body": []}
 
 
+@pytest.mark.parametrize(
+    ("text", "depth"),
+    [
+        ("[]", 1),
+        ("{}", 1),
+        ('{"a": []}', 2),
+        ('[{"a": 1}, {"b": 2}]', 2),
+        ("[[], []]", 2),
+        ('{"a": {"b": [{}]}}', 4),
+        ('{"a": "[[[[{{{{"}', 1),
+        (' {"a": [1]} ', 2),
+    ],
+)
+def test_nesting_is_read_to_the_limit_and_not_deeper(text: str, depth: int) -> None:
+    expected = json.loads(text)
+    assert JSONRequestDeserializer(max_depth=depth).from_json(text) == expected
+    with pytest.raises(webob.exc.HTTPBadRequest, match="nested deeper"):
+        JSONRequestDeserializer(max_depth=depth - 1).from_json(text)
+
+
+@pytest.mark.parametrize("text", ["[1]\n", '{"a": 1} \r\n\t', "\n[1]", " {} "])
+def test_whitespace_around_a_document_is_none_of_it(text: str) -> None:
+    assert JSONRequestDeserializer().from_json(text) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", ["[1] x", "[1]\x0b", "{}\xa0", "[1][2]", "{} {}"])
+def test_whatever_follows_a_document_is_refused(text: str) -> None:
+    with pytest.raises(webob.exc.HTTPBadRequest, match="Extra data"):
+        JSONRequestDeserializer().from_json(text)
+
+
 class _Image:
     def to_dict(self) -> dict[str, Any]:
         return {"when": datetime.datetime(2024, 1, 31, 12)}  # noqa: DTZ001

@@ -9,7 +9,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Container, Iterable, Mapping
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import webob
 import webob.exc
@@ -17,6 +17,9 @@ import webob.exc
 from wsgi_api import _json
 from wsgi_api._i18n import Text
 from wsgi_api.errors import BodyTooLarge, InvalidContentType, MalformedBody
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 # RFC 9110 8.3.1: a token, quoted or not.
 _CHARSET = re.compile(r"""charset\s*=\s*"?([A-Za-z0-9][\w.:+-]*)""", re.IGNORECASE)
@@ -124,7 +127,7 @@ class JSONRequestDeserializer:
                 raise webob.exc.HTTPLengthRequired()
             request.is_body_readable = True
             return True
-        return "CONTENT_LENGTH" in environ and (_content_length(request) or 0) > 0
+        return "CONTENT_LENGTH" in environ and bool(_content_length(environ))
 
     def from_json(self, datastring: str | bytes) -> Any:
         """Return the object or array that a JSON text stands for.
@@ -158,9 +161,9 @@ class JSONRequestDeserializer:
         content_type = request.environ.get("CONTENT_TYPE", "")
         if self.content_types is not None:
             _check_content_type(content_type, self.content_types)
-        body: str | bytes = self.read(request)
+        body = self.read(request)
         if "charset" in content_type:
-            body = _decoded(cast("bytes", body), content_type)
+            return {"body": self.from_json(_decoded(body, content_type))}
         return {"body": self.from_json(body)}
 
     def read(self, request: webob.Request) -> bytes:
@@ -171,10 +174,10 @@ class JSONRequestDeserializer:
         :raises webob.exc.HTTPBadRequest: there are fewer than announced
         """
         limit = self.max_json_body_size
-        length = _content_length(request)
+        environ = request.environ
+        length = _content_length(environ)
         if limit is not None and length is not None and length > limit:
             raise BodyTooLarge(limit)
-        environ = request.environ
         if environ.get("webob.is_body_seekable"):
             return request.body
         if length is not None:
@@ -194,9 +197,12 @@ class JSONRequestDeserializer:
         return body
 
 
-def _content_length(request: webob.Request) -> int | None:
+def _content_length(environ: WSGIEnvironment) -> int | None:
+    value = environ.get("CONTENT_LENGTH")
+    if not value:
+        return None
     # Tests of services put numbers into headers, as webob lets them.
-    value = str(request.environ.get("CONTENT_LENGTH") or "")
+    value = str(value)
     # A server lets digits pass only, and leaves the field out or empty otherwise.
     if not value.isdecimal():
         return None
@@ -232,7 +238,7 @@ def _read(source: Any, size: int) -> bytes:
 def _is_bare_connection(request: webob.Request) -> bool:
     # wsgiref does not decode chunks; to wait for the end of such a body is to wait
     # for the client to hang up.
-    if _content_length(request) is not None:
+    if _content_length(request.environ) is not None:
         return False
     raw = getattr(request.environ["wsgi.input"], "raw", None)
     return isinstance(raw, socket.SocketIO)

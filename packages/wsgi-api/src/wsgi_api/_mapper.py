@@ -12,8 +12,9 @@ from routes.util import RoutesException
 
 from wsgi_api._index import Entry, Index
 
-# The arguments, the route, and with debug set the routes that were tried.
-_Match: TypeAlias = "tuple[dict[str, Any] | None, Route | None, list[dict[str, Any]]]"
+_Found: TypeAlias = "tuple[dict[str, Any], Route]"
+# As Routes has it: also, with debug set, the routes that were tried.
+_Logged: TypeAlias = "tuple[dict[str, Any] | None, Route | None, list[dict[str, Any]]]"
 
 
 class _LazyRoute(Route):  # type: ignore[misc]
@@ -73,10 +74,7 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
             if not environ:
                 raise RoutesException("URL or environ must be provided")
             url = environ["PATH_INFO"]
-        arguments, route, log = self._match(url, environ)
-        if self.debug:
-            return arguments, route, log
-        return None if route is None else (arguments, route)
+        return self._match(url, environ) if self.debug else self._find(url, environ)
 
     def allowed_methods(
         self, url: str, environ: dict[str, Any] | None = None
@@ -90,7 +88,7 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
         return sorted(
             method
             for method in methods
-            if self._match(url, {**(environ or {}), "REQUEST_METHOD": method})[1]
+            if self._find(url, {**(environ or {}), "REQUEST_METHOD": method})
         )
 
     def _create_regs(self, clist: Sequence[str] | None = None) -> None:
@@ -131,40 +129,51 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
         assert index is not None  # noqa: S101 - create_regs has just set it
         return index
 
-    def _match(self, url: str, environ: dict[str, Any] | None) -> _Match:
+    def _match(self, url: str, environ: dict[str, Any] | None) -> _Logged:
+        # What Mapper.match calls, too.
+        log: list[dict[str, Any]] = []
+        arguments, route = self._find(url, environ, log) or (None, None)
+        return arguments, route, log
+
+    def _find(
+        self,
+        url: str,
+        environ: dict[str, Any] | None,
+        log: list[dict[str, Any]] | None = None,
+    ) -> _Found | None:
         index = self._index
         if index is None or self.always_scan:
             index = self._current_index()
         if self.prefix:
             if not self._regprefix.match(url):
-                return None, None, []
+                return None
             url = self._regprefix.sub(r"\1", url) or "/"
         environ = environ or self.environ
         method = environ.get("REQUEST_METHOD") if environ else None
-        if self.debug:
-            return self._match_logged(index, url, environ)
+        if self.debug and log is not None:
+            return self._find_logged(index, url, environ, log)
         if url[-1:] == "\n":
             # "$" also matches before a newline at the end.
             entries = [*index.find(url, method)[0], *index.find(url[:-1], method)[0]]
             entries.sort(key=lambda entry: entry.rank)
-            return self._confirm(entries, url, environ, [])
+            return self._confirm(entries, url, environ)
         candidates, segments = index.find(url, method)
         for entry in candidates:
             if not entry.exact or self.sub_domains:
-                return self._confirm(candidates, url, environ, [])
+                return self._confirm(candidates, url, environ)
             arguments = entry.fixed.copy()
             for name, position in entry.names:
                 arguments[name] = segments[position]
-            return arguments, entry.route, []
-        return None, None, []
+            return arguments, entry.route
+        return None
 
     def _confirm(
         self,
         entries: Sequence[Entry],
         url: str,
         environ: dict[str, Any] | None,
-        log: list[dict[str, Any]],
-    ) -> _Match:
+        log: list[dict[str, Any]] | None = None,
+    ) -> _Found | None:
         for entry in entries:
             if not url.startswith(entry.prefix):
                 continue
@@ -175,18 +184,22 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
                 self.sub_domains_ignore,
                 self.domain_match,
             )
-            if self.debug:
+            if log is not None:
                 log.append({"route": entry.route, "regexp": bool(arguments)})
             # No arguments at all is a match, too.
             if arguments is not False:
-                return arguments, entry.route, log
-        return None, None, log
+                return arguments, entry.route
+        return None
 
-    def _match_logged(
-        self, index: Index, url: str, environ: dict[str, Any] | None
-    ) -> _Match:
-        arguments, route, log = self._confirm(index.entries, url, environ, [])
+    def _find_logged(
+        self,
+        index: Index,
+        url: str,
+        environ: dict[str, Any] | None,
+        log: list[dict[str, Any]],
+    ) -> _Found | None:
+        found = self._confirm(index.entries, url, environ, log)
         # Routes does not log a path that no expression fits, conditions or not.
         if not any(tried["route"].regmatch.match(url) for tried in log):
             log.clear()
-        return arguments, route, log
+        return found
