@@ -346,7 +346,7 @@ def bench(session: nox.Session) -> None:
     script = Path(f"tests/benchmarks/{name}.py")
     if not script.is_file():
         session.error(f"no benchmark {name} in {script.parent}")
-    _install_distributions(session)
+    _install_distributions(session, extras=True)
     # Peers at the versions that a newcomer would get today.
     session.install(*_group("bench"))
     session.run("python", str(script), *args)

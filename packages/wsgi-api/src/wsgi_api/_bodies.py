@@ -61,6 +61,8 @@ class JSONRequestDeserializer:
     :param max_depth: deepest nesting of arrays and objects
     :param duplicate_keys: ``last`` (the last one counts) or ``reject``
     :param allow_nan: whether ``NaN`` and ``Infinity``, which are not JSON, are read
+    :param decoder: is asked before the standard library, such as
+        :func:`~wsgi_api.fast_decoder` makes one; not where ``duplicate_keys`` rejects
 
     Source: ``glance.common.wsgi.JSONRequestDeserializer``.
     """
@@ -76,6 +78,7 @@ class JSONRequestDeserializer:
     max_depth: int = 100
     duplicate_keys: str = "last"
     allow_nan: bool = False
+    decoder: Callable[[str], Any] | None = None
 
     def __init__(
         self,
@@ -85,6 +88,7 @@ class JSONRequestDeserializer:
         max_depth: int | None = None,
         duplicate_keys: str | None = None,
         allow_nan: bool | None = None,
+        decoder: Callable[[str], Any] | None = None,
     ) -> None:
         if content_types is not None:
             self.content_types = content_types
@@ -96,6 +100,8 @@ class JSONRequestDeserializer:
             self.duplicate_keys = duplicate_keys
         if allow_nan is not None:
             self.allow_nan = allow_nan
+        if decoder is not None:
+            self.decoder = decoder
 
     @classmethod
     def is_valid_encoding(cls, request: webob.Request) -> bool:
@@ -144,6 +150,7 @@ class JSONRequestDeserializer:
             max_depth=self.max_depth,
             unique_keys=self.duplicate_keys == "reject",
             allow_nan=self.allow_nan,
+            fast=self.decoder,
         )
         if not isinstance(data, (dict, list)):
             raise webob.exc.HTTPBadRequest(explanation=_UNEXPECTED)
