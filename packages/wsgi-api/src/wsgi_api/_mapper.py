@@ -74,7 +74,31 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
             if not environ:
                 raise RoutesException("URL or environ must be provided")
             url = environ["PATH_INFO"]
-        return self._match(url, environ) if self.debug else self._find(url, environ)
+        if self.debug:
+            return self._match(url, environ)
+        index = self._index
+        if index is None or self.always_scan:
+            index = self._current_index()
+        if self.prefix:
+            url = self._without_prefix(url)
+            if url is None:
+                return None
+        environ = environ or self.environ
+        method = environ.get("REQUEST_METHOD") if environ else None
+        if url[-1:] == "\n":
+            # "$" also matches before a newline at the end.
+            entries = [*index.find(url, method)[0], *index.find(url[:-1], method)[0]]
+            entries.sort(key=lambda entry: entry.rank)
+            return self._confirm(entries, url, environ)
+        candidates, segments = index.find(url, method)
+        for entry in candidates:
+            if not entry.exact or self.sub_domains:
+                return self._confirm(candidates, url, environ)
+            arguments = entry.fixed.copy()
+            for name, position in entry.names:
+                arguments[name] = segments[position]
+            return arguments, entry.route
+        return None
 
     def allowed_methods(
         self, url: str, environ: dict[str, Any] | None = None
@@ -88,7 +112,7 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
         return sorted(
             method
             for method in methods
-            if self._find(url, {**(environ or {}), "REQUEST_METHOD": method})
+            if self._match(url, {**(environ or {}), "REQUEST_METHOD": method})[1]
         )
 
     def _create_regs(self, clist: Sequence[str] | None = None) -> None:
@@ -131,41 +155,30 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
 
     def _match(self, url: str, environ: dict[str, Any] | None) -> _Logged:
         # What Mapper.match calls, too.
+        if self.debug:
+            return self._match_logged(url, environ)
+        arguments, route = self.routematch(url, environ) or (None, None)
+        return arguments, route, []
+
+    def _match_logged(self, url: str, environ: dict[str, Any] | None) -> _Logged:
+        entries = self._current_index().entries
+        if self.prefix:
+            rest = self._without_prefix(url)
+            if rest is None:
+                return None, None, []
+            url = rest
         log: list[dict[str, Any]] = []
-        arguments, route = self._find(url, environ, log) or (None, None)
+        found = self._confirm(entries, url, environ or self.environ, log)
+        # Routes does not log a path that no expression fits, conditions or not.
+        if not any(tried["route"].regmatch.match(url) for tried in log):
+            log.clear()
+        arguments, route = found or (None, None)
         return arguments, route, log
 
-    def _find(
-        self,
-        url: str,
-        environ: dict[str, Any] | None,
-        log: list[dict[str, Any]] | None = None,
-    ) -> _Found | None:
-        index = self._index
-        if index is None or self.always_scan:
-            index = self._current_index()
-        if self.prefix:
-            if not self._regprefix.match(url):
-                return None
-            url = self._regprefix.sub(r"\1", url) or "/"
-        environ = environ or self.environ
-        method = environ.get("REQUEST_METHOD") if environ else None
-        if self.debug and log is not None:
-            return self._find_logged(index, url, environ, log)
-        if url[-1:] == "\n":
-            # "$" also matches before a newline at the end.
-            entries = [*index.find(url, method)[0], *index.find(url[:-1], method)[0]]
-            entries.sort(key=lambda entry: entry.rank)
-            return self._confirm(entries, url, environ)
-        candidates, segments = index.find(url, method)
-        for entry in candidates:
-            if not entry.exact or self.sub_domains:
-                return self._confirm(candidates, url, environ)
-            arguments = entry.fixed.copy()
-            for name, position in entry.names:
-                arguments[name] = segments[position]
-            return arguments, entry.route
-        return None
+    def _without_prefix(self, url: str) -> str | None:
+        if not self._regprefix.match(url):
+            return None
+        return self._regprefix.sub(r"\1", url) or "/"
 
     def _confirm(
         self,
@@ -190,16 +203,3 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
             if arguments is not False:
                 return arguments, entry.route
         return None
-
-    def _find_logged(
-        self,
-        index: Index,
-        url: str,
-        environ: dict[str, Any] | None,
-        log: list[dict[str, Any]],
-    ) -> _Found | None:
-        found = self._confirm(index.entries, url, environ, log)
-        # Routes does not log a path that no expression fits, conditions or not.
-        if not any(tried["route"].regmatch.match(url) for tried in log):
-            log.clear()
-        return found

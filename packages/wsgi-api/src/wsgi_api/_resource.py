@@ -134,7 +134,7 @@ class Resource:
     def _respond(self, request: webob.Request) -> Any:
         args = self.get_action_args(request.environ)
         action = args.pop("action", None)
-        name = _method_name(action)
+        name = action if action and action[0] != "_" else "default"
         deserializer, controller = self.deserializer, self.controller
         watched = getattr(self.dispatch, "__func__", None) is not _DISPATCH
         if watched:
@@ -187,7 +187,8 @@ class Resource:
 
         :raises AttributeError: there is neither
         """
-        method = getattr(obj, _method_name(action), None) or obj.default
+        name = action if action and action[0] != "_" else "default"
+        method = getattr(obj, name, None) or obj.default
         return method(*args, **kwargs)
 
     def get_action_args(self, request_environment: WSGIEnvironment) -> dict[str, Any]:
@@ -280,10 +281,6 @@ class Resource:
         ):
             raise exc
         raise disguise(self.translate(request, exc))
-
-
-def _method_name(action: str | None) -> str:
-    return action if action and action[0] != "_" else "default"
 
 
 class _Watched:
