@@ -380,7 +380,7 @@ def bench(session: nox.Session) -> None:
     script = Path(f"tests/benchmarks/{name}.py")
     if not script.is_file():
         session.error(f"no benchmark {name} in {script.parent}")
-    _install_distributions(session)
+    _install_distributions(session, extras=True)
     # Peers at the versions that a newcomer would get today.
     session.install("pip", *_group("bench"))
     # It is built from source and needs the headers of libev: measured where it can be had.

@@ -1,69 +1,28 @@
-"""The application that test_servers.py puts under one server after the other."""
+"""The example's API as test_servers.py puts it under one server after the other."""
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
+
+from oslo_config import cfg
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "images"
+# A plain folder that is not installed.
+sys.path.insert(0, str(EXAMPLE))
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "'cgi' is deprecated", DeprecationWarning)
-    import webob
-    from wsgi_api import (
-        APIMapper,
-        JSONRequestDeserializer,
-        RejectMethodController,
-        Request,
-        Resource,
-        Router,
-    )
+    from images_api.api import API
 
 
-class Images:
-    def show(self, req: Request, image_id: str) -> Any:
-        return {"id": image_id}
-
-    def create(self, req: Request, body: Any) -> Any:
-        return {"created": body}
-
-    def upload(self, req: Request, image_id: str) -> Any:
-        digest, size = hashlib.sha256(), 0
-        while chunk := req.body_file.read(65536):
-            digest.update(chunk)
-            size += len(chunk)
-        return {"size": size, "sha256": digest.hexdigest()}
-
-    def download(self, req: Request, image_id: str) -> Any:
-        content = bytes(range(256)) * 1024
-        part = req.select(len(content), etag="v1")
-        response = webob.Response(app_iter=[content[part.start : part.stop]])
-        part.fill(response)
-        return response
-
-
-class Upload(JSONRequestDeserializer):
-    def upload(self, request: Request) -> dict[str, Any]:
-        self.has_body(request)
-        return {}
-
-
-def make() -> Router:
-    mapper = APIMapper()
-    images = Resource(Images(), Upload(), error_format="json")
-    for path, method, action in (
-        ("/images", "POST", "create"),
-        ("/images/{image_id}", "GET", "show"),
-        ("/images/{image_id}/file", "PUT", "upload"),
-        ("/images/{image_id}/file", "GET", "download"),
-    ):
-        conditions = {"method": [method]}
-        mapper.connect(path, controller=images, action=action, conditions=conditions)
-    reject = Resource(RejectMethodController(), error_format="json")
-    mapper.connect(
-        "/images", controller=reject, action="reject", allowed_methods="POST"
-    )
-    return Router(mapper, error_format="json")
+def make() -> API:
+    conf = cfg.ConfigOpts()
+    # Where the data goes the environment says: OS_IMAGES__DATA_DIR.
+    conf([], default_config_files=[str(EXAMPLE / "images.conf")])
+    return API(conf)
 
 
 application = make()

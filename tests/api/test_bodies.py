@@ -26,6 +26,7 @@ from wsgi_api import (
     Request,
     XMLResponseSerializer,
     _json,
+    fast_decoder,
 )
 
 
@@ -252,6 +253,75 @@ def test_without_a_limit_everything_is_read() -> None:
     deserializer = JSONRequestDeserializer(max_json_body_size=None, max_depth=5)
     body = b"[" + b" " * (2 << 20) + b"]"
     assert deserializer.default(_request(body)) == {"body": []}
+
+
+@pytest.mark.parametrize(
+    ("text", "depth"),
+    [
+        ("[]", 1),
+        ("{}", 1),
+        ('{"a": []}', 2),
+        ('[{"a": 1}, {"b": 2}]', 2),
+        ("[[], []]", 2),
+        ('{"a": {"b": [{}]}}', 4),
+        ('{"a": "[[[[{{{{"}', 1),
+        (' {"a": [1]} ', 2),
+    ],
+)
+def test_nesting_is_read_to_the_limit_and_not_deeper(text: str, depth: int) -> None:
+    expected = json.loads(text)
+    assert JSONRequestDeserializer(max_depth=depth).from_json(text) == expected
+    with pytest.raises(webob.exc.HTTPBadRequest, match="nested deeper"):
+        JSONRequestDeserializer(max_depth=depth - 1).from_json(text)
+
+
+@pytest.mark.parametrize("text", ["[1]\n", '{"a": 1} \r\n\t', "\n[1]", " {} "])
+def test_whitespace_around_a_document_is_none_of_it(text: str) -> None:
+    assert JSONRequestDeserializer().from_json(text) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", ["[1] x", "[1]\x0b", "{}\xa0", "[1][2]", "{} {}"])
+def test_whatever_follows_a_document_is_refused(text: str) -> None:
+    with pytest.raises(webob.exc.HTTPBadRequest, match="Extra data"):
+        JSONRequestDeserializer().from_json(text)
+
+
+@pytest.mark.parametrize("library", ["orjson", "msgspec"])
+@pytest.mark.parametrize("allow_nan", [False, True])
+@given(
+    text=st.binary(max_size=60)
+    | st.text(max_size=30).map(lambda text: json.dumps([text]).encode())
+    | st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**63)
+        | st.floats()
+        | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=10,
+    ).map(lambda value: json.dumps([value]).encode())
+)
+@settings(derandomize=True, deadline=None)
+def test_a_fast_decoder_reads_and_refuses_the_same(
+    library: str, allow_nan: bool, text: bytes
+) -> None:
+    def outcome(decoder: Any) -> str:
+        reader = JSONRequestDeserializer(
+            decoder=decoder, allow_nan=allow_nan, max_depth=3
+        )
+        try:
+            return repr(reader.from_json(text))
+        except webob.exc.HTTPBadRequest as exc:
+            return str(exc)
+
+    assert outcome(fast_decoder(library)) == outcome(None)
+
+
+def test_a_fast_decoder_is_not_asked_where_keys_must_not_repeat() -> None:
+    reader = JSONRequestDeserializer(decoder=fast_decoder(), duplicate_keys="reject")
+    with pytest.raises(webob.exc.HTTPBadRequest, match="more than once"):
+        reader.from_json('{"a": 1, "a": 2}')
+    assert reader.from_json('{"a": 1}') == {"a": 1}
 
 
 class _Image:

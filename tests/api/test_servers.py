@@ -1,4 +1,4 @@
-"""The same API under other WSGI servers, each a process of its own."""
+"""The example's API under other WSGI servers, each a process of its own."""
 
 from __future__ import annotations
 
@@ -55,14 +55,16 @@ def _is_there(server: str) -> bool:
     return importlib.util.find_spec(server) is not None
 
 
-def _environment() -> dict[str, str]:
+def _environment(state: Path) -> dict[str, str]:
     # Coverage in an embedded interpreter brings uWSGI down at its exit.
     kept = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
-    return {**kept, "PYTHONWARNINGS": "ignore"}
+    return {**kept, "PYTHONWARNINGS": "ignore", "OS_IMAGES__DATA_DIR": str(state)}
 
 
 @pytest.fixture(scope="module", params=sorted(_COMMANDS))
-def address(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
+def address(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, int]]:
     """Start a server, and return its name and port."""
     if not _is_there(request.param):
         pytest.skip(f"{request.param} is not installed")
@@ -71,7 +73,7 @@ def address(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=_environment(),
+        env=_environment(tmp_path_factory.mktemp("images")),
     )
     assert server.stdout is not None
     told: list[str] = []
@@ -101,94 +103,106 @@ def _ask(address: tuple[str, int], method: str, path: str, **kwargs: Any) -> Any
     return response, body
 
 
+_JSON = {"Content-Type": "application/json"}
+# Named, because wsgiref takes a body without a type for text.
+_BYTES = {"Content-Type": "application/octet-stream"}
+_CHUNKED = {"Transfer-Encoding": "chunked"}
+
+
+def _create(address: tuple[str, int], name: str) -> str:
+    """Add an image, and return the path of its content."""
+    body = json.dumps({"name": name}).encode()
+    response, _ = _ask(address, "POST", "/v1/images", body=body, headers=_JSON)
+    assert response.status == 201
+    return f"/v1/images/{name}/file"
+
+
+def _assert_stored(address: tuple[str, int], path: str, content: bytes) -> None:
+    response, body = _ask(address, "GET", path)
+    assert (response.status, body == content) == (200, True)
+    assert response.headers["Content-Length"] == str(len(content))
+    assert response.headers["ETag"] == f'"{hashlib.sha256(content).hexdigest()}"'
+
+
 def test_show_and_errors(address: tuple[str, int]) -> None:
-    response, body = _ask(address, "GET", "/images/%C3%A9")
-    assert (response.status, json.loads(body)) == (200, {"id": "é"})
-    response, body = _ask(address, "GET", "/nothing", headers={"Accept-Language": "fr"})
+    _create(address, "shown")
+    response, body = _ask(address, "GET", "/v1/images/shown")
+    assert (response.status, json.loads(body)["status"]) == (200, "queued")
+    response, body = _ask(address, "GET", "/none", headers={"Accept-Language": "fr"})
     assert response.status == 404
     assert "introuvable" in json.loads(body)["error"]["message"]
-    response, body = _ask(address, "DELETE", "/images")
-    assert (response.status, response.headers["Allow"]) == (405, "POST")
-    response, body = _ask(address, "GET", "/images/%FF")
+    response, body = _ask(address, "DELETE", "/v1/images")
+    assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD, POST")
+    response, body = _ask(address, "GET", "/v1/images/%FF")
     assert response.status == 400
 
 
 def test_a_json_body(address: tuple[str, int]) -> None:
-    headers = {"Content-Type": "application/json"}
-    response, body = _ask(address, "POST", "/images", body=b'{"a": 1}', headers=headers)
-    assert (response.status, json.loads(body)) == (200, {"created": {"a": 1}})
-    response, body = _ask(address, "POST", "/images", body=b'{"a": ', headers=headers)
+    body = b'{"name": "json", "os": "d\xc3\xa9bian"}'
+    response, answer = _ask(address, "POST", "/v1/images", body=body, headers=_JSON)
+    assert (response.status, json.loads(answer)["os"]) == (201, "débian")
+    response, answer = _ask(
+        address, "POST", "/v1/images", body=b'{"name": ', headers=_JSON
+    )
     assert response.status == 400
-    assert "column" in json.loads(body)["error"]["message"]
+    assert "column" in json.loads(answer)["error"]["message"]
 
 
-def test_a_sized_upload(address: tuple[str, int]) -> None:
-    content = os.urandom(300_000)
-    response, body = _ask(address, "PUT", "/images/1/file", body=content)
-    assert response.status == 200
-    assert json.loads(body) == {
-        "size": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
+def test_a_sized_upload_and_its_download(address: tuple[str, int]) -> None:
+    path, content = _create(address, "sized"), os.urandom(300_000)
+    response, body = _ask(address, "PUT", path, body=content, headers=_BYTES)
+    assert (response.status, json.loads(body)["size"]) == (200, len(content))
+    _assert_stored(address, path, content)
 
 
-def test_a_chunked_upload(address: tuple[str, int]) -> None:
-    content = os.urandom(300_000)
-    pieces = [content[at : at + 7001] for at in range(0, len(content), 7001)]
+def test_a_chunked_upload_and_its_download(address: tuple[str, int]) -> None:
+    path, content = _create(address, "chunked"), os.urandom(300_000)
     if address[0] == "wsgiref":
         # It cannot decode chunks; what counts is that nobody waits.
-        response, _ = _ask(
-            address,
-            "PUT",
-            "/images/1/file",
-            headers={"Transfer-Encoding": "chunked"},
-        )
+        response, _ = _ask(address, "PUT", path, headers={**_BYTES, **_CHUNKED})
         assert response.status == 411
         return
+    pieces = [content[at : at + 7001] for at in range(0, len(content), 7001)]
     response, body = _ask(
-        address,
-        "PUT",
-        "/images/1/file",
+        *(address, "PUT", path),
         body=iter(pieces),
         encode_chunked=True,
-        headers={"Transfer-Encoding": "chunked"},
+        headers={**_BYTES, **_CHUNKED},
     )
-    assert response.status == 200
-    assert json.loads(body) == {
-        "size": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
+    assert (response.status, json.loads(body)["size"]) == (200, len(content))
+    _assert_stored(address, path, content)
 
 
 def test_a_chunked_json_body(address: tuple[str, int]) -> None:
     if address[0] == "wsgiref":
         pytest.skip("wsgiref does not decode chunks")
-    headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
-    response, body = _ask(
-        address,
-        "POST",
-        "/images",
-        body=iter([b'{"a"', b": 1}"]),
-        headers=headers,
-        encode_chunked=True,
-    )
-    assert (response.status, json.loads(body)) == (200, {"created": {"a": 1}})
-    response, body = _ask(
-        address,
-        "POST",
-        "/images",
-        body=iter([b" " * 65536] * 20),
-        headers=headers,
-        encode_chunked=True,
-    )
-    assert response.status == 413
+    for pieces, status in (
+        ([b'{"name": ', b'"chunked-json"}'], 201),
+        ([b" " * 65536] * 20, 413),
+    ):
+        response, _ = _ask(
+            *(address, "POST", "/v1/images"),
+            body=iter(pieces),
+            encode_chunked=True,
+            headers={**_JSON, **_CHUNKED},
+        )
+        assert response.status == status
 
 
-def test_a_range(address: tuple[str, int]) -> None:
-    headers = {"Range": "bytes=256-257"}
-    response, body = _ask(address, "GET", "/images/1/file", headers=headers)
-    assert (response.status, body) == (206, b"\x00\x01")
-    assert response.headers["Content-Range"] == "bytes 256-257/262144"
-    headers = {"If-None-Match": '"v1"'}
-    response, body = _ask(address, "GET", "/images/1/file", headers=headers)
-    assert (response.status, body) == (304, b"")
+def test_parts_and_versions(address: tuple[str, int]) -> None:
+    path, content = _create(address, "parts"), bytes(range(256)) * 1024
+    _ask(address, "PUT", path, body=content, headers=_BYTES)
+    for headers, status, expected in (
+        ({"Range": "bytes=256-257"}, 206, b"\x00\x01"),
+        ({"Range": "bytes=-2"}, 206, b"\xfe\xff"),
+        ({"Range": "bytes=0-0", "If-Range": '"other"'}, 200, content),
+        ({"If-None-Match": f'"{hashlib.sha256(content).hexdigest()}"'}, 304, b""),
+    ):
+        response, body = _ask(address, "GET", path, headers=headers)
+        assert (response.status, body == expected) == (status, True)
+    for headers, status in (
+        ({"If-Match": '"other"'}, 412),
+        ({"Range": "bytes=262144-"}, 416),
+    ):
+        response, body = _ask(address, "GET", path, headers=headers)
+        assert (response.status, json.loads(body)["error"]["code"]) == (status, status)

@@ -274,6 +274,27 @@ def test_a_routed_request_reaches_its_controller_and_comes_back(glance):
     assert (matched, route.redirect) == ({}, True)
 
 
+@exercises("glance", "Router")
+def test_a_parameter_may_stand_for_the_method_while_a_route_is_sought(glance):
+    """As in the originals; `wsgi_api.Router` does so only when it is told to."""
+    mapper = wsgi_api.APIMapper()
+    mapper.connect(
+        "/things",
+        controller=webob.Response("deleted"),
+        conditions={"method": ["DELETE"]},
+    )
+    query = webob.Request.blank("/things?_method=delete")
+    form = webob.Request.blank("/things", POST={"_method": "DELETE"})
+    plain = webob.Request.blank("/things", method="POST")
+    api, core = glance.Router(mapper), wsgi_api.Router(mapper)
+
+    assert query.get_response(api).text == "deleted"
+    assert form.get_response(api).text == "deleted"
+    assert plain.get_response(api).status_code == 404
+    assert query.get_response(core).status_code == 404
+    assert form.get_response(core).status_code == 404
+
+
 @exercises("glance", "Router.factory")
 def test_the_factory_of_a_router_makes_one(glance):
     assert webob.Request.blank("/").get_response(

@@ -118,7 +118,7 @@ def test_errors_speak_the_language_of_the_client(registry: Registry) -> None:
     )
     assert french.status_int == 404
     assert "could not be found" in english.json["error"]["message"]
-    assert "could not be found" not in french.json["error"]["message"]
+    assert "introuvable" in french.json["error"]["message"]
 
 
 def test_a_failing_disk_is_a_500_that_tells_nothing(

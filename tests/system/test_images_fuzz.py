@@ -67,6 +67,7 @@ HEADERS = st.fixed_dictionaries(
 @settings(
     max_examples=150,
     deadline=None,
+    derandomize=True,
     # What one example leaves in the registry is there for the next, as with clients.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -66,11 +66,12 @@ class ContentController:
         except FileNotFoundError as exc:
             # Deleted since it was looked up.
             raise webob.exc.HTTPNotFound from exc
-        file.seek(selection.start)
         wrap = req.environ.get("wsgi.file_wrapper")
-        if wrap is not None and selection.stop == content.size:
-            # PEP 3333: from where the file stands to its end, by the kernel if it can.
+        if wrap is not None and selection.length == content.size:
+            # By the kernel, if the server can. Not for parts: PEP 3333 has it begin
+            # where the file stands, but uWSGI begins where the file does.
             return Download(wrap(file, CHUNK), selection)
+        file.seek(selection.start)
         return Download(FilePart(file, selection.length), selection)
 
 

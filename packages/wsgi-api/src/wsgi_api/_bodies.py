@@ -9,7 +9,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Container, Iterable, Mapping
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import webob
 import webob.exc
@@ -17,6 +17,9 @@ import webob.exc
 from wsgi_api import _json
 from wsgi_api._i18n import Text
 from wsgi_api.errors import BodyTooLarge, InvalidContentType, MalformedBody
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 # RFC 9110 8.3.1: a token, quoted or not.
 _CHARSET = re.compile(r"""charset\s*=\s*"?([A-Za-z0-9][\w.:+-]*)""", re.IGNORECASE)
@@ -58,6 +61,8 @@ class JSONRequestDeserializer:
     :param max_depth: deepest nesting of arrays and objects
     :param duplicate_keys: ``last`` (the last one counts) or ``reject``
     :param allow_nan: whether ``NaN`` and ``Infinity``, which are not JSON, are read
+    :param decoder: is asked before the standard library, such as
+        :func:`~wsgi_api.fast_decoder` makes one; not where ``duplicate_keys`` rejects
 
     Source: ``glance.common.wsgi.JSONRequestDeserializer``.
     """
@@ -73,6 +78,7 @@ class JSONRequestDeserializer:
     max_depth: int = 100
     duplicate_keys: str = "last"
     allow_nan: bool = False
+    decoder: Callable[[str], Any] | None = None
 
     def __init__(
         self,
@@ -82,6 +88,7 @@ class JSONRequestDeserializer:
         max_depth: int | None = None,
         duplicate_keys: str | None = None,
         allow_nan: bool | None = None,
+        decoder: Callable[[str], Any] | None = None,
     ) -> None:
         if content_types is not None:
             self.content_types = content_types
@@ -93,6 +100,8 @@ class JSONRequestDeserializer:
             self.duplicate_keys = duplicate_keys
         if allow_nan is not None:
             self.allow_nan = allow_nan
+        if decoder is not None:
+            self.decoder = decoder
 
     @classmethod
     def is_valid_encoding(cls, request: webob.Request) -> bool:
@@ -124,7 +133,7 @@ class JSONRequestDeserializer:
                 raise webob.exc.HTTPLengthRequired()
             request.is_body_readable = True
             return True
-        return "CONTENT_LENGTH" in environ and (_content_length(request) or 0) > 0
+        return "CONTENT_LENGTH" in environ and bool(_content_length(environ))
 
     def from_json(self, datastring: str | bytes) -> Any:
         """Return the object or array that a JSON text stands for.
@@ -141,6 +150,7 @@ class JSONRequestDeserializer:
             max_depth=self.max_depth,
             unique_keys=self.duplicate_keys == "reject",
             allow_nan=self.allow_nan,
+            fast=self.decoder,
         )
         if not isinstance(data, (dict, list)):
             raise webob.exc.HTTPBadRequest(explanation=_UNEXPECTED)
@@ -158,9 +168,9 @@ class JSONRequestDeserializer:
         content_type = request.environ.get("CONTENT_TYPE", "")
         if self.content_types is not None:
             _check_content_type(content_type, self.content_types)
-        body: str | bytes = self.read(request)
+        body = self.read(request)
         if "charset" in content_type:
-            body = _decoded(cast("bytes", body), content_type)
+            return {"body": self.from_json(_decoded(body, content_type))}
         return {"body": self.from_json(body)}
 
     def read(self, request: webob.Request) -> bytes:
@@ -171,10 +181,10 @@ class JSONRequestDeserializer:
         :raises webob.exc.HTTPBadRequest: there are fewer than announced
         """
         limit = self.max_json_body_size
-        length = _content_length(request)
+        environ = request.environ
+        length = _content_length(environ)
         if limit is not None and length is not None and length > limit:
             raise BodyTooLarge(limit)
-        environ = request.environ
         if environ.get("webob.is_body_seekable"):
             return request.body
         if length is not None:
@@ -194,9 +204,12 @@ class JSONRequestDeserializer:
         return body
 
 
-def _content_length(request: webob.Request) -> int | None:
+def _content_length(environ: WSGIEnvironment) -> int | None:
+    value = environ.get("CONTENT_LENGTH")
+    if not value:
+        return None
     # Tests of services put numbers into headers, as webob lets them.
-    value = str(request.environ.get("CONTENT_LENGTH") or "")
+    value = str(value)
     # A server lets digits pass only, and leaves the field out or empty otherwise.
     if not value.isdecimal():
         return None
@@ -232,7 +245,7 @@ def _read(source: Any, size: int) -> bytes:
 def _is_bare_connection(request: webob.Request) -> bool:
     # wsgiref does not decode chunks; to wait for the end of such a body is to wait
     # for the client to hang up.
-    if _content_length(request) is not None:
+    if _content_length(request.environ) is not None:
         return False
     raw = getattr(request.environ["wsgi.input"], "raw", None)
     return isinstance(raw, socket.SocketIO)

@@ -29,9 +29,7 @@ def fast_encoder(library: str | None = None) -> Callable[[Any], bytes]:
     :raises ModuleNotFoundError: it is not installed
     :raises ValueError: there is no such choice
     """
-    if library is not None and library not in _LIBRARIES:
-        raise ValueError(f"library is none of {', '.join(_LIBRARIES)}")
-    module = _import((library,) if library else _LIBRARIES)
+    module = _chosen(library)
     if module.__name__ == "orjson":
         return functools.partial(
             module.dumps, default=plain, option=module.OPT_NON_STR_KEYS
@@ -41,7 +39,25 @@ def fast_encoder(library: str | None = None) -> Callable[[Any], bytes]:
     return encode
 
 
-def _import(names: tuple[str, ...]) -> Any:
+def fast_decoder(library: str | None = None) -> Callable[[str], Any]:
+    """Return a decoder for :class:`~wsgi_api.JSONRequestDeserializer`.
+
+    It reads what the standard one reads, with one difference: orjson reads integers of
+    more than 64 bits as floats. What it refuses the standard one reads or explains.
+
+    :param library: as for :func:`fast_encoder`, which raises the same
+    """
+    module = _chosen(library)
+    decode: Callable[[str], Any] = (
+        module.loads if module.__name__ == "orjson" else module.json.Decoder().decode
+    )
+    return decode
+
+
+def _chosen(library: str | None) -> Any:
+    if library is not None and library not in _LIBRARIES:
+        raise ValueError(f"library is none of {', '.join(_LIBRARIES)}")
+    names = (library,) if library else _LIBRARIES
     for name in names:
         try:
             module = importlib.import_module(name)

@@ -52,28 +52,26 @@ class Entry:
         return self.methods is None or method in self.methods
 
 
-class Leaf:
-    """The routes that end at one place of the index, the first to try first."""
+class Leaf(dict["str | None", Sequence[Entry]]):
+    """The routes that end at one place of the index, by method; all for ``None``.
 
-    __slots__ = ("_by_method", "entries")
+    The first to try comes first.
+    """
+
+    __slots__ = ("entries",)
 
     def __init__(self) -> None:
+        super().__init__()
         self.entries: list[Entry] = []
-        self._by_method: dict[str | None, tuple[Entry, ...]] = {}
 
     def finish(self, methods: Iterable[str]) -> None:
         """Sort, once all routes are in."""
         self.entries.sort(key=attrgetter("rank"))
-        self._by_method = {method: self._accepting(method) for method in methods}
+        self[None] = self.entries
+        for method in methods:
+            self[method] = self[method]
 
-    def accepting(self, method: str | None) -> Sequence[Entry]:
-        """Return the entries for a method; all of them for ``None``."""
-        found = self._by_method.get(method)
-        if found is not None:
-            return found
-        return self.entries if method is None else self._accepting(method)
-
-    def _accepting(self, method: str) -> tuple[Entry, ...]:
+    def __missing__(self, method: str) -> Sequence[Entry]:
         return tuple(entry for entry in self.entries if entry.accepts(method))
 
 
@@ -119,6 +117,8 @@ class Index:
         self.methods = frozenset(self._named_methods())
         for leaf in self._root.leaves():
             leaf.finish(self.methods | _COMMON_METHODS)
+        # The whole paths that lead to their end by nothing but literal segments.
+        self._literal = dict(_literal_ends(self._root))
 
     def find(
         self, path: str, method: str | None
@@ -127,6 +127,9 @@ class Index:
 
         :param method: filters the routes; ``None`` does not
         """
+        leaf = self._literal.get(path)
+        if leaf is not None:
+            return leaf[method], ()
         # One piece more than the longest route has: enough to know that it is longer.
         segments = path.split("/", self._depth)
         node = self._root
@@ -143,12 +146,13 @@ class Index:
             node = child
         if node.is_open:
             return self._find_all(segments, method), segments
-        return (() if node.ends is None else node.ends.accepting(method)), segments
+        leaf = node.ends
+        return (() if leaf is None else leaf[method]), segments
 
     def _find_all(self, segments: Sequence[str], method: str | None) -> Sequence[Entry]:
         found: list[Leaf] = []
         _collect(self._root, segments, 0, found)
-        entries = [entry for leaf in found for entry in leaf.accepting(method)]
+        entries = [entry for leaf in found for entry in leaf[method]]
         entries.sort(key=attrgetter("rank"))
         return entries
 
@@ -166,10 +170,14 @@ class Index:
         node, plain = self._walk(entry, segments)
         self._depth = max(self._depth, len(segments))
         if is_open:
-            leaf = node.rest = node.rest or Leaf()
+            leaf = node.rest
+            if leaf is None:
+                leaf = node.rest = Leaf()
             node.is_open = True
         else:
-            leaf = node.ends = node.ends or Leaf()
+            leaf = node.ends
+            if leaf is None:
+                leaf = node.ends = Leaf()
         entry.exact = entry.exact and plain and not is_open
         if entry.exact:
             taken = {name for name, _ in entry.names}
@@ -206,6 +214,17 @@ class Index:
                 yield entry.methods
             else:
                 yield from entry.methods or ()
+
+
+def _literal_ends(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Leaf]]:
+    if node.is_open:
+        return
+    if node.ends is not None:
+        yield "/".join(path), node.ends
+    # Beside a variable no literal segment decides alone.
+    if node.whole is None:
+        for segment, child in node.literal.items():
+            yield from _literal_ends(child, (*path, segment))
 
 
 def _collect(

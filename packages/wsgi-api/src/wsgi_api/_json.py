@@ -42,23 +42,40 @@ _TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 
 
 def loads(
-    data: str | bytes, *, max_depth: int, unique_keys: bool, allow_nan: bool
+    data: str | bytes,
+    *,
+    max_depth: int,
+    unique_keys: bool,
+    allow_nan: bool,
+    fast: Callable[[str], Any] | None = None,
 ) -> Any:
     """Return what a JSON text stands for.
 
+    :param fast: a decoder that is asked first, where a repeated key does not matter
     :raises MalformedBody: it cannot be read; the explanation says where
     """
     text = data if isinstance(data, str) else decode(data, "utf-8")
-    # Few brackets cannot nest deeply, and counting them costs next to nothing.
-    if text.count("[") + text.count("{") > max_depth:
+    # Few brackets cannot nest deeply. One object that holds at most one array, which
+    # most bodies are, is found out in a third of the time that counting takes.
+    if (
+        text.rfind("{") > 0 or text.rfind("[") > text.find("[") or max_depth < 2
+    ) and text.count("[") + text.count("{") > max_depth:
         _check_depth(text, max_depth)
+    if fast is not None and not unique_keys:
+        try:
+            return fast(text)
+        except ValueError:
+            # The standard one reads it after all, or says where it ends to be JSON.
+            pass
     decoder = _DECODERS[unique_keys, allow_nan]
     try:
-        if text[:1] in ("{", "["):
-            # Without the two searches for whitespace around it.
-            data, end = decoder.raw_decode(text)
-            if end == len(text):
-                return data
+        try:
+            # What decode() comes to, for a text without whitespace around it.
+            found, end = decoder.scan_once(text, 0)
+        except StopIteration:
+            return decoder.decode(text)
+        if end == len(text) or not text[end:].strip(" \t\n\r"):
+            return found
         return decoder.decode(text)
     except json.JSONDecodeError as exc:
         raise MalformedBody(
@@ -180,7 +197,8 @@ _NOT_DATA = (
     itertools.count,
 )
 
-_DECODERS = {
+# Any: the stubs leave scan_once out.
+_DECODERS: dict[tuple[bool, bool], Any] = {
     (unique_keys, allow_nan): json.JSONDecoder(
         object_pairs_hook=_unique if unique_keys else None,
         parse_constant=None if allow_nan else _refuse_constant,

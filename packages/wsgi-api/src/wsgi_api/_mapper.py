@@ -12,8 +12,9 @@ from routes.util import RoutesException
 
 from wsgi_api._index import Entry, Index
 
-# The arguments, the route, and with debug set the routes that were tried.
-_Match: TypeAlias = "tuple[dict[str, Any] | None, Route | None, list[dict[str, Any]]]"
+_Found: TypeAlias = "tuple[dict[str, Any], Route]"
+# As Routes has it: also, with debug set, the routes that were tried.
+_Logged: TypeAlias = "tuple[dict[str, Any] | None, Route | None, list[dict[str, Any]]]"
 
 
 class _LazyRoute(Route):  # type: ignore[misc]
@@ -73,10 +74,31 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
             if not environ:
                 raise RoutesException("URL or environ must be provided")
             url = environ["PATH_INFO"]
-        arguments, route, log = self._match(url, environ)
         if self.debug:
-            return arguments, route, log
-        return None if route is None else (arguments, route)
+            return self._match(url, environ)
+        index = self._index
+        if index is None or self.always_scan:
+            index = self._current_index()
+        if self.prefix:
+            url = self._without_prefix(url)
+            if url is None:
+                return None
+        environ = environ or self.environ
+        method = environ.get("REQUEST_METHOD") if environ else None
+        if url[-1:] == "\n":
+            # "$" also matches before a newline at the end.
+            entries = [*index.find(url, method)[0], *index.find(url[:-1], method)[0]]
+            entries.sort(key=lambda entry: entry.rank)
+            return self._confirm(entries, url, environ)
+        candidates, segments = index.find(url, method)
+        for entry in candidates:
+            if not entry.exact or self.sub_domains:
+                return self._confirm(candidates, url, environ)
+            arguments = entry.fixed.copy()
+            for name, position in entry.names:
+                arguments[name] = segments[position]
+            return arguments, entry.route
+        return None
 
     def allowed_methods(
         self, url: str, environ: dict[str, Any] | None = None
@@ -131,40 +153,40 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
         assert index is not None  # noqa: S101 - create_regs has just set it
         return index
 
-    def _match(self, url: str, environ: dict[str, Any] | None) -> _Match:
-        index = self._index
-        if index is None or self.always_scan:
-            index = self._current_index()
-        if self.prefix:
-            if not self._regprefix.match(url):
-                return None, None, []
-            url = self._regprefix.sub(r"\1", url) or "/"
-        environ = environ or self.environ
-        method = environ.get("REQUEST_METHOD") if environ else None
+    def _match(self, url: str, environ: dict[str, Any] | None) -> _Logged:
+        # What Mapper.match calls, too.
         if self.debug:
-            return self._match_logged(index, url, environ)
-        if url[-1:] == "\n":
-            # "$" also matches before a newline at the end.
-            entries = [*index.find(url, method)[0], *index.find(url[:-1], method)[0]]
-            entries.sort(key=lambda entry: entry.rank)
-            return self._confirm(entries, url, environ, [])
-        candidates, segments = index.find(url, method)
-        for entry in candidates:
-            if not entry.exact or self.sub_domains:
-                return self._confirm(candidates, url, environ, [])
-            arguments = entry.fixed.copy()
-            for name, position in entry.names:
-                arguments[name] = segments[position]
-            return arguments, entry.route, []
-        return None, None, []
+            return self._match_logged(url, environ)
+        arguments, route = self.routematch(url, environ) or (None, None)
+        return arguments, route, []
+
+    def _match_logged(self, url: str, environ: dict[str, Any] | None) -> _Logged:
+        entries = self._current_index().entries
+        if self.prefix:
+            rest = self._without_prefix(url)
+            if rest is None:
+                return None, None, []
+            url = rest
+        log: list[dict[str, Any]] = []
+        found = self._confirm(entries, url, environ or self.environ, log)
+        # Routes does not log a path that no expression fits, conditions or not.
+        if not any(tried["route"].regmatch.match(url) for tried in log):
+            log.clear()
+        arguments, route = found or (None, None)
+        return arguments, route, log
+
+    def _without_prefix(self, url: str) -> str | None:
+        if not self._regprefix.match(url):
+            return None
+        return self._regprefix.sub(r"\1", url) or "/"
 
     def _confirm(
         self,
         entries: Sequence[Entry],
         url: str,
         environ: dict[str, Any] | None,
-        log: list[dict[str, Any]],
-    ) -> _Match:
+        log: list[dict[str, Any]] | None = None,
+    ) -> _Found | None:
         for entry in entries:
             if not url.startswith(entry.prefix):
                 continue
@@ -175,18 +197,9 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
                 self.sub_domains_ignore,
                 self.domain_match,
             )
-            if self.debug:
+            if log is not None:
                 log.append({"route": entry.route, "regexp": bool(arguments)})
             # No arguments at all is a match, too.
             if arguments is not False:
-                return arguments, entry.route, log
-        return None, None, log
-
-    def _match_logged(
-        self, index: Index, url: str, environ: dict[str, Any] | None
-    ) -> _Match:
-        arguments, route, log = self._confirm(index.entries, url, environ, [])
-        # Routes does not log a path that no expression fits, conditions or not.
-        if not any(tried["route"].regmatch.match(url) for tried in log):
-            log.clear()
-        return arguments, route, log
+                return arguments, entry.route
+        return None

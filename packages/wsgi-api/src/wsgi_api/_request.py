@@ -55,6 +55,13 @@ class Request(webob.Request):
     response_types: ClassVar[tuple[str, ...]] = (_JSON,)
     uwsgi: ClassVar[ChunkSource | None] = _UWSGI
 
+    def __init__(self, environ: Any, *args: Any, **kwargs: Any) -> None:
+        if args or kwargs or type(environ) is not dict:
+            super().__init__(environ, *args, **kwargs)
+        else:
+            # All that the long way comes to.
+            self.__dict__["environ"] = environ
+
     def best_match_content_type(self) -> str:
         """Return the media type of the response that the client likes best.
 

@@ -105,8 +105,8 @@ class Resource:
         response and raises those.
         """
         if start_response is None:
-            return self.respond(cast("webob.Request", request))
-        environ = cast("WSGIEnvironment", request)
+            return self.respond(request)  # type: ignore[arg-type]
+        environ: WSGIEnvironment = request  # type: ignore[assignment]
         try:
             answer = self._respond(self.request_class(environ))
         except webob.exc.HTTPException as exc:
@@ -134,15 +134,50 @@ class Resource:
     def _respond(self, request: webob.Request) -> Any:
         args = self.get_action_args(request.environ)
         action = args.pop("action", None)
+        name = action if action and action[0] != "_" else "default"
+        deserializer, controller = self.deserializer, self.controller
+        watched = getattr(self.dispatch, "__func__", None) is not _DISPATCH
+        if watched:
+            deserializer = _Watched(self.dispatch, deserializer, action)
+            controller = _Watched(self.dispatch, controller, action)
         try:
             serializer = self._choose(request) if self.serializers else self.serializer
             if "body_reject" in args:
                 self._reject_body(request, args.pop("body_reject"))
-            args.update(self.dispatch(self.deserializer, action, request))
-            result = self._act(request, action, args)
+            read = getattr(deserializer, name, None) or deserializer.default
+            args.update(read(request))
+            act = getattr(controller, name, None) or controller.default
+            try:
+                result = act(request, **args)
+            except TypeError as exc:
+                if not self.wrong_arguments(exc, action):
+                    raise
+                raise webob.exc.HTTPBadRequest(explanation=_WRONG_ARGUMENTS) from exc
         except Exception as exc:  # noqa: BLE001 - the application call
             return self._answer_error(request, exc)
-        return self._write(request, action, result, serializer)
+        if isinstance(result, Exception):
+            return result
+        try:
+            if watched:
+                serializer = _Watched(self.dispatch, serializer, action)
+            write = getattr(serializer, name, None) or serializer.default
+            if getattr(write, "__func__", None) is _WRITE_JSON:
+                # What it would do to a response, without one.
+                if isinstance(result, webob.Response):
+                    return result
+                document = serializer.to_json(result)
+                if type(document) is bytes:
+                    return document
+            response = webob.Response(request=request)
+            write(response, result)
+            return response
+        except webob.exc.HTTPException as exc:
+            return self.translate(request, exc)
+        except Exception as exc:  # noqa: BLE001 - the application call
+            if isinstance(result, webob.Response):
+                return result
+            self.log_unexpected(exc)
+            return self.answer_unexpected(request, exc)
 
     def dispatch(self, obj: Any, action: str | None, *args: Any, **kwargs: Any) -> Any:
         """Call the method of ``obj`` for an action, or else its ``default``.
@@ -152,11 +187,8 @@ class Resource:
 
         :raises AttributeError: there is neither
         """
-        method = None
-        if action and action[0] != "_":
-            method = getattr(obj, action, None)
-        if method is None:
-            method = obj.default
+        name = action if action and action[0] != "_" else "default"
+        method = getattr(obj, name, None) or obj.default
         return method(*args, **kwargs)
 
     def get_action_args(self, request_environment: WSGIEnvironment) -> dict[str, Any]:
@@ -165,12 +197,12 @@ class Resource:
         Empty where nothing was routed.
         """
         try:
-            args = request_environment["wsgiorg.routing_args"][1].copy()
+            args: dict[str, Any] = request_environment["wsgiorg.routing_args"][1].copy()
         except (KeyError, IndexError, AttributeError, TypeError):
             return {}
         args.pop("controller", None)
         args.pop("format", None)
-        return cast("dict[str, Any]", args)
+        return args
 
     def translate(self, request: webob.Request, exc: Exception) -> Exception:
         """Return ``exc`` in the language of the client."""
@@ -225,39 +257,6 @@ class Resource:
         if str(flag).strip().lower() in _TRUE and self.deserializer.has_body(request):
             raise webob.exc.HTTPBadRequest(explanation=_NO_BODY)
 
-    def _act(
-        self, request: webob.Request, action: str | None, args: dict[str, Any]
-    ) -> Any:
-        try:
-            return self.dispatch(self.controller, action, request, **args)
-        except TypeError as exc:
-            if not self.wrong_arguments(exc, action):
-                raise
-            raise webob.exc.HTTPBadRequest(explanation=_WRONG_ARGUMENTS) from exc
-
-    def _write(
-        self, request: webob.Request, action: str | None, result: Any, serializer: Any
-    ) -> Any:
-        if isinstance(result, Exception):
-            return result
-        try:
-            if not _is_watched(self) and _writes_json_only(serializer, action):
-                if isinstance(result, webob.Response):
-                    return result
-                document = serializer.to_json(result)
-                if type(document) is bytes:
-                    return document
-            response = webob.Response(request=request)
-            self.dispatch(serializer, action, response, result)
-        except webob.exc.HTTPException as exc:
-            return self.translate(request, exc)
-        except Exception as exc:  # noqa: BLE001 - the application call
-            if isinstance(result, webob.Response):
-                return result
-            self.log_unexpected(exc)
-            return self.answer_unexpected(request, exc)
-        return response
-
     def _answer_error(self, request: webob.Request, exc: Exception) -> WSGIApplication:
         if isinstance(exc, webob.exc.HTTPException):
             self._raise(request, exc)
@@ -284,21 +283,18 @@ class Resource:
         raise disguise(self.translate(request, exc))
 
 
-def _writes_json_only(serializer: Any, action: str | None) -> bool:
-    """Return whether all that a serializer does for an action is ``to_json``."""
-    return getattr(
-        type(serializer), "default", None
-    ) is JSONResponseSerializer.default and (
-        not action or getattr(serializer, action, None) is None
-    )
+class _Watched:
+    """Stands for an object whose methods are called through ``dispatch`` alone.
+
+    A service, or its tests, wants to see every dispatch where it replaces that.
+    """
+
+    def __init__(self, dispatch: Any, obj: Any, action: str | None) -> None:
+        self.default = functools.partial(dispatch, obj, action)
 
 
 _DISPATCH = Resource.dispatch
-
-
-def _is_watched(resource: Resource) -> bool:
-    # A service, or its tests, may want to see every dispatch.
-    return type(resource).dispatch is not _DISPATCH or "dispatch" in vars(resource)
+_WRITE_JSON = JSONResponseSerializer.default
 
 
 def _matched_format(environ: WSGIEnvironment) -> str | None:

@@ -101,8 +101,8 @@ class Router:
         called with a request alone it returns the application that would answer.
         """
         if start_response is None:
-            return self.route(cast("webob.Request", environ).environ)
-        return self.route(cast("WSGIEnvironment", environ))(environ, start_response)
+            return self.route(environ.environ)  # type: ignore[union-attr]
+        return self.route(environ)(environ, start_response)  # type: ignore[arg-type]
 
     def route(self, environ: WSGIEnvironment) -> Any:
         """Return the application that answers, after noting the match in ``environ``.
@@ -111,7 +111,7 @@ class Router:
         what a ``{path_info:.*}`` did not match from ``PATH_INFO`` to ``SCRIPT_NAME``.
         """
         path = environ.get("PATH_INFO", "")
-        if self.decode_path and not path.isascii():
+        if not path.isascii() and self.decode_path:
             try:
                 path = path.encode("latin-1").decode("utf-8")
             except UnicodeError:

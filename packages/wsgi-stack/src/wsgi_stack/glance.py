@@ -18,7 +18,6 @@ What differs from the original on purpose:
 - A filter without `process_response` passes the response on untouched: no absolute
   `Location`, no response object.
 - JSON nested deeper than 100 levels is refused with 400, and so are `NaN` and `Infinity`.
-- A parameter `_method` does not replace the method of a request.
 - Errors of a serializer are logged and answered with 500.
 - Languages are matched by RFC 4647 without webob.
 """
@@ -37,7 +36,7 @@ import wsgi_api.errors
 import wsgi_server
 import wsgi_server.errors
 from oslo_config import cfg
-from wsgi_api import APIMapper, JSONResponseSerializer, RejectMethodController, Router
+from wsgi_api import APIMapper, JSONResponseSerializer, RejectMethodController
 from wsgi_paste import Debug, Middleware
 from wsgi_server import Win32ProcessLauncher, get_asynchronous_eventlet_pool
 
@@ -356,6 +355,12 @@ class Win32Server(BaseServer, wsgi_server.Win32Server):
 
 
 Server: type[BaseServer] = Win32Server if os.name == "nt" else PosixServer
+
+
+class Router(wsgi_api.Router):
+    """Lets a parameter `_method` choose the route, as the original does."""
+
+    use_method_override = True
 
 
 def translate_exception(

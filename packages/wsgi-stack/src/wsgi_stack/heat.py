@@ -24,7 +24,6 @@ What differs from the original on purpose:
   an error document; the original answers 200 and a text.
 - The wording of a 400.
 - JSON nested deeper than 100 levels is refused with 400, and so are `NaN` and `Infinity`.
-- A parameter `_method` does not replace the method of a request.
 - Languages are matched by RFC 4647 without webob.
 """
 
@@ -274,8 +273,12 @@ class Server(wsgi_server.Server):
 
 
 class Router(wsgi_api.Router):
-    """Answers 404 to every method where no route matches, and an empty path as well."""
+    """Answers 404 to every method where no route matches, and an empty path as well.
 
+    Lets a parameter `_method` choose the route, as the original does.
+    """
+
+    use_method_override = True
     implemented_methods = None
     redirect_empty_path = False
 
