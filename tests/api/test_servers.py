@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import importlib.util
@@ -96,11 +97,12 @@ def address(
 
 def _ask(address: tuple[str, int], method: str, path: str, **kwargs: Any) -> Any:
     connection = http.client.HTTPConnection("127.0.0.1", address[1], timeout=30)
-    connection.request(method, path, **kwargs)
-    response = connection.getresponse()
-    body = response.read()
-    connection.close()
-    return response, body
+    with contextlib.closing(connection):
+        # Who refuses a body may answer, and close, before all of it was sent.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(method, path, **kwargs)
+        response = connection.getresponse()
+        return response, response.read()
 
 
 _JSON = {"Content-Type": "application/json"}
