@@ -233,7 +233,7 @@ class Loop(ABC):
         """The connection is about to close its descriptor; epoll notices by itself."""
         self._conns.pop(conn.fd, None)
         if self._starved:
-            self._resume_accepting()
+            self._welcome()
         if self._draining:
             self._wake_if_finished()
 
@@ -280,7 +280,7 @@ class Loop(ABC):
             return None
         conn.deadline = math.inf
         if self._starved and len(self._queue) * 4 <= self._settings.queue_size:
-            self._resume_accepting()
+            self._welcome()
         return conn
 
     def _withdraw(self, conn: Connection) -> bool:
@@ -355,6 +355,10 @@ class Loop(ABC):
             )
             self._sites[fd] = site
             self._doors[fd] = door
+
+    def _welcome(self) -> None:
+        """Something was closed or begun: there is room for more connections."""
+        self._resume_accepting()
 
     def _resume_accepting(self) -> None:
         if not self._accepting and not self._draining:

@@ -93,6 +93,7 @@ class ThreadsEngine(Loop):
         self._entered = 0.0
         self._cautious_until = 0.0
         self._watching = False
+        self._welcoming = False
         self._alarm = threading.Event()
 
     # -- the engine protocol ----------------------------------------------------------
@@ -331,6 +332,16 @@ class ThreadsEngine(Loop):
                     return
                 timer = heapq.heappop(self._timers)[2]
             timer.fire()
+
+    def _welcome(self) -> None:
+        """Only who leads may open the doors; every thread may notice that there is room."""
+        if not self._welcoming:
+            self._welcoming = True
+            self.call_at(monotonic(), self._open_doors)
+
+    def _open_doors(self) -> None:
+        self._welcoming = False
+        self._resume_accepting()
 
     # -- waking ---------------------------------------------------------------------------
 
