@@ -52,6 +52,9 @@ def _request(body: bytes | None = None, **headers: str) -> Request:
         ("POST", "chunked, gzip", "4", True),
         ("GET", None, 4, True),
         ("GET", None, 0, False),
+        ("POST", None, "", False),
+        ("POST", None, "-4", False),
+        ("POST", None, "four", False),
     ],
 )
 def test_has_body(

@@ -268,10 +268,12 @@ def test_the_path_can_come_from_the_environ() -> None:
         mapper.routematch()
 
 
-def test_debug_tells_what_was_tried() -> None:
+@pytest.mark.parametrize("prefix", [None, "/a", "/api"])
+def test_debug_tells_what_was_tried(prefix: str | None) -> None:
     ours, theirs = _both()
     for mapper in (ours, theirs):
         mapper.debug = True
+        mapper.prefix = prefix
         mapper.connect("/a/{id}", controller="a", conditions={"method": ["GET"]})
         mapper.connect("/{name}", controller="b")
     for url, method in (
