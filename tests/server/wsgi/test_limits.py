@@ -244,7 +244,7 @@ def test_a_request_that_takes_too_long_leaves_the_others_alone(
     server = live_server(APP, *configured(tmp_path, request_timeout=1))
     workers = server.worker_pids()
     with contextlib.closing(server.client()) as client:
-        client.request("GET", "/sleepy?20")
+        client.request("GET", "/sleepy?6")
         while "exceeded request_timeout" not in server.log():
             assert server.get("/sleepy?0.05").body == b"awake"
         assert client.getresponse().status == 503
