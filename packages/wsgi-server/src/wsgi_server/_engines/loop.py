@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wsgi_server import hooks
 from wsgi_server._accesslog import AccessLog
 from wsgi_server._connection import LINGER_SECONDS, Connection, State
+from wsgi_server._engines.doors import Doors
 from wsgi_server._originals import original
 from wsgi_server._site import Site
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 select: Any = original("select")
-socket: Any = original("socket")
 
 #: Connections accepted per listener and turn, so that sibling workers get theirs.
 ACCEPT_BATCH: Final = 16
@@ -76,7 +76,7 @@ class Loop(ABC):
         self._log = _open_log(settings, worker_id)
         self._epoll = select.epoll()
         self._sites: dict[int, Site] = {}
-        self._doors: dict[int, Any] = {}
+        self._doors = Doors(self._epoll)
         self._conns: dict[int, Connection] = {}
         self._callbacks: dict[int, Callable[[], object]] = {}
         self._ready: deque[Connection] = deque()
@@ -86,7 +86,6 @@ class Loop(ABC):
         self._requests = 0
         self._sweep_timer: Any = None
         self._sweep_due = math.inf
-        self._accepting = False
         self._starved = False
         self._draining = False
         self._stopped = False
@@ -184,7 +183,7 @@ class Loop(ABC):
         if hooks.has_drain_hooks():
             self._hooking = True
             self._spawn(self._run_drain_hooks)
-        self._close_doors()
+        self._doors.close_all()
         for site in self._sites.values():
             # Nobody may connect to a port that this worker alone still holds open.
             site.listener.sock.close()
@@ -210,7 +209,7 @@ class Loop(ABC):
         self._log = log
         self._adopt(settings)
         old = self._sites
-        self._close_doors()
+        self._doors.close_all()
         self._sites = {}
         self._open(listeners, app)
         by_address = {site.listener.address: site for site in self._sites.values()}
@@ -339,13 +338,7 @@ class Loop(ABC):
 
     def _open(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
         for listener in listeners:
-            # A descriptor of our own, and never a green socket.
-            fd = os.dup(listener.sock.fileno())
-            door = socket.SocketType(
-                listener.sock.family, socket.SOCK_STREAM, listener.sock.proto, fd
-            )
-            door.setblocking(False)
-            site = Site(
+            self._sites[self._doors.add(listener)] = Site(
                 listener,
                 app,
                 self._settings,
@@ -353,43 +346,18 @@ class Loop(ABC):
                 self._log,
                 worker_id=self._worker_id,
             )
-            self._sites[fd] = site
-            self._doors[fd] = door
 
     def _welcome(self) -> None:
         """Something was closed or begun: there is room for more connections."""
         self._resume_accepting()
 
     def _resume_accepting(self) -> None:
-        if not self._accepting and not self._draining:
-            self._accepting = True
-            for fd in self._doors:
-                # One worker is woken for a connection, not all of them.
-                self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
-
-    def _pause_accepting(self) -> None:
-        if self._accepting:
-            self._accepting = False
-            for fd in self._doors:
-                self._epoll.unregister(fd)
-
-    def _close_door(self, fd: int) -> None:
-        """Forgets a socket that somebody has shut down, in whatever process."""
-        url = self._sites[fd].listener.url
-        LOG.error("nobody can connect to %s any more: its socket was shut down", url)
-        if self._accepting:
-            self._epoll.unregister(fd)
-        self._doors.pop(fd).close()
-
-    def _close_doors(self) -> None:
-        self._pause_accepting()
-        for door in self._doors.values():
-            door.close()
-        self._doors.clear()
+        if not self._draining:
+            self._doors.open()
 
     def _accept(self, fd: int, most: int) -> bool:
         """Accepts up to `most` connections; true when there may be more."""
-        door, site = self._doors[fd], self._sites[fd]
+        site = self._sites[fd]
         now = monotonic()
         if self._sweep_due is math.inf:
             self._sweep_at(now + self._shortest)
@@ -398,8 +366,7 @@ class Loop(ABC):
                 self._starve("max_connections = %d reached", len(self._conns))
                 return False
             try:
-                # The C-level socket costs a third of the Python class, per connection.
-                new, address = door._accept()
+                sock, peer = self._doors.admit(fd)
             except BlockingIOError:
                 if self._starved:
                     # Everybody who waited is in: the episode is over.
@@ -412,21 +379,25 @@ class Loop(ABC):
                     self.call_at(now + ACCEPT_PAUSE, self._resume_accepting)
                     return False
                 if exc.errno == errno.EINVAL:
-                    self._close_door(fd)
+                    self._lose_door(fd)
                     return False
                 # The client took its connection back before we came to it.
                 LOG.debug("accept: %s", exc)
                 continue
-            sock = socket.SocketType(door.family, socket.SOCK_STREAM, door.proto, new)
-            sock.setblocking(False)
-            peer = (address[0], str(address[1])) if type(address) is tuple else ("", "")
-            self._conns[new] = conn = Connection(sock, peer, site, now)
+            conn = Connection(sock, peer, site, now)
+            self._conns[conn.fd] = conn
             self._ready.append(conn)
         return True
 
+    def _lose_door(self, fd: int) -> None:
+        """Forgets a socket that somebody has shut down, in whatever process."""
+        url = self._sites[fd].listener.url
+        LOG.error("nobody can connect to %s any more: its socket was shut down", url)
+        self._doors.close(fd)
+
     def _accept_all(self) -> None:
         """Takes what the kernel has completed, so that closing resets nobody."""
-        if self._accepting:
+        if self._doors.are_open:
             for fd in list(self._doors):
                 self._accept(fd, self._settings.backlog)
             self._kick()
@@ -443,7 +414,7 @@ class Loop(ABC):
         if not self._starved:
             LOG.warning("accepting pauses: " + reason, detail)  # noqa: G003
             self._starved = True
-        self._pause_accepting()
+        self._doors.shut()
 
     # -- deadlines ----------------------------------------------------------------------
 
@@ -526,7 +497,7 @@ class Loop(ABC):
 
     def _release(self) -> None:
         """Gives back everything that the loop holds."""
-        self._close_doors()
+        self._doors.close_all()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
         for conn in list(self._conns.values()):
