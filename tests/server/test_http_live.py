@@ -14,6 +14,8 @@ import pytest
 from http_cases import LIMITED, REFUSED, SMALL_LIMITS, Refused, request
 from http_readings import ACCEPTED, Accepted
 
+pytestmark = pytest.mark.forks
+
 BEFORE = request(line=b"GET /before HTTP/1.1")
 BEHIND = request(line=b"GET /behind HTTP/1.1")
 LAST = request(b"Connection: close", line=b"GET /last HTTP/1.1")
