@@ -41,8 +41,10 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds inside an application after which the leader is replaced.
 OVERTIME: Final = 0.001
-#: Seconds for which requests go to the pool after one has waited.
+#: Seconds for which requests go to the pool after one has waited; twice as long each time
+#: that the next attempt to lead waits as well, up to the second number.
 CAUTION: Final = 0.1
+MOST_CAUTION: Final = 0.8
 #: Looks at a leader that does nothing before the watch goes to sleep.
 QUIET: Final = 100
 #: Seconds after which a thread that nobody needed ends.
@@ -91,6 +93,7 @@ class ThreadsEngine(Loop):
         self._threads: set[threading.Thread] = set()
         self._spare = 0
         self._entered = 0.0
+        self._caution = CAUTION
         self._cautious_until = 0.0
         self._watching = False
         self._welcoming = False
@@ -175,8 +178,15 @@ class ThreadsEngine(Loop):
             if self._entered == entered and monotonic() - entered >= OVERTIME:
                 self._entered = 0.0
                 self._term += 1
-                self._cautious_until = monotonic() + CAUTION
+                self._take_care(monotonic())
                 self._vacate()
+
+    def _take_care(self, now: float) -> None:
+        # Only a request in the lead tells whether it would wait: one in the pool takes long
+        # already where many threads want the interpreter.
+        soon = now - self._cautious_until < CAUTION
+        self._caution = min(self._caution * 2, MOST_CAUTION) if soon else CAUTION
+        self._cautious_until = now + self._caution
 
     def _wake_if_finished(self) -> None:
         if self._finished():
@@ -302,18 +312,14 @@ class ThreadsEngine(Loop):
             self._settle(conn)
 
     def _run_handed(self, conn: Connection) -> None:
-        started = monotonic()
         try:
-            conn.run(started)
+            conn.run(monotonic())
         except Exception:  # the loop must survive its own faults
             LOG.exception("the engine failed while serving a connection")
             conn.close()
         finally:
             with self._work:
                 self._running -= 1
-        ended = monotonic()
-        if ended - started > OVERTIME:
-            self._cautious_until = ended + CAUTION
         self._give_back(conn)
 
     # -- timers ---------------------------------------------------------------------------
