@@ -49,13 +49,16 @@ def read(parts: list[bytes], limits: Limits) -> list[tuple[object, ...]]:
     body = bytearray()
     try:
         for part in parts:
+            # As a connection does: a head that came before is not fed.
+            known = reader.recognize(part)
+            if known is not None:
+                said += [told_by(known), (b"", None)]
+                continue
             reader.feed(part)
             while (event := reader.next_event()) is not NEED_DATA:
                 if isinstance(event, Request):
                     check(event)
-                    said.append(
-                        tuple(getattr(event, name) for name in Request.__slots__)
-                    )
+                    said.append(told_by(event))
                 elif event is END:
                     said.append((bytes(body), reader.trailers))
                     body.clear()
@@ -71,6 +74,12 @@ def read(parts: list[bytes], limits: Limits) -> list[tuple[object, ...]]:
     if limits.body is not None:
         assert len(body) <= limits.body, len(body)
     return said
+
+
+def told_by(request: Request) -> tuple[object, ...]:
+    """What a request says, without what others note on it."""
+    names = (n for n in Request.__slots__ if n not in ("familiar", "note"))
+    return tuple(getattr(request, name) for name in names)
 
 
 def check(request: Request) -> None:
