@@ -17,12 +17,17 @@ def closed_bodies(site: live.LiveServer) -> list[str]:
     return names
 
 
+def closed_next(site: live.LiveServer) -> list[str]:
+    """What is closed, when something is: a client has the end of a body before that."""
+    return site.wait_for("close()", lambda: closed_bodies(site))
+
+
 def test_a_body_of_unknown_length_is_chunked_and_closed(site: live.LiveServer) -> None:
     closed_bodies(site)
     response = site.get("/stream")
     assert response.headers["Transfer-Encoding"] == "chunked"
     assert response.body == b"onetwothree"
-    assert closed_bodies(site) == ["stream"]
+    assert closed_next(site) == ["stream"]
 
 
 def test_an_http_1_0_client_gets_it_until_the_close(site: live.LiveServer) -> None:
@@ -99,7 +104,7 @@ def test_a_large_body_reaches_a_client_that_reads_slowly(site: live.LiveServer) 
         while count < size:
             count += len(sock.recv(1 << 20))
     assert count == size
-    assert closed_bodies(site) == ["big"]
+    assert closed_next(site) == ["big"]
 
 
 def test_large_chunks_reach_a_client_that_reads_slowly(site: live.LiveServer) -> None:
@@ -114,7 +119,7 @@ def test_large_chunks_reach_a_client_that_reads_slowly(site: live.LiveServer) ->
         letters = [set(response.read(65536)) for _ in range(blocks)]
         assert response.read() == b""
     assert letters == [{97 + number % 26} for number in range(blocks)]
-    assert closed_bodies(site) == ["big"]
+    assert closed_next(site) == ["big"]
 
 
 def test_a_client_that_leaves_still_has_the_body_closed(site: live.LiveServer) -> None:
@@ -122,7 +127,7 @@ def test_a_client_that_leaves_still_has_the_body_closed(site: live.LiveServer) -
     with site.connect() as sock:
         sock.sendall(b"GET /big?80000000 HTTP/1.1\r\nHost: x\r\n\r\n")
         sock.recv(1024)
-    assert site.wait_for("close()", lambda: closed_bodies(site)) == ["big"]
+    assert closed_next(site) == ["big"]
 
 
 def test_a_failure_is_a_500_without_internals(site: live.LiveServer) -> None:
@@ -144,7 +149,7 @@ def test_a_failure_in_the_body_breaks_the_connection(
     closed_bodies(site)
     with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
         site.get(path)
-    assert closed_bodies(site) == ["boom-late"]
+    assert closed_next(site) == ["boom-late"]
     assert "too late for a 500" in site.log()
 
 
