@@ -265,6 +265,18 @@ def busy(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     return [b"done"]
 
 
+def insistent(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """Reads the body three times, whatever comes of it, and says what did."""
+    said = []
+    for _ in range(3):
+        try:
+            said.append(str(len(environ["wsgi.input"].read())))
+        except OSError as exc:
+            said.append(str(exc))
+    start("200 OK", [TEXT])
+    return ["\n".join(said).encode()]
+
+
 def turns(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """How often `busy` had its turn."""
     start("200 OK", [TEXT])
@@ -336,6 +348,7 @@ PATHS: dict[str, Callable[[Environ, StartResponse], Iterable[bytes]]] = {
     "/busy": busy,
     "/closed": closed,
     "/turns": turns,
+    "/insistent": insistent,
     "/hints": hints,
     "/patient": patient,
     "/modules": modules,

@@ -251,3 +251,20 @@ def test_an_application_can_see_that_its_client_has_gone(site: live.LiveServer) 
         sock.sendall(request[:20])
         sock.shutdown(socket.SHUT_WR)
         site.wait_for("the notice", lambda: b"gone" in site.get("/closed").body)
+
+
+def test_a_malformed_body_stays_malformed_for_who_reads_again(
+    site: live.LiveServer,
+) -> None:
+    """Nobody waits for a client whose bytes mean nothing any more."""
+    head = b"POST /insistent HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with site.connect(timeout=5) as sock:
+        sock.sendall(head + b"5\r\nhello\r\nnone\r\n")
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"Malformed chunk size.") == 3
+    with site.connect() as sock:
+        sock.sendall(head + b"5\r\nhello\r\n0\r\n\r\n")
+        sock.shutdown(socket.SHUT_WR)
+        whole = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert whole.endswith(b"5\n0\n0")

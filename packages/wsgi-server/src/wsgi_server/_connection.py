@@ -221,8 +221,8 @@ class Connection(Stream):
         """
         reader = self._reader
         while self._body_open:
-            # A body that is open has bytes to come.
-            if reader.unread:
+            # Nothing to read: a body that is open has bytes to come, unless it is broken.
+            if reader.unread or reader.broken:
                 try:
                     part = reader.read_body(limit)
                 except ProtocolError as exc:

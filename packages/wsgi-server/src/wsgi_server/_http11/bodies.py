@@ -87,6 +87,11 @@ class BodyReader:
         """Between two requests, with nothing waiting."""
         return self._state == START and not self.buffered
 
+    @property
+    def broken(self) -> bool:
+        """Whether it raised a `ProtocolError`, and will again whatever is asked."""
+        return self._state == DEAD
+
     def feed(self, data: bytes) -> None:
         """Adds what arrived; a dead reader forgets it."""
         buffer = self.unread
