@@ -10,6 +10,25 @@ import live
 import pytest
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives hypothesis the same examples in every run, however busy the machine is.
+
+    Others are tried with `--hypothesis-profile=default`, or by the session `fuzz`.
+    """
+    chosen = config.getoption("hypothesis_profile", default=None)
+    # It is not there where only live servers are tested.
+    if chosen is None and config.pluginmanager.hasplugin("hypothesispytest"):
+        from hypothesis import HealthCheck, settings
+
+        settings.register_profile(
+            "steady",
+            derandomize=True,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        )
+        settings.load_profile("steady")
+
+
 @pytest.fixture(params=live.ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     """The engine that `live_server` uses: each in turn.

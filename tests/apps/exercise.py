@@ -45,9 +45,10 @@ class Body:
 
 
 def echo(environ: Environ, start: StartResponse) -> Iterable[bytes]:
-    """The request body, in the pieces that it is read in."""
+    """The request body, in the pieces that it is read in; the query may name their size."""
     start("200 OK", [TEXT])
-    return iter(lambda: environ["wsgi.input"].read(8192), b"")
+    size = int(environ["QUERY_STRING"] or 8192)
+    return iter(lambda: environ["wsgi.input"].read(size), b"")
 
 
 def measure(environ: Environ, start: StartResponse) -> Iterable[bytes]:

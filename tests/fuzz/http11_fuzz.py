@@ -23,7 +23,11 @@ with atheris.instrument_imports(include=["wsgi_server._http11"]):
         ProtocolError,
         Request,
         RequestReader,
+        bodies,
     )
+
+# The bytes between two chunks are known for large ones, which inputs are too short for.
+bodies.LARGE = 1
 
 TESTS = Path(__file__).parent.parent
 LIMITS = (
@@ -76,6 +80,47 @@ def read(parts: list[bytes], limits: Limits) -> list[tuple[object, ...]]:
     return said
 
 
+def read_as_wanted(raw: bytes, limits: Limits, most: int) -> list[tuple[object, ...]]:
+    """As `read`, with the parts of bodies passing by the buffer, `most` bytes at a time."""
+    reader = RequestReader(limits)
+    said: list[tuple[object, ...]] = []
+    body = bytearray()
+    in_body = False
+    rest = raw
+    try:
+        while True:
+            event = reader.read_body(most) if in_body else reader.next_event()
+            if event is NEED_DATA:
+                if not rest:
+                    break
+                count = reader.direct(most)
+                if not count:
+                    fed, rest = rest[: reader.appetite()], rest[reader.appetite() :]
+                    reader.feed(fed)
+                    continue
+                received = rest[: count + reader.behind(count)]
+                rest = rest[len(received) :]
+                part, tail = received[:count], received[count:]
+                body += part
+                if reader.pass_body(len(part), tail):
+                    continue
+                event = END
+            if isinstance(event, Request):
+                said.append(told_by(event))
+                in_body = True
+            elif event is END:
+                said.append((bytes(body), reader.trailers))
+                body.clear()
+                in_body = False
+            else:
+                body += event
+    except ProtocolError as exc:
+        said.append((bytes(body), "refused", exc.status))
+    else:
+        said.append((bytes(body), "left", reader.buffered))
+    return said
+
+
 def told_by(request: Request) -> tuple[object, ...]:
     """What a request says, without what others note on it."""
     names = (n for n in Request.__slots__ if n not in ("familiar", "note"))
@@ -115,6 +160,8 @@ def one_input(data: bytes) -> None:
     ):
         again = read(parts, limits)
         assert again == whole, (again, whole)
+    again = read_as_wanted(raw, limits, 1 + data[1] % 9)
+    assert again == whole, (again, whole)
     if "refused" in whole[-1]:
         assert whole[-1][2] in STATUSES, whole[-1]
         behind = read([raw + b"GET /behind HTTP/1.1\r\nHost: a\r\n\r\n"], limits)

@@ -14,6 +14,7 @@ SPICES = [
     *(bytes([number]) for number in b'\0\t\n\r "#%+,-0159:;=AFafx\x7f\x80\xff'),
     *(b"\r\n", b"\r\n\r\n", b"\n\n", b"\r\r\n", b"0\r\n\r\n", b"5\r\nhello\r\n"),
     *(b"Content-Length: 5\r\n", b"Content-Length", b"Transfer-Encoding: chunked\r\n"),
+    *(b"5\r\nhello\r\n5\r\nhello\r\n", b"\r\n3\r\nabc\r\n3\r\nabc"),
     *(b"Host: b\r\n", b"chunked", b"HTTP/1.1", b"HTTP/1.0", b"GET /x HTTP/1.1\r\n"),
     *(
         b"Expect: 100-continue\r\n",

@@ -19,6 +19,7 @@ from wsgi_server._http11 import (
     RequestReader,
 )
 from wsgi_server._http11 import lines as module
+from wsgi_server._http11.bodies import LARGE
 from wsgi_server._http11.request import KNOWN_HEAD, KNOWN_HEADS
 
 POST = b"POST /case HTTP/1.1"
@@ -105,6 +106,40 @@ def test_body_limit_counts_bytes_not_chunks() -> None:
     over = read([chunked(b"4\r\nabcd\r\n2\r\nef")], limits)
     assert over.status == 413
     assert over.messages[0].body == b"abcd"
+
+
+def test_equal_large_chunks_pass_by_with_what_announces_the_next() -> None:
+    size = LARGE
+    frame = b"\r\n%x\r\n" % size
+    reader = fed(chunked(frame[2:]), limits=Limits(body=3 * size))
+    next_request(reader)
+    assert reader.read_body(1) is NEED_DATA
+    for _ in range(2):
+        assert reader.direct(size - 1) == size - 1
+        assert reader.behind(size - 1) == 0
+        assert reader.direct(size + 1) == size
+        assert reader.behind(size) == len(frame)
+        assert reader.pass_body(size, frame)
+        assert not reader.buffered
+    # The limit is as for any other frame.
+    assert reader.pass_body(size, frame)
+    with pytest.raises(ProtocolError, match="limited"):
+        reader.read_body(1)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 6, 7])
+@pytest.mark.parametrize("size", [LARGE, LARGE + 1, 5])
+def test_what_came_behind_a_large_chunk_is_read_like_anything_else(
+    cut: int, size: int
+) -> None:
+    reader = fed(chunked(b"%x\r\n" % LARGE))
+    next_request(reader)
+    assert reader.read_body(1) is NEED_DATA
+    rest = b"\r\n%x\r\n%b\r\n0\r\n\r\n" % (size, b"x" * size)
+    assert reader.pass_body(LARGE, rest[:cut])
+    reader.feed(rest[cut:])
+    parts = iter(lambda: reader.read_body(LARGE), END)
+    assert b"".join(part for part in parts if isinstance(part, bytes)) == b"x" * size
 
 
 def test_a_body_can_only_be_read_inside_a_request() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +121,16 @@ def test_a_body_over_the_limit_is_answered_with_413(
     for size, status in ((1000, 200), (1001, 413)):
         body = iter([b"x" * size]) if chunked else b"x" * size
         assert server.request("POST", "/measure?read", body).status == status
+
+
+@pytest.mark.parametrize("how", ["read", "65536"])
+def test_equal_chunks_are_counted_towards_the_limit(
+    live_server: Start, tmp_path: Path, how: str
+) -> None:
+    server = live_server(APP, *configured(tmp_path, max_request_body=300_000))
+    for count, status in ((6, 200), (7, 413)):
+        body = itertools.repeat(b"x" * 50_000, count)
+        assert server.request("POST", f"/measure?{how}", body).status == status
 
 
 @pytest.mark.parametrize(

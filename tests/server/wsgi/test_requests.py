@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import socket
 from typing import Any
@@ -89,6 +90,26 @@ def test_a_large_upload_streams_through(site: live.LiveServer, chunked: bool) ->
     body = (block for _ in range(80)) if chunked else block * 80
     response = site.request("POST", "/echo", body)
     assert response.body == block * 80
+
+
+@pytest.mark.parametrize("size", [8192, 65_536, 100_000])
+def test_chunks_of_any_size_come_together(site: live.LiveServer, size: int) -> None:
+    """Equal ones in a row, which are framed alike, and others among them."""
+    count = itertools.count()
+    chunks = [
+        bytes(next(count) % 251 for _ in range(length))
+        for length in (
+            *[40_000] * 5,
+            40_001,
+            40_000,
+            *[9] * 5,
+            *[65_536] * 4,
+            1,
+            65_536,
+        )
+    ]
+    response = site.request("POST", f"/echo?{size}", iter(chunks))
+    assert response.body == b"".join(chunks)
 
 
 def test_the_body_arrives_while_the_application_reads(site: live.LiveServer) -> None:

@@ -29,7 +29,7 @@ from ._http11 import (
 from ._proxy_protocol import LONGEST, ProxyHeaderError, parse_proxy_header
 from ._stream import PIECE, PROGRESS, Stream
 from ._transport import TlsTransport, tls_environ
-from ._wsgi import BodyError, Exchange, body_input
+from ._wsgi import BodyError, BodyInput, Exchange
 
 if TYPE_CHECKING:
     from ._http11 import Head
@@ -249,11 +249,14 @@ class Connection(Stream):
             have = len(part)
             buffer[:have] = part
             count = reader.direct(len(buffer) - have)
-        if count:
-            came = self._receive_into(buffer[have : have + count], wait=not have)
-            self._body_open = reader.pass_body(came)
-            have += came
-        return have
+        if not count:
+            return have
+        behind = 0 if self.site.tls else reader.behind(count)
+        came, tail = self._receive_into(
+            buffer[have : have + count], behind, wait=not have
+        )
+        self._body_open = reader.pass_body(came, tail)
+        return have + came
 
     def head(self, exchange: Exchange, body_length: int | None) -> Head:
         """Renders the head; decides whether the connection can be kept."""
@@ -328,7 +331,7 @@ class Connection(Stream):
         self._body_open = True
         self._said_continue = not request.expect_continue
         self.pace = None
-        return body_input(self)
+        return BodyInput(self)
 
     def _parse(self, now: float) -> bool:
         reader = self._reader

@@ -168,23 +168,34 @@ class Stream:
                 self._arrived(len(data), size)
                 return data
 
-    def _receive_into(self, buffer: memoryview, *, wait: bool) -> int:
+    def _receive_into(
+        self, buffer: memoryview, behind: int, *, wait: bool
+    ) -> tuple[int, bytes]:
         """As `_receive`, to where the bytes are wanted; returns how many came.
 
-        Those are none where nothing is there and the caller does not want to wait.
+        Those are none where nothing is there and the caller does not want to wait. Also
+        up to `behind` bytes that followed when the buffer was full; none with TLS.
         """
+        sock: Any = self.sock
+        tail = bytearray(behind)
         while True:
             try:
-                count = self.sock.recv_into(buffer)
+                if behind:
+                    count = sock.recvmsg_into((buffer, tail))[0]
+                else:
+                    count = sock.recv_into(buffer)
             except BlockingIOError:
                 if not wait:
-                    return 0
+                    return 0, b""
                 self._wait_for_body()
             except OSError as exc:
                 raise _lost(exc) from exc
             else:
-                self._arrived(count, len(buffer))
-                return count
+                room = len(buffer)
+                self._arrived(count, room + behind)
+                if count <= room:
+                    return count, b""
+                return room, bytes(tail[: count - room])
 
     def _arrived(self, count: int, wanted: int) -> None:
         if not count:

@@ -130,13 +130,57 @@ class Body(io.RawIOBase):
         return b"".join(iter(lambda: self._channel.read_body(JOIN_LIMIT), b""))
 
 
-def body_input(channel: Channel) -> io.BufferedReader:
-    """`wsgi.input`: a binary file, of which a little is read ahead.
+class BodyInput(io.BufferedIOBase):
+    """`wsgi.input`: a binary file.
+
+    Large pieces are received where they are wanted, without a copy. For lines and small
+    pieces a little is read ahead, from the first of them on.
 
     Raises `BodyError` where the body is malformed, over the limit or too slow, and
     `ClientGone` where it ends early; both are `OSError`.
     """
-    return io.BufferedReader(Body(channel), READ_AHEAD)
+
+    def __init__(self, channel: Channel) -> None:
+        body = Body(channel)
+        # With a single byte to hold, it holds none.
+        self._file = self._direct = io.BufferedReader(body, 1)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and 0 <= size < READ_AHEAD:
+            return self._ahead().read(size)
+        return self._file.read(size)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self._ahead().read1(size)
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        return self._file.readinto(buffer)
+
+    def readinto1(self, buffer: WriteableBuffer, /) -> int:
+        return self._file.readinto1(buffer)
+
+    def peek(self, size: int = 0, /) -> bytes:
+        return self._ahead().peek(size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return self._ahead().readline(size)
+
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
+        return self._ahead().readlines(-1 if hint is None else hint)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._ahead())
+
+    def __next__(self) -> bytes:
+        return next(self._ahead())
+
+    def _ahead(self) -> io.BufferedReader[Body]:
+        if self._file is self._direct:
+            self._file = io.BufferedReader(self._direct.raw, READ_AHEAD)
+        return self._file
 
 
 class FileWrapper:

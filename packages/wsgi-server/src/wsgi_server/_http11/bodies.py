@@ -42,6 +42,7 @@ class BodyReader:
         "_chunk",
         "_eof",
         "_error",
+        "_frame",
         "_left",
         "_lines",
         "_pos",
@@ -72,8 +73,10 @@ class BodyReader:
         # Body bytes left of the request or the chunk, and those of all chunks so far.
         self._left = 0
         self._total = 0
-        # The size of the last chunk.
+        # The size of the last chunk; and of a large one the bytes between it and the next,
+        # if that has the same size.
         self._chunk = 0
+        self._frame = b""
 
     @property
     def buffered(self) -> int:
@@ -182,17 +185,33 @@ class BodyReader:
             return 0
         return min(limit, self._left)
 
-    def pass_body(self, count: int) -> bool:
+    def behind(self, count: int) -> int:
+        """How many bytes to receive behind the `count` that `direct` allowed.
+
+        Where a chunk ends there, just those that announce another one of its size; else 0.
+        """
+        if count < self._left or self._state != CHUNK_DATA:
+            return 0
+        return len(self._frame)
+
+    def pass_body(self, count: int, tail: bytes = b"") -> bool:
         """Takes note of body bytes that passed by, no more than `direct` allowed.
 
-        False when they were the last and the `END` with them.
+        `tail` came behind them, no more than `behind` asked for. False when they were the
+        last and the `END` with them.
         """
         self._left -= count
         if not self._left:
             if self._state == SIZED:
                 self._finish()
                 return False
-            self._state = CHUNK_END
+            if tail and tail == self._frame and self._has_room(self._chunk):
+                # What the frame says is known.
+                self._total += self._chunk
+                self._left = self._chunk
+            else:
+                self.unread = tail
+                self._state = CHUNK_END
         return True
 
     def _take(self, limit: int) -> bytes | Signal:
@@ -256,12 +275,17 @@ class BodyReader:
             self._state = TRAILERS
             self._size = self._lines = 0
             return
-        self._total += size
-        limit = self.limits.body
-        if limit is not None and self._total > limit:
+        if not self._has_room(size):
+            limit = self.limits.body
             raise ProtocolError(413, f"The request body is limited to {limit} bytes.")
+        self._total += size
         self._left = self._chunk = size
+        self._frame = b"\r\n%b\r\n" % line if size >= LARGE else b""
         self._state = CHUNK_DATA
+
+    def _has_room(self, size: int) -> bool:
+        limit = self.limits.body
+        return limit is None or self._total + size <= limit
 
     def _read_trailers(self) -> bool:
         while True:
@@ -321,6 +345,7 @@ class BodyReader:
     def _finish(self) -> None:
         self._state = START
         self._left = self._size = self._lines = self._chunk = 0
+        self._frame = b""
 
     def _die(self, error: ProtocolError) -> None:
         """Nothing behind the error is looked at, so nothing is kept."""
