@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 import threading
 import warnings
@@ -160,6 +161,9 @@ def renew(*, green: bool) -> None:
     Pools are emptied, and eventlet gets a hub of our own, for that of the parent would
     share its epoll set with us. With `green` there is a hub afterwards in any case: it
     belongs to the main greenlet, where the engine runs, whoever needs it first.
+
+    It is of the kind that the program chose, or EVENTLET_HUB in the environment; where
+    that is the usual one, `wsgi_server._engines.hub` takes its place.
     """
     _executors.clear()
     for pool in list(_pools):
@@ -169,8 +173,15 @@ def renew(*, green: bool) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from eventlet import hubs
-    hub = getattr(hubs._threadlocal, "hub", None)
-    if hub is not None:
-        hubs.use_hub(sys.modules[type(hub).__module__])
-    if hub is not None or green:
-        hubs.get_hub()
+    here = hubs._threadlocal
+    if hasattr(here, "hub"):
+        here.Hub = type(here.hub)
+    elif not green:
+        return
+    elif not hasattr(here, "Hub"):
+        hubs.use_hub()
+    module = sys.modules[here.Hub.__module__]
+    if module.__name__ == "eventlet.hubs.epolls" and "EVENTLET_HUB" not in os.environ:
+        module = importlib.import_module("wsgi_server._engines.hub")
+    hubs.use_hub(module)
+    hubs.get_hub()
