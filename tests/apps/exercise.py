@@ -266,6 +266,23 @@ def busy(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     return [b"done"]
 
 
+def chew(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """Takes longer for every piece of the body than any client to send the next."""
+    for piece in iter(lambda: environ["wsgi.input"].read(65536), b""):
+        time.sleep(len(piece) / 65_536_000)
+    start("200 OK", [TEXT])
+    return [b"swallowed"]
+
+
+def drool(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """Takes longer for every piece of a response without an end than any client."""
+    size = int(environ["QUERY_STRING"])
+    start("200 OK", [TEXT])
+    while True:
+        time.sleep(size / 65_536_000)
+        yield b"x" * size
+
+
 def insistent(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """Reads the body three times, whatever comes of it, and says what did."""
     said = []
@@ -347,6 +364,8 @@ PATHS: dict[str, Callable[[Environ, StartResponse], Iterable[bytes]]] = {
     "/wait": wait,
     "/sleepy": sleepy,
     "/busy": busy,
+    "/chew": chew,
+    "/drool": drool,
     "/closed": closed,
     "/turns": turns,
     "/insistent": insistent,

@@ -107,15 +107,17 @@ def test_a_thread_that_computes_does_not_stop_the_others(live_server: Start) -> 
 
 
 @contextlib.contextmanager
-def never_done(server: live.LiveServer) -> Iterator[socket.socket]:
-    """A client whose next request is always there already."""
-    request = b"GET /busy?0.0005 HTTP/1.1\r\nHost: a\r\n\r\n" * 100
+def never_done(
+    server: live.LiveServer, more: bytes, head: bytes = b""
+) -> Iterator[socket.socket]:
+    """A client that sends `more` again and again, faster than it is taken."""
     with contextlib.closing(server.connect()) as client:
 
         def send() -> None:
             with contextlib.suppress(OSError):  # it is shut down below
+                client.sendall(head)
                 while True:
-                    client.sendall(request)
+                    client.sendall(more)
 
         sender = threading.Thread(target=send)
         sender.start()
@@ -128,7 +130,11 @@ def never_done(server: live.LiveServer) -> Iterator[socket.socket]:
 
 def test_a_client_that_is_never_done_lets_others_in(live_server: Start) -> None:
     server = live_server(APP)
-    with contextlib.closing(server.client()) as other, never_done(server) as client:
+    request = b"GET /busy?0.0005 HTTP/1.1\r\nHost: a\r\n\r\n" * 100
+    with (
+        contextlib.closing(server.client()) as other,
+        never_done(server, request) as client,
+    ):
         assert client.recv(1)
         reader = threading.Thread(target=drain, args=(client,))
         reader.start()
@@ -137,6 +143,40 @@ def test_a_client_that_is_never_done_lets_others_in(live_server: Start) -> None:
     # A piece that the server reads at once holds more than a thousand requests. They are
     # not served in a row: the other client is asked in between.
     assert max(after - before for before, after in pairwise(seen)) < 1000
+
+
+@pytest.mark.parametrize("size", [1000, 65_536])
+def test_an_upload_without_an_end_lets_others_in(live_server: Start, size: int) -> None:
+    """Its client is always ahead, so the application never has to wait for it."""
+    server = live_server(APP)
+    head = b"POST /chew HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"%x\r\n%b\r\n" % (size, b"x" * size)
+    with contextlib.closing(server.client()) as other, never_done(server, chunk, head):
+        for _ in range(3):
+            other.request("GET", "/whole")
+            assert other.getresponse().read() == b"onetwo"
+
+
+@pytest.mark.parametrize("size", [1000, 65_536])
+def test_a_response_without_an_end_lets_others_in(
+    live_server: Start, size: int
+) -> None:
+    """Its client takes it at once."""
+    server = live_server(APP)
+    with (
+        contextlib.closing(server.client()) as other,
+        contextlib.closing(server.connect()) as client,
+    ):
+        client.sendall(b"GET /drool?%d HTTP/1.1\r\nHost: a\r\n\r\n" % size)
+        reader = threading.Thread(target=drain, args=(client,))
+        reader.start()
+        try:
+            for _ in range(3):
+                other.request("GET", "/whole")
+                assert other.getresponse().read() == b"onetwo"
+        finally:
+            client.shutdown(socket.SHUT_RDWR)
+            reader.join()
 
 
 def turns(client: http.client.HTTPConnection) -> int:

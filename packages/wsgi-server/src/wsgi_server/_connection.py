@@ -115,6 +115,7 @@ class Connection(Stream):
         self.runner: Any = None
         self.outbox = None
         self.pace = None
+        self.unbroken = 0
         self.exchange: Exchange | None = None
         self._reader = RequestReader(site.limits)
         self._request: Request | None = None

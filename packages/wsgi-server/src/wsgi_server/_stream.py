@@ -30,7 +30,7 @@ _ENDED: Final = _select.POLLRDHUP
 PIECE: Final = 65536
 #: Bytes of progress that body_timeout and write_timeout are granted for.
 PROGRESS: Final = 65536
-#: Bytes after which a transfer that never had to wait lets others run.
+#: Bytes after which a transfer that never has to wait lets others run.
 BREATH: Final = 1 << 20
 #: Bytes of a response's end that may be left for the loop to send.
 OUTBOX: Final = 1 << 20
@@ -77,6 +77,7 @@ class Stream:
         "signalled",
         "site",
         "sock",
+        "unbroken",
         "waiter",
         "watched",
     )
@@ -88,6 +89,8 @@ class Stream:
     outbox: memoryview | None
     #: The patience with the body that is being read, once it had to be waited for.
     pace: Patience | None
+    #: Bytes that moved since the last wait.
+    unbroken: int
     #: An engine's notes: who waits for the client, and what the descriptor is watched for.
     waiter: Any
     watched: int
@@ -101,12 +104,15 @@ class Stream:
 
         Raises `ClientGone` where the client does not take it.
         """
+        if not last:
+            self._let_others_in()
         try:
             sent = self.sock.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as exc:
             raise ClientGone(f"while sending: {exc}") from exc
+        self.unbroken += sent
         if sent < len(data):
             self._send_rest(memoryview(data)[sent:], OUTBOX if last else 0)
 
@@ -116,12 +122,14 @@ class Stream:
         if isinstance(sock, TlsTransport):
             self.send(b"".join((before, data, after)))
             return
+        self._let_others_in()
         try:
             sent = sock.sendmsg((before, data, after))
         except BlockingIOError:
             sent = 0
         except OSError as exc:
             raise ClientGone(f"while sending: {exc}") from exc
+        self.unbroken += sent
         if sent < len(before) + len(data) + len(after):
             self._send_rest(memoryview(b"".join((before, data, after)))[sent:], 0)
 
@@ -135,6 +143,7 @@ class Stream:
         sent = 0
         patience = self._patience(self.site.settings.write_timeout)
         while sent < count:
+            self._let_others_in()
             try:
                 done = os.sendfile(
                     self.fd, fd, offset + sent, min(count - sent, BREATH)
@@ -147,9 +156,8 @@ class Stream:
             if not done:
                 break
             sent += done
+            self.unbroken += done
             patience.progress(done)
-            if done == BREATH:
-                self.site.engine.breathe()
         return sent
 
     def _receive(self, size: int) -> bytes:
@@ -157,6 +165,7 @@ class Stream:
 
         Raises `BodyError` where they do not come in time, and `ClientGone`.
         """
+        self._let_others_in()
         while True:
             try:
                 data = self.sock.recv(size)
@@ -176,6 +185,7 @@ class Stream:
         Those are none where nothing is there and the caller does not want to wait. Also
         up to `behind` bytes that followed when the buffer was full; none with TLS.
         """
+        self._let_others_in()
         sock: Any = self.sock
         tail = bytearray(behind)
         while True:
@@ -203,8 +213,18 @@ class Stream:
         if count == wanted:
             # The kernel may hold more, a next request perhaps, without a new edge.
             self.signalled = True
+        self.unbroken += count
         if self.pace is not None:
             self.pace.progress(count)
+
+    def _let_others_in(self) -> None:
+        """After much has moved without a wait.
+
+        Not between a receive and what takes note of it: a request may be ended here.
+        """
+        if self.unbroken >= BREATH:
+            self.unbroken = 0
+            self.site.engine.breathe()
 
     def _wait_for_body(self) -> None:
         pace = self.pace
@@ -228,22 +248,18 @@ class Stream:
 
     def _send_rest(self, rest: memoryview, leave: int) -> None:
         patience = self._patience(self.site.settings.write_timeout)
-        unbroken = 0
         while len(rest) > leave:
+            self._let_others_in()
             try:
                 sent = self.sock.send(rest)
             except BlockingIOError:
                 self._wait(patience, writable=True)
-                unbroken = 0
                 continue
             except OSError as exc:
                 raise ClientGone(f"while sending: {exc}") from exc
             rest = rest[sent:]
             patience.progress(sent)
-            unbroken += sent
-            if unbroken >= BREATH:
-                self.site.engine.breathe()
-                unbroken = 0
+            self.unbroken += sent
         if rest:
             self.outbox = rest
 
@@ -263,6 +279,7 @@ class Stream:
         return True
 
     def _wait(self, patience: Patience, *, writable: bool) -> None:
+        self.unbroken = 0
         started = monotonic()
         try:
             self.site.engine.wait(self, patience.deadline(started), writable=writable)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds after which the hub gets its turn, however busy the connections are.
+#: Seconds after which the hub gets its turn, however busy connections or transfers are.
 SLICE: Final = 0.005
 #: Greenlets kept although nothing needs them.
 SPARE: Final = 32
@@ -135,8 +135,10 @@ class EventletEngine(Loop):
             raise TimeoutError
 
     def breathe(self) -> None:
-        """Lets others run."""
-        sleep(0)
+        """Lets others run, if it is their turn."""
+        if monotonic() >= self._slice_end:
+            sleep(0)
+            self._slice_end = monotonic() + SLICE
 
     # -- the loop -----------------------------------------------------------------------
 
