@@ -40,14 +40,15 @@ def test_thirty_reloads_under_load_lose_no_request(
         load.add_keep_alive(server)
         load.add("slow", slow_requests(server, 0.3))
     load.add("upload", uploads(server, 4 << 20))
-    ends = r"generation \d+ serves|reload failed"
     with load:
         server.wait_for("the first answers", lambda: load.done > 10)
         for number in range(RELOADS):
             spoil = broken and number % 3 == 1
             service.write("nonsense\n" if spoil else valid)
             service.publish(f"version {number}")
-            before, done = count(server, ends), load.done
+            # The end of this reload: one that was under way before may end otherwise.
+            end = "reload failed" if spoil else r"generation \d+ serves"
+            before, done = count(server, end), load.done
             server.send(signal.SIGHUP)
             if dice.random() < 0.3:
                 # One that comes while the first is under way.
@@ -56,8 +57,9 @@ def test_thirty_reloads_under_load_lose_no_request(
             more = dice.randrange(1, 40)
             server.wait_for(
                 "the reload and some answers",
-                lambda before=before, goal=done + more: count(server, ends) > before
-                and load.done >= goal,
+                lambda end=end, before=before, goal=done + more: (
+                    count(server, end) > before and load.done >= goal
+                ),
             )
         # No reload may still be on its way when the last one is judged.
         service.write(valid)
