@@ -85,6 +85,11 @@ def test_it_reads_as_a_file(
     assert stream.read() == b""
 
 
+def test_its_lines_need_nobody_else_to_hold_on_to_it() -> None:
+    lines = iter(BodyInput(Arriving(b"one\ntwo", [4])))  # type: ignore[arg-type]
+    assert list(lines) == [b"one\n", b"two"]
+
+
 def test_a_large_piece_is_received_where_it_is_wanted() -> None:
     """And nothing is held back: what comes next is not asked for before it is wanted."""
     asked: list[int] = []

@@ -171,9 +171,6 @@ class BodyInput(io.BufferedIOBase):
     def readlines(self, hint: int | None = -1, /) -> list[bytes]:
         return self._ahead().readlines(-1 if hint is None else hint)
 
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._ahead())
-
     def __next__(self) -> bytes:
         return next(self._ahead())
 
