@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
-from wsgi_server import PosixServer, pools
+from wsgi_server import PosixServer, Win32Server, pools
 
 
 class Small(PosixServer):
@@ -64,6 +65,18 @@ class Broken(PosixServer):
 
     def run_server(self) -> None:
         raise RuntimeError("broken before it served")
+
+
+class StoppedAsItReplaces(Win32Server):
+    """Is told to stop when it has decided to replace a worker and not yet done so."""
+
+    started = False
+
+    def run_child(self) -> None:
+        if self.started:
+            os.kill(os.getpid(), signal.SIGTERM)
+        self.started = True
+        super().run_child()
 
 
 def write(line: str) -> None:

@@ -57,6 +57,15 @@ def test_workers_share_the_socket_and_are_replaced(live_program: Start) -> None:
     assert server.stop() == 0
 
 
+def test_a_stop_reaches_the_worker_that_starts_meanwhile(live_program: Start) -> None:
+    served_by = {"SERVICE_SERVER": "apps.servers:StoppedAsItReplaces"}
+    server = live_program("apps.service", env=served_by)
+    (worker,) = server.worker_pids()
+    os.kill(worker, signal.SIGKILL)
+    assert server.wait() == 0
+    assert "Traceback" not in server.log()
+
+
 def test_workers_leave_when_their_parent_is_gone(live_program: Start) -> None:
     server = live_program("apps.service", env=WIN32)
     workers = server.worker_pids()

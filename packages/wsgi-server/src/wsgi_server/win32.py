@@ -108,16 +108,17 @@ class Win32Server(BaseServer):
             self.configure_socket()
         if _is_worker():
             return
+        for _ in range(self._current().workers):
+            self.run_child()
+        # Until here a signal ends this process, and with it the workers.
         self.set_signal_handler("SIGTERM", self.kill_children)
         self.set_signal_handler("SIGINT", self.kill_children)
         for url in self.urls:
             LOG.info("listening on %s", url)
-        while len(self.children) < self._current().workers:
-            self.run_child()
 
     def wait(self) -> ExitStatus:
         """Serves until the server is told to stop, and returns why it did."""
-        if self.children:
+        if self._launcher.processes:
             return self.wait_on_children()
         self.run_server()
         return ExitStatus.OK
@@ -151,12 +152,14 @@ class Win32Server(BaseServer):
         process = self._launcher.add_process(
             [sys.executable, *sys.orig_argv[1:]],
             stdin=subprocess.PIPE,
+            bufsize=0,
             env={**os.environ, WORKER_MARK: "1"},
             **posix,
         )
         assert process.stdin is not None  # noqa: S101  it was asked for
-        process.stdin.write(_handover(self._sockets, process.pid))
-        process.stdin.flush()
+        # One that has ended, or was told to leave, takes nothing any more.
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            process.stdin.write(_handover(self._sockets, process.pid))
 
         def watch() -> None:
             process.wait()
@@ -197,6 +200,9 @@ class Win32Server(BaseServer):
                 if self.running:
                     LOG.error("worker %d ended; it is replaced", pid)
                     self.run_child()
+            if not self.running:
+                # Who was started at the moment of the signal was not told by it.
+                self.kill_children()
         self._launcher.wait()
         return ExitStatus.OK
 
@@ -230,7 +236,11 @@ def _handover(sockets: Sequence[socket.socket], pid: int) -> bytes:
 
 def _receive(stream: IO[bytes]) -> list[socket.socket]:
     """The sockets that such a line gives."""
-    given = json.loads(stream.readline())
+    line = stream.readline()
+    if not line:
+        # The parent is gone, or wants this process gone, before it began.
+        sys.exit(ExitStatus.OK)
+    given = json.loads(line)
     if sys.platform == "win32":
         return [socket.fromshare(base64.b64decode(item)) for item in given]
     return [socket.socket(fileno=fd) for fd in given]
