@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import live
@@ -41,11 +42,22 @@ def test_the_environ_is_as_pep_3333_asks(site: live.LiveServer) -> None:
         "SERVER_PROTOCOL": "HTTP/1.0",
         "wsgi.version": [1, 0],
         "wsgi.url_scheme": "http",
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,
     }
     assert {name: environ.get(name) for name in expected} == expected
     assert environ["REMOTE_PORT"].isdigit()
+
+
+def test_an_application_that_runs_once_at_a_time_in_a_worker_is_told(
+    live_server: Callable[..., live.LiveServer],
+) -> None:
+    server = live_server("apps.exercise:app", "--threads", "1", "--workers", "2")
+    environ = environ_of(server, b"GET /environ HTTP/1.0\r\n\r\n")
+    assert environ["wsgi.multithread"] is False
+    assert environ["wsgi.multiprocess"] is True
 
 
 def test_forwarding_fields_of_strangers_are_removed(site: live.LiveServer) -> None:

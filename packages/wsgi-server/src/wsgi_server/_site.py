@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from ._accesslog import AccessLog
-    from ._connection import Connection
     from ._http11 import Request
     from ._settings import Settings
     from ._sockets import Listener
@@ -37,7 +36,7 @@ class Waiting(Protocol):
     def breathe(self) -> None:
         """Lets others run, in the middle of a long transfer that never had to wait."""
 
-    def forget(self, conn: Connection) -> None:
+    def forget(self, conn: Stream) -> None:
         """The connection is about to close its descriptor."""
 
 
@@ -53,7 +52,6 @@ class Site:
         log: AccessLog | None,
         *,
         worker_id: int = 0,
-        multithread: bool = False,
     ) -> None:
         self.listener = listener
         self.app = app
@@ -81,7 +79,7 @@ class Site:
         self._heads = ResponseHeads(SOFTWARE)
         self._second = 0.0
         self._next_second = 0.0
-        self._environ = self._base_environ(worker_id, multithread)
+        self._environ = self._base_environ(worker_id)
 
     @property
     def heads(self) -> ResponseHeads:
@@ -131,7 +129,7 @@ class Site:
         else:
             _forwarded.strip(environ)
 
-    def _base_environ(self, worker_id: int, multithread: bool) -> dict[str, Any]:
+    def _base_environ(self, worker_id: int) -> dict[str, Any]:
         name, port = _server_name(self.listener.sock)
         return {
             # What every request replaces stands here for the size of the copies.
@@ -153,7 +151,8 @@ class Site:
             "wsgi.input": EMPTY_INPUT,
             "wsgi.input_terminated": True,
             "wsgi.errors": sys.stderr,
-            "wsgi.multithread": multithread,
+            # Greenlets as well: they are the threads of a program that is monkey-patched.
+            "wsgi.multithread": self.settings.threads > 1,
             "wsgi.multiprocess": self.settings.workers > 1,
             "wsgi.run_once": False,
             "wsgi.file_wrapper": FileWrapper,
