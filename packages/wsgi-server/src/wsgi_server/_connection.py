@@ -7,13 +7,10 @@ wait; otherwise it never waits. A deadline is a number to compare, not a timer.
 
 from __future__ import annotations
 
-import contextlib
-import enum
 import io
 import logging
 import math
 import socket
-import struct
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -24,10 +21,11 @@ from ._http11 import (
     ProtocolError,
     Request,
     RequestReader,
-    error_response,
 )
 from ._proxy_protocol import LONGEST, ProxyHeaderError, parse_proxy_header
-from ._stream import PIECE, PROGRESS, Stream
+from ._state import State
+from ._stream import PIECE, PROGRESS
+from ._teardown import LINGER_SECONDS, Teardown
 from ._transport import TlsTransport, tls_environ
 from ._wsgi import BodyError, BodyInput, Exchange
 
@@ -43,42 +41,15 @@ SMALL_BODY: Final = 32768
 LONG: Final = SMALL_BODY + 1
 #: Unread body bytes that are taken in after the response to keep the connection.
 DISCARD_LIMIT: Final = 65536
-#: How long, and for how much, a closing connection still listens (RFC 9112 9.6).
-LINGER_SECONDS: Final = 2.0
-LINGER_LIMIT: Final = 1 << 20
 
 _NEVER: Final = math.inf
-_RESET: Final = struct.pack("ii", 1, 0)
-
-
-class State(enum.Enum):
-    """Where a connection is. In IDLE and HEAD it reads requests.
-
-    PREFACE waits for a PROXY header, BODY for the rest of a small body. FLUSHING sends
-    the end of a response, DISCARDING reads over the rest of a body, LINGERING has
-    half-closed and waits for the client to do so.
-    """
-
-    IDLE = 0
-    HEAD = 1
-    HANDSHAKE = 2
-    READY = 3
-    RUNNING = 4
-    DISCARDING = 5
-    LINGERING = 6
-    CLOSED = 7
-    PREFACE = 8
-    BODY = 9
-    FLUSHING = 10
-
-
 _IDLE, _HEAD, _HANDSHAKE, _READY = State.IDLE, State.HEAD, State.HANDSHAKE, State.READY
 _RUNNING, _DISCARDING = State.RUNNING, State.DISCARDING
 _LINGERING, _CLOSED = State.LINGERING, State.CLOSED
 _PREFACE, _BODY, _FLUSHING = State.PREFACE, State.BODY, State.FLUSHING
 
 
-class Connection(Stream):
+class Connection(Teardown):
     """One client."""
 
     __slots__ = (
@@ -86,16 +57,12 @@ class Connection(Stream):
         "_body_open",
         "_count",
         "_extra",
-        "_idle_bytes",
         "_keep",
         "_reader",
         "_request",
         "_said_continue",
         "ended",
-        "exchange",
-        "peer",
         "runner",
-        "state",
     )
 
     def __init__(
@@ -116,7 +83,7 @@ class Connection(Stream):
         self.outbox = None
         self.pace = None
         self.unbroken = 0
-        self.exchange: Exchange | None = None
+        self.exchange = None
         self._reader = RequestReader(site.limits)
         self._request: Request | None = None
         self._count = 0
@@ -205,14 +172,6 @@ class Connection(Stream):
         if self.state is _IDLE:
             self.deadline = min(self.deadline, deadline)
 
-    def close(self) -> None:
-        """Closes at once. Harmless when it is closed already."""
-        if self.state is not _CLOSED:
-            self.state = _CLOSED
-            self.deadline = _NEVER
-            self.site.engine.forget(self)
-            self.sock.close()
-
     # -- the channel of the running exchange --------------------------------------------
 
     def read_body(self, limit: int) -> bytes:
@@ -278,40 +237,6 @@ class Connection(Stream):
         )
         self._keep = head.keep_alive
         return head
-
-    def refuse(self, status: int, detail: str) -> None:
-        """Answers for the application, or instead of it, and leaves."""
-        if self.state is _CLOSED:
-            return
-        LOG.info("%s:%s answered %d: %s", *self.peer, status, detail)
-        head_request = self.exchange is not None and (
-            self.exchange.request.method == "HEAD"
-        )
-        answer = error_response(status, detail, self.site.date, head_request)
-        try:
-            self.sock.send(answer)
-        except OSError as exc:
-            # Nobody is waiting for a client that cannot take a short error.
-            LOG.debug("%s:%s did not take the answer: %s", *self.peer, exc)
-            self.close()
-        else:
-            self._linger(monotonic())
-
-    def dismiss(self, status: int, detail: str) -> None:
-        """Answers from outside, while the application still runs; it stays its own."""
-        with contextlib.suppress(OSError):
-            self.sock.send(error_response(status, detail, self.site.date))
-            self.sock.shutdown(socket.SHUT_WR)
-
-    def abort(self) -> None:
-        """Resets the connection, so that no client takes the response for whole."""
-        if self.state is not _CLOSED:
-            if isinstance(self.sock, TlsTransport):
-                # Closing without close_notify is what truncation looks like in TLS.
-                self.close()
-                return
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self.close()
 
     # -- inside ---------------------------------------------------------------------------
 
@@ -423,9 +348,9 @@ class Connection(Stream):
             self.signalled = True
             return self._flush(now)
         elif state is _DISCARDING:
-            return self._take_and_count() and self._discard(now)
-        elif state is _LINGERING and self._take_and_count():
-            self.signalled = True
+            return self._read_over() and self._discard(now)
+        elif state is _LINGERING:
+            self._count_lingering(len(self._take()))
         return False
 
     def _take(self) -> bytes:
@@ -501,15 +426,12 @@ class Connection(Stream):
         self._open()
         return self.step(now)
 
-    def _take_and_count(self) -> bool:
-        """Takes in what nobody will read; false when there is nothing (more)."""
+    def _read_over(self) -> bool:
+        """Takes in more of a body that nobody will read; false when nothing is there."""
         data = self._take()
-        self._idle_bytes += len(data)
-        if self.state is _DISCARDING and data:
+        if data:
+            self._idle_bytes += len(data)
             self._reader.feed(data)
-        elif self._idle_bytes > LINGER_LIMIT:
-            self.close()
-            return False
         return bool(data)
 
     def _discard(self, now: float) -> bool:
@@ -523,7 +445,7 @@ class Connection(Stream):
             if part is NEED_DATA:
                 if self._idle_bytes > DISCARD_LIMIT:
                     self._linger(now)
-                elif self._take_and_count():
+                elif self._read_over():
                     continue
                 return False
             if part is END:
@@ -539,23 +461,6 @@ class Connection(Stream):
         if isinstance(self.sock, TlsTransport):
             self._shut()
         self.close()
-
-    def _linger(self, now: float) -> None:
-        """Half-closes, then listens until the client has read the answer and closes."""
-        if self._shut():
-            self.state = _LINGERING
-            self.deadline = now + LINGER_SECONDS
-            self._idle_bytes = 0
-            self.signalled = True
-
-    def _shut(self) -> bool:
-        try:
-            self.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            # ENOTCONN: the client was faster.
-            self.close()
-            return False
-        return True
 
     def _body_will_end(self, request: Request) -> bool:
         """Whether the rest of the request body is worth waiting for."""

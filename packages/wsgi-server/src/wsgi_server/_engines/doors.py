@@ -1,12 +1,14 @@
 """The listening sockets of one worker: watched, left alone for a while, closed.
 
-Whether somebody may come in is decided elsewhere; here is only the how.
+Whether there is room is known elsewhere; here is who comes in, and what a pause does.
 """
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._originals import original
@@ -14,21 +16,40 @@ from wsgi_server._originals import original
 if TYPE_CHECKING:
     from wsgi_server._sockets import Listener
 
+LOG = logging.getLogger(__name__)
+
 select: Any = original("select")
 socket: Any = original("socket")
 
+_NO_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 #: One worker is woken for a connection, not all of them.
 _WATCHED: Final = select.EPOLLIN | select.EPOLLEXCLUSIVE
 
 
 class Doors:
-    """Descriptors of its own, one for each listener, in the epoll set of a loop."""
+    """Descriptors of its own, one for each listener, in the epoll set of a loop.
 
-    def __init__(self, epoll: Any) -> None:
+    `has_room` is asked before every client and may `starve`; `come_back` is told when
+    descriptors ran out, and is to `open` the doors some time later.
+    """
+
+    def __init__(
+        self,
+        epoll: Any,
+        *,
+        has_room: Callable[[], bool],
+        come_back: Callable[[], object],
+    ) -> None:
         self._epoll = epoll
+        self._has_room = has_room
+        self._come_back = come_back
         self._socks: dict[int, Any] = {}
+        #: What each is called in the log.
+        self._urls: dict[int, str] = {}
         #: Whether clients are looked for.
         self.are_open = False
+        #: Whether clients wait because there was no room for them.
+        self.starved = False
 
     def __contains__(self, fd: int) -> bool:
         return fd in self._socks
@@ -45,6 +66,7 @@ class Doors:
         )
         sock.setblocking(False)
         self._socks[fd] = sock
+        self._urls[fd] = listener.url
         return fd
 
     def open(self) -> None:
@@ -61,12 +83,66 @@ class Doors:
             for fd in self._socks:
                 self._epoll.unregister(fd)
 
-    def admit(self, fd: int) -> tuple[socket.SocketType, tuple[str, str]]:
-        """The next client, on a non-blocking socket, with its address and port.
+    def starve(self, reason: str, detail: object) -> None:
+        """Shuts the doors until something is closed; one log line an episode."""
+        if not self.starved:
+            LOG.warning("accepting pauses: " + reason, detail)  # noqa: G003
+            self.starved = True
+        self.shut()
 
-        Both are empty for a client of a Unix socket. Raises `OSError`, and
-        `BlockingIOError` where nobody waits.
+    def admit(
+        self, fd: int, most: int
+    ) -> Iterator[tuple[socket.SocketType, tuple[str, str]]]:
+        """Up to `most` waiting clients, on non-blocking sockets, with address and port.
+
+        Both are empty for a client of a Unix socket.
         """
+        for _ in range(most):
+            if not self._has_room():
+                return
+            try:
+                client = self._accept(fd)
+            except BlockingIOError:
+                if self.starved:
+                    # Everybody who waited is in: the episode is over.
+                    self.starved = False
+                    LOG.info("accepting again")
+                return
+            except OSError as exc:
+                if exc.errno in _NO_DESCRIPTORS:
+                    self.starve("cannot accept: %s", exc.strerror)
+                    self._come_back()
+                    return
+                if exc.errno == errno.EINVAL:
+                    self._lose(fd)
+                    return
+                # The client took its connection back before we came to it.
+                LOG.debug("accept: %s", exc)
+                continue
+            yield client
+
+    def close(self, fd: int) -> None:
+        """Closes one for good."""
+        if self.are_open:
+            self._epoll.unregister(fd)
+        self._socks.pop(fd).close()
+        del self._urls[fd]
+
+    def close_all(self) -> None:
+        """Closes them all for good."""
+        self.shut()
+        for sock in self._socks.values():
+            sock.close()
+        self._socks.clear()
+        self._urls.clear()
+
+    def _lose(self, fd: int) -> None:
+        """Forgets a socket that somebody has shut down, in whatever process."""
+        url = self._urls[fd]
+        LOG.error("nobody can connect to %s any more: its socket was shut down", url)
+        self.close(fd)
+
+    def _accept(self, fd: int) -> tuple[socket.SocketType, tuple[str, str]]:
         door = self._socks[fd]
         # The C-level socket costs a third of the Python class, per connection.
         new, address = door._accept()
@@ -75,16 +151,3 @@ class Doors:
         if type(address) is tuple:
             return sock, (address[0], str(address[1]))
         return sock, ("", "")
-
-    def close(self, fd: int) -> None:
-        """Closes one for good."""
-        if self.are_open:
-            self._epoll.unregister(fd)
-        self._socks.pop(fd).close()
-
-    def close_all(self) -> None:
-        """Closes them all for good."""
-        self.shut()
-        for sock in self._socks.values():
-            sock.close()
-        self._socks.clear()

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from greenlet import getcurrent, greenlet
 
-from wsgi_server._connection import State
 from wsgi_server._engines.loop import READABLE, WRITABLE, Loop
+from wsgi_server._state import State
 from wsgi_server._wsgi import RequestTimeout
 
 with warnings.catch_warnings():

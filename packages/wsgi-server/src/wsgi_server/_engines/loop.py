@@ -6,7 +6,6 @@ somebody is woken, is the business of the engine that inherits it.
 
 from __future__ import annotations
 
-import errno
 import heapq
 import logging
 import math
@@ -19,10 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server import hooks
 from wsgi_server._accesslog import AccessLog
-from wsgi_server._connection import LINGER_SECONDS, Connection, State
+from wsgi_server._connection import Connection
 from wsgi_server._engines.doors import Doors
 from wsgi_server._originals import original
 from wsgi_server._site import Site
+from wsgi_server._state import State
+from wsgi_server._teardown import LINGER_SECONDS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -51,7 +52,6 @@ ENDED: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 #: The runner of a request that waits in the queue.
 QUEUED: Final = object()
 
-_NO_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _IDLE, _READY, _CLOSED = State.IDLE, State.READY, State.CLOSED
 _FLUSHING = State.FLUSHING
 
@@ -76,7 +76,9 @@ class Loop(ABC):
         self._log = _open_log(settings, worker_id)
         self._epoll = select.epoll()
         self._sites: dict[int, Site] = {}
-        self._doors = Doors(self._epoll)
+        self._doors = Doors(
+            self._epoll, has_room=self._has_room, come_back=self._come_back
+        )
         self._conns: dict[int, Connection] = {}
         self._callbacks: dict[int, Callable[[], object]] = {}
         self._ready: deque[Connection] = deque()
@@ -86,7 +88,6 @@ class Loop(ABC):
         self._requests = 0
         self._sweep_timer: Any = None
         self._sweep_due = math.inf
-        self._starved = False
         self._draining = False
         self._stopped = False
         #: The application's `on_drain` hooks are running.
@@ -228,10 +229,10 @@ class Loop(ABC):
         if self._log is not None:
             self._log.reopen()
 
-    def forget(self, conn: Connection) -> None:
+    def forget(self, conn: Stream) -> None:
         """The connection is about to close its descriptor; epoll notices by itself."""
         self._conns.pop(conn.fd, None)
-        if self._starved:
+        if self._doors.starved:
             self._welcome()
         if self._draining:
             self._wake_if_finished()
@@ -268,7 +269,7 @@ class Loop(ABC):
             self._sweep_at(conn.deadline)
         self._queue.append(conn)
         if waiting * 2 >= self._settings.queue_size:
-            self._starve("%d requests are waiting for a place", waiting)
+            self._doors.starve("%d requests are waiting for a place", waiting)
         return True
 
     def _dequeue(self) -> Connection | None:
@@ -278,7 +279,7 @@ class Loop(ABC):
         except IndexError:
             return None
         conn.deadline = math.inf
-        if self._starved and len(self._queue) * 4 <= self._settings.queue_size:
+        if self._doors.starved and len(self._queue) * 4 <= self._settings.queue_size:
             self._welcome()
         return conn
 
@@ -347,53 +348,15 @@ class Loop(ABC):
                 worker_id=self._worker_id,
             )
 
-    def _welcome(self) -> None:
-        """Something was closed or begun: there is room for more connections."""
-        self._resume_accepting()
-
-    def _resume_accepting(self) -> None:
-        if not self._draining:
-            self._doors.open()
-
-    def _accept(self, fd: int, most: int) -> bool:
-        """Accepts up to `most` connections; true when there may be more."""
+    def _accept(self, fd: int, most: int) -> None:
         site = self._sites[fd]
         now = monotonic()
         if self._sweep_due is math.inf:
             self._sweep_at(now + self._shortest)
-        for _ in range(most):
-            if len(self._conns) >= self._settings.max_connections and not self._shed():
-                self._starve("max_connections = %d reached", len(self._conns))
-                return False
-            try:
-                sock, peer = self._doors.admit(fd)
-            except BlockingIOError:
-                if self._starved:
-                    # Everybody who waited is in: the episode is over.
-                    self._starved = False
-                    LOG.info("accepting again")
-                return False
-            except OSError as exc:
-                if exc.errno in _NO_DESCRIPTORS:
-                    self._starve("cannot accept: %s", exc.strerror)
-                    self.call_at(now + ACCEPT_PAUSE, self._resume_accepting)
-                    return False
-                if exc.errno == errno.EINVAL:
-                    self._lose_door(fd)
-                    return False
-                # The client took its connection back before we came to it.
-                LOG.debug("accept: %s", exc)
-                continue
+        for sock, peer in self._doors.admit(fd, most):
             conn = Connection(sock, peer, site, now)
             self._conns[conn.fd] = conn
             self._ready.append(conn)
-        return True
-
-    def _lose_door(self, fd: int) -> None:
-        """Forgets a socket that somebody has shut down, in whatever process."""
-        url = self._sites[fd].listener.url
-        LOG.error("nobody can connect to %s any more: its socket was shut down", url)
-        self._doors.close(fd)
 
     def _accept_all(self) -> None:
         """Takes what the kernel has completed, so that closing resets nobody."""
@@ -402,6 +365,13 @@ class Loop(ABC):
                 self._accept(fd, self._settings.backlog)
             self._kick()
 
+    def _has_room(self) -> bool:
+        most = self._settings.max_connections
+        if len(self._conns) < most or self._shed():
+            return True
+        self._doors.starve("max_connections = %d reached", most)
+        return False
+
     def _shed(self) -> bool:
         """Closes the connections that have been idle longest; false if none is."""
         idle = [conn for conn in self._conns.values() if conn.state is _IDLE]
@@ -409,12 +379,16 @@ class Loop(ABC):
             conn.close()
         return bool(idle)
 
-    def _starve(self, reason: str, detail: object) -> None:
-        """Stops accepting until something is closed; one log line an episode."""
-        if not self._starved:
-            LOG.warning("accepting pauses: " + reason, detail)  # noqa: G003
-            self._starved = True
-        self._doors.shut()
+    def _welcome(self) -> None:
+        """Something was closed or begun: there is room for more connections."""
+        self._resume_accepting()
+
+    def _come_back(self) -> None:
+        self.call_at(monotonic() + ACCEPT_PAUSE, self._resume_accepting)
+
+    def _resume_accepting(self) -> None:
+        if not self._draining:
+            self._doors.open()
 
     # -- deadlines ----------------------------------------------------------------------
 

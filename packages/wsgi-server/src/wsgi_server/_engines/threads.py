@@ -26,8 +26,9 @@ from collections.abc import Callable, Sequence
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
-from wsgi_server._connection import Connection, State
+from wsgi_server._connection import Connection
 from wsgi_server._engines.loop import READABLE, WRITABLE, Loop, select
+from wsgi_server._state import State
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
