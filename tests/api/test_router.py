@@ -102,6 +102,15 @@ def test_path_info_moves_the_rest_of_the_path(mapper: Any, call: Call) -> None:
     assert (echo.environ["SCRIPT_NAME"], echo.environ["PATH_INFO"]) == ("/v2", "/")
 
 
+def test_a_newline_at_the_end_of_a_path_goes_with_the_rest(call: Call) -> None:
+    echo = Echo()
+    mapper = APIMapper()
+    mapper.connect("/v2/{path_info:.*}", controller=echo)
+    call(Router(mapper), "/v2/images%0A")
+    assert echo.environ["SCRIPT_NAME"] == "/v2"
+    assert echo.environ["PATH_INFO"] == "/images\n"
+
+
 def test_path_info_in_the_middle_leaves_the_whole_path_behind(call: Call) -> None:
     echo = Echo()
     mapper = APIMapper()

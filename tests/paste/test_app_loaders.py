@@ -33,6 +33,13 @@ def test_config_loads_the_name_after_the_hash(service, conf, write):
     assert load("config", f"{write(APP)}#named", conf).settings == {"name": "named"}
 
 
+def test_a_directory_may_have_a_hash_in_its_name(service, conf, write):
+    path = write(APP + "[app:other]\nuse = main\nname = other\n", "a#b/x.ini")
+
+    assert load("config", path, conf).settings == {}
+    assert load("config", f"{path}#other", conf).settings == {"name": "other"}
+
+
 def test_a_relative_path_starts_at_the_current_directory(
     service, conf, write, monkeypatch
 ):
@@ -100,6 +107,10 @@ def strict(conf, *, level="1"):
         (ValueError("port is\nwrong"), "ValueError: port is wrong"),
         (OSError("disk"), "OSError: disk"),
         (TypeError("level"), "TypeError: level"),
+        (
+            cfg.NoSuchOptError("x"),
+            "NoSuchOptError: no such option x in group [DEFAULT]",
+        ),
     ],
 )
 def test_what_a_factory_raises_gets_its_place(service, conf, write, raised, line):

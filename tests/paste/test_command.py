@@ -121,6 +121,69 @@ def test_check_without_imports_looks_at_the_file_alone(write, capsys):
     )
 
 
+def test_check_knows_that_settings_refer_to_each_other(
+    write, service, capsys, monkeypatch
+):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    path = write(
+        """
+        [DEFAULT]
+        front = one
+        module = service
+
+        [pipeline:main]
+        pipeline = %(front)s app
+
+        [filter:one]
+        paste.filter_factory = %(module)s:plain_filter
+
+        [app:app]
+        paste.app_factory = wsgi_paste:app_factory
+        wsgi_paste.app_factory = %(module)s:make_app
+        """
+    )
+
+    assert run(capsys, "check", path) == (0, f"{path}: 3 sections, no fault\n", "")
+    assert run(capsys, "draw", path)[1].splitlines() == [
+        "[pipeline:main]",
+        "|-- [filter:one]  service:plain_filter",
+        "`-- [app:app]  service:make_app",
+    ]
+
+
+def test_check_finds_what_is_mounted_and_not_there(write, service, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    path = write(
+        """
+        [composite:main]
+        use = call:service:urlmap
+        / = apii
+
+        [app:api]
+        use = call:service:plain_app
+        """
+    )
+
+    assert run(capsys, "check", path) == (
+        1,
+        "",
+        f"{path}: [composite:main] /: there is no section [app:apii] or "
+        "[composite:apii] or [pipeline:apii] or [filter-app:apii]; "
+        "the file has [composite:main], [app:api]\n",
+    )
+
+
+def test_check_outlives_a_module_that_leaves(
+    write, service, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "leaves.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.chdir(tmp_path)
+    path = write("[app:main]\nuse = call:leaves:app\n")
+
+    assert run(capsys, "check", path) == (1, "", f"{path}: [app:main]: SystemExit: 0\n")
+
+
 def test_list(good, capsys):
     status, out, err = run(capsys, "list", good)
 

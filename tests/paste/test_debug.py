@@ -262,3 +262,41 @@ def test_factory_writes_to_the_output_that_it_is_told(tmp_path, capsys):
 def test_an_output_that_cannot_be_opened_is_reported(tmp_path):
     with pytest.raises(FileNotFoundError):
         Debug.factory({}, output=str(tmp_path / "missing" / "file"))
+
+
+def test_headers_come_before_a_body_that_is_made_on_the_way():
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        yield b"made"
+
+    stream = io.StringIO()
+
+    assert webob.Request.blank("/").get_response(Debug(app, stream)).body == b"made"
+    shown = stream.getvalue()
+    assert shown.index("RESPONSE HEADERS") < shown.index("BODY")
+
+
+def test_cookies_that_were_parsed_are_not_shown():
+    stream = io.StringIO()
+    request = webob.Request.blank("/", headers={"Cookie": "id=s3cret"})
+    assert request.cookies["id"] == "s3cret"
+
+    request.get_response(Debug(app_with([b"x"]), stream))
+
+    assert "webob._parsed_cookies = <" in stream.getvalue()
+    assert "s3cret" not in stream.getvalue()
+
+
+def test_subclasses_with_the_signatures_of_the_original_work(capsys):
+    class Old(Debug):
+        def __init__(self, application):
+            super().__init__(application)
+
+        @staticmethod
+        def print_generator(app_iter):
+            return Debug.print_generator(app_iter)
+
+    app = Old.factory({})(app_with([b"x"]))
+
+    assert webob.Request.blank("/").get_response(app).body == b"x"
+    assert "BODY\nx\n" in capsys.readouterr().out

@@ -626,6 +626,38 @@ def test_the_note_of_the_innermost_section_comes_first(service, conf, write):
     ]
 
 
+def test_a_filter_that_cannot_be_made_is_noted_before_its_pipeline(
+    service, conf, write
+):
+    def strict(app, conf):
+        return app
+
+    service.strict = strict
+    path = write(
+        "[pipeline:outer]\npipeline = audit main\n"
+        "[filter:audit]\npaste.filter_factory = wsgi_paste:filter_factory\n"
+        "wsgi_paste.filter_factory = service:strict\nlevel = 3\n" + APP
+    )
+
+    with pytest.raises(TypeError, match="'level'") as caught:
+        paste_deploy_app(path, "outer", conf)
+
+    assert caught.value.__notes__ == [
+        f"while loading {path}: [filter:audit]",
+        f"while loading {path}: [pipeline:outer]",
+    ]
+
+
+def test_files_in_different_folders_that_refer_to_each_other_are_found_out(
+    service, conf, write
+):
+    path = write("[app:main]\nuse = config:sub/b.ini\n")
+    write("[app:main]\nuse = config:../api-paste.ini\n", "sub/b.ini")
+
+    with pytest.raises(ValueError, match=r"refers to itself: \[app:main\] -> "):
+        paste_deploy_app(path, "main", conf)
+
+
 def test_a_failed_load_leaves_no_conf_behind(service, conf, write):
     path = write(APP.replace("make_app", "absent"))
     with pytest.raises(ImportError):

@@ -151,6 +151,34 @@ def test_process_response_may_replace_the_response():
     assert get(Replaces(answering([b"body"]))).status_code == 204
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [webob.Response("other"), "other", b"other"],
+    ids=["response", "text", "bytes"],
+)
+def test_a_response_that_is_replaced_is_closed(answer):
+    class Replaces(Middleware):
+        def process_response(self, response):
+            return answer
+
+    body = Body(b"body")
+
+    assert get(Replaces(answering(body))).text == "other"
+    assert body.closed == 1
+
+
+def test_a_response_that_is_wrapped_is_closed_by_who_wraps_it():
+    class Wraps(Middleware):
+        def process_response(self, response):
+            self.closed_before = body.closed
+            return webob.Response(app_iter=response.app_iter)
+
+    body = Body(b"body")
+
+    assert get(Wraps(answering(body))).text == "body"
+    assert body.closed == 1
+
+
 def test_a_process_response_without_a_return_keeps_the_response():
     class Forgets(Middleware):
         def process_response(self, response):

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import webob
-from wsgi_paste import cli
+from oslo_config import cfg
+from wsgi_paste import _loading, cli
 
 README = Path(__file__).parents[2] / "packages" / "wsgi-paste" / "README.md"
 
@@ -36,6 +37,15 @@ def test_the_application_of_the_readme_answers(example):
     response = webob.Request.blank("/").get_response(namespace["app"])
 
     assert (response.text, response.headers["X-Stamp"]) == ("hello, world\n", "seen")
+
+
+def test_the_server_loads_the_file_of_the_readme(example):
+    conf = cfg.ConfigOpts()
+    conf([], project="wsgi-server", default_config_files=[])
+
+    app = _loading.load_config("api-paste.ini#main", conf)
+
+    assert webob.Request.blank("/").get_response(app).text == "hello, world\n"
 
 
 def test_the_commands_of_the_readme_print_what_it_shows(example, capsys, monkeypatch):

@@ -101,6 +101,23 @@ def install(directory: Path, files: dict[str, str]) -> None:
             (parent / "__init__.py").touch()
 
 
+@pytest.mark.parametrize("service", ["glance", "heat"])
+def test_a_folder_of_that_name_is_no_service(run_program, tmp_path, service):
+    (tmp_path / service).mkdir()
+
+    assert (
+        run_program(
+            f"""
+            import json
+            from wsgi_stack import {service} as wsgi
+
+            print(json.dumps(wsgi.__name__))
+            """
+        )
+        == f"wsgi_stack.{service}"
+    )
+
+
 def test_glances_own_exceptions_are_raised(run_program, tmp_path):
     install(tmp_path, GLANCE)
 

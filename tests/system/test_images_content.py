@@ -133,6 +133,24 @@ def test_an_upload_without_a_length_is_refused(registry: Registry) -> None:
     assert refused.content_type == "application/json"
 
 
+@pytest.mark.parametrize(
+    ("header", "value", "status"),
+    [
+        ("Content-Range", "bytes 100-109/1000", 400),
+        ("Content-Encoding", "gzip", 415),
+    ],
+)
+def test_an_upload_that_is_not_the_content_itself_is_refused(
+    registry: Registry, header: str, value: str, status: int
+) -> None:
+    registry.create("first")
+    refused = registry.request("PUT", FILE, CONTENT, **{header: value})
+    assert refused.status_int == status
+    assert refused.content_type == "application/json"
+    assert registry.files() == []
+    assert registry.request("PUT", FILE, CONTENT).status_int == 200
+
+
 def test_content_never_changes(registry: Registry) -> None:
     registry.create("first", CONTENT)
     refused = registry.request("PUT", FILE, b"other")

@@ -84,6 +84,11 @@ class ContentDeserializer(JSONRequestDeserializer):
 
     def upload(self, request: Request) -> dict[str, Any]:
         """Check what the headers say of the body."""
+        # RFC 9110 14.5: a part taken for the whole would be an image for ever.
+        if "Content-Range" in request.headers:
+            raise webob.exc.HTTPBadRequest("An upload is whole: no Content-Range.")
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            raise webob.exc.HTTPUnsupportedMediaType("No Content-Encoding is known.")
         # RFC 9110 8.3: without a Content-Type it may be taken for octets.
         if request.content_type:
             request.get_content_type((MEDIA_TYPE,))

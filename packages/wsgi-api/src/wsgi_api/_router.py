@@ -228,6 +228,9 @@ def _shift(environ: WSGIEnvironment, rest: str, *, decoded: bool) -> None:
     if decoded and not rest.isascii():
         rest = rest.encode("utf-8").decode("latin-1")
     path = environ["PATH_INFO"]
+    if path.endswith("\n") and not rest.endswith("\n"):
+        # The $ at the end of a regular expression matches in front of it.
+        rest += "\n"
     environ["PATH_INFO"] = rest if rest.startswith("/") else f"/{rest}"
     if path.endswith(rest):
         # What was matched before the rest, without the slash between them.

@@ -120,7 +120,7 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
     @contextmanager
     def inside(self, section: str) -> Iterator[None]:
         """Locates what is raised in the block, and refuses to enter a section twice."""
-        place = (self.filename, section)
+        place = (os.path.realpath(self.filename), section)
         entered = _open_sections.get()
         if place in entered:
             circle = [*entered[entered.index(place) :], place]
@@ -270,7 +270,15 @@ class _LocatedContext(loadwsgi.LoaderContext):  # type: ignore[misc]  # paste ha
     def create(self) -> Any:
         loader, section = self._place
         with loader.inside(section):
-            return super().create()
+            made = super().create()
+        if self.object_type is not loadwsgi.FILTER:
+            return made
+
+        def apply(app: Any) -> Any:
+            with loader.inside(section):
+                return made(app)
+
+        return apply
 
 
 def egg_context(
@@ -352,7 +360,7 @@ def _add_note(exc: BaseException, place: str) -> None:
     notes.append(f"{_NOTE}{place}")
 
 
-def as_load_error(exc: Exception, place: str) -> LoadError:
+def as_load_error(exc: Exception | SystemExit, place: str) -> LoadError:
     """`exc` itself if it is a `LoadError`, else a `FactoryFailed` with it as the cause.
 
     `place` is where it came from, unless a loader has noted a closer one on it.

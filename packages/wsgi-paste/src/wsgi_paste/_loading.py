@@ -54,7 +54,9 @@ def load_config(uri: str, conf: cfg.ConfigOpts) -> WSGIApplication:
     is looked for in the current directory, then among oslo.config's directories. Raises
     `wsgi_paste.errors.LoadError`.
     """
-    path, _, name = uri.partition("#")
+    path, _, name = uri.rpartition("#")
+    if not path or "/" in name:
+        path, name = uri, ""
     with _factory_errors(f"{path}: [{name or 'main'}]"):
         return paste_deploy_app(_find(path, conf), name or None, conf)
 
@@ -91,8 +93,9 @@ def _factory_errors(place: str) -> Iterator[None]:
         yield
     except LoadError:
         raise
-    except (LookupError, ValueError, ImportError, OSError, TypeError) as exc:
+    except (LookupError, ValueError, ImportError, OSError, TypeError, cfg.Error) as exc:
         # These families are printed without a traceback, so the line must say where. A
-        # TypeError is a setting that the factory's signature does not know. Any other
-        # exception is a bug, and its traceback tells more than we could.
+        # TypeError is a setting that the factory's signature does not know, a cfg.Error
+        # an option that nobody registered. Any other exception is a bug, and its
+        # traceback tells more than we could.
         raise as_load_error(exc, place) from exc

@@ -108,16 +108,21 @@ class Middleware:
             return answer
         response = request.get_response(self.application)
         response.request = request
+        body = response.app_iter
         try:
             changed = self.process_response(response)
         except BaseException as exc:
             # PEP 3333: whoever took the iterable closes it, and nobody else will now.
-            _close(response.app_iter)
+            _close(body)
             if isinstance(exc, webob.exc.HTTPException):
                 return exc
             raise
-        # A method that forgot its return statement means the response it was given.
-        return response if changed is None else changed
+        if changed is None or changed is response:
+            # A method that forgot its return statement means the response it was given.
+            return response
+        if response.app_iter is body and _is_complete(changed):
+            _close(body)
+        return changed
 
 
 _LOOK_AT_NOTHING = Middleware.process_request
@@ -151,7 +156,8 @@ class Debug(Middleware):
         stream = _open_output(local_conf.get("output", "stdout"))
 
         def make_filter(app: WSGIApplication) -> WSGIApplication:
-            return cls(app, stream)
+            # A subclass with the constructor of the base class is content with stdout.
+            return cls(app) if stream is None else cls(app, stream)
 
         return make_filter
 
@@ -179,7 +185,10 @@ class Debug(Middleware):
 
             return print_and_write
 
-        return self.print_generator(self.application(environ, start), stream)
+        body = self.application(environ, start)
+        if stream is None:
+            return self.print_generator(body)
+        return self.print_generator(body, stream)
 
     @staticmethod
     def print_generator(
@@ -187,8 +196,8 @@ class Debug(Middleware):
     ) -> Iterator[bytes]:
         """`app_iter` again, printing each piece to `stream` as it is taken.
 
-        The result has the `close()` of `app_iter`, and its length where it has one, so
-        that a server frames the response as it would have without this.
+        The result has the `close()` of `app_iter`, and its length where it has one, for
+        servers that look at it.
         """
         if hasattr(app_iter, "__len__"):
             return _SizedPrintedBody(app_iter, stream)
@@ -217,15 +226,18 @@ class _PrintedBody:
         return self
 
     def __next__(self) -> bytes:
+        title = ""
         if self._parts is None:
-            _print(self._stream, f"{_RULE} BODY\n")
+            title = f"{_RULE} BODY\n"
             self._parts = iter(self._app_iter)
         try:
             part = next(self._parts)
         except StopIteration:
-            _print(self._stream, self._decoder.decode(b"", final=True) + "\n")
+            end = self._decoder.decode(b"", final=True)
+            _print(self._stream, f"{title}{end}\n")
             raise
-        _print(self._stream, self._decoder.decode(part))
+        # After the piece, because a generator calls start_response on its way to it.
+        _print(self._stream, title + self._decoder.decode(part))
         return part
 
     def close(self) -> None:
@@ -240,7 +252,9 @@ class _SizedPrintedBody(_PrintedBody):
 _RULE = "*" * 40
 _CREDENTIAL = re.compile(
     r"(http[_-])?(authorization|proxy[_-]authorization|cookie|set[_-]cookie"
-    r"|x[_-](auth|service|subject|storage)[_-]token|x[_-]auth[_-]key)",
+    r"|x[_-](auth|service|subject|storage)[_-]token|x[_-]auth[_-]key)"
+    # What WebOb keeps of the cookies that somebody has asked it for.
+    r"|webob\._parsed_cookies",
     re.IGNORECASE,
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -270,6 +284,13 @@ def _print(stream: TextIO | None, text: str) -> None:
         target.flush()
     except (OSError, ValueError) as exc:  # a full disk, a closed stream
         LOG.warning("cannot write debug output to %s: %s", target, exc)
+
+
+def _is_complete(answer: Any) -> bool:
+    """Whether nothing in it can lead to the body of another response."""
+    if isinstance(answer, webob.Response):
+        return isinstance(answer.app_iter, list)
+    return isinstance(answer, (str, bytes))
 
 
 def _as_text(data: bytes) -> str:

@@ -6,8 +6,9 @@ that all faults are found at once and the whole can be drawn.
 
 from __future__ import annotations
 
+import configparser
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -101,9 +102,18 @@ class Outline:
         for title in self._loader.parser.sections():
             kind, _, name = title.partition(":")
             if kind in _KINDS:
-                settings = self._loader.settings(title)
-                section = Section(title, kind, name.strip() or "main", settings)
+                section = Section(
+                    title, kind, name.strip() or "main", self._settings(title)
+                )
                 self.sections[title] = section
+
+    def _settings(self, title: str) -> dict[str, str]:
+        """With values as a load would find them; as written where it would fail."""
+        settings = self._loader.settings(title)
+        for key in settings:
+            with suppress(configparser.InterpolationError):
+                settings[key] = self._loader.parser.get(title, key)
+        return settings
 
     def application(self, name: str) -> Section:
         """The application, composite or pipeline `name`; raises `MissingSection`."""
@@ -138,10 +148,12 @@ class Outline:
                     made = loadwsgi.FILTER if filters_next else _KINDS[section.kind]
                     found.append(self._branch(key, names, last=made))
             elif section.kind in _COMPOSITES and names:
-                # A composite's factory alone knows what its settings mean; those whose
-                # every word is a section are taken for names of sections.
+                # A composite's factory alone knows what its settings mean. A path is
+                # where an application is mounted, in every one that is about; of others
+                # those whose every word is a section are taken for names of sections.
                 branch = self._branch(key, names)
-                if all(member.section for member in branch.members):
+                mounted = key.startswith("/") and len(names) == 1
+                if mounted or all(member.section for member in branch.members):
                     found.append(branch)
         return found
 
@@ -227,7 +239,8 @@ class Outline:
         def collected() -> Iterator[None]:
             try:
                 yield
-            except Exception as exc:  # noqa: BLE001  importing runs a stranger's code
+            # Importing runs a stranger's code, which may also call sys.exit().
+            except (Exception, SystemExit) as exc:  # noqa: BLE001
                 faults.append(as_load_error(exc, f"{self.path}: [{section.title}]"))
 
         for branch in self.branches(section):

@@ -21,7 +21,9 @@ def installed(name: str) -> Any:
 
     An error inside the module is the service's own and propagates.
     """
-    if importlib.util.find_spec(name.partition(".")[0]) is None:
+    spec = importlib.util.find_spec(name.partition(".")[0])
+    # A folder that happens to be called so is a namespace package, without an origin.
+    if spec is None or spec.origin is None:
         return None
     return importlib.import_module(name)
 

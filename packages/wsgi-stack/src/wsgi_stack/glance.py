@@ -12,7 +12,8 @@ What differs from the original on purpose:
 - A reload starts new workers and retires the old ones only when the new ones answer; a
   configuration that does not work leaves the old workers serving.
 - A worker that dies is replaced, whatever its exit status was.
-- Signals are noted and handled in the server's loop; `hup` raises nothing.
+- Signals are noted and handled in the server's loop; `hup` raises nothing, and
+  `kill_children` tells the server's own workers, not its whole process group.
 - `Debug` prints bodies of bytes, keeps `close()`, and hides credentials.
 - A `process_response` that returns nothing keeps the response.
 - A filter without `process_response` passes the response on untouched: no absolute

@@ -11,7 +11,8 @@ What differs from the original on purpose:
 - A reload starts new workers and retires the old ones only when the new ones answer; a
   configuration that does not work leaves the old workers serving.
 - A worker that dies is replaced, whatever its exit status was.
-- Signals are noted and handled in the server's loop; `hup` raises nothing.
+- Signals are noted and handled in the server's loop; `hup` raises nothing, and
+  `kill_children` tells the server's own workers, not its whole process group.
 - `workers = 0` counts the CPUs that the process may use, not those of the machine.
 - `app_factory` and `filter_factory` are always there, and loads in several threads do not
   share them. They take their own key out of the settings that they pass on.
