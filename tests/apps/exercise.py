@@ -20,6 +20,7 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 
 CLOSED: list[str] = []
+CROWD: list[Environ] = []
 TURNS = itertools.count()
 TEXT = ("Content-Type", "text/plain")
 
@@ -251,6 +252,22 @@ def wait(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     return [b"waited"]
 
 
+def crowd(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """As `wait`, and says how many requests were in here when this one came."""
+    CROWD.append(environ)
+    met = len(CROWD)
+    try:
+        wait(environ, start)
+    finally:
+        CROWD.remove(environ)
+    return [b"%d" % met]
+
+
+def gone(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """Raises what ends a generator or a greenlet."""
+    raise GeneratorExit
+
+
 def sleepy(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """Waits as many seconds as the query says."""
     nap(float(environ["QUERY_STRING"]))
@@ -362,6 +379,8 @@ PATHS: dict[str, Callable[[Environ, StartResponse], Iterable[bytes]]] = {
     "/long": long,
     "/short": short,
     "/wait": wait,
+    "/crowd": crowd,
+    "/gone": gone,
     "/sleepy": sleepy,
     "/busy": busy,
     "/chew": chew,

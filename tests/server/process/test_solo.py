@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 from pathlib import Path
@@ -52,6 +53,38 @@ def test_sigint_does_not_wait(solo: Service, tmp_path: Path) -> None:
         server.wait_for("the request to run", begun.exists)
         server.send(signal.SIGINT)
         assert server.wait() == 0
+
+
+def test_sigint_does_not_wait_for_requests_in_the_queue(
+    solo: Service, tmp_path: Path
+) -> None:
+    solo.configure(graceful_timeout=300, threads=1, queue_size=2)
+    server = solo.start()
+    begun = tmp_path / "begun"
+    request = "GET /begin?file={}&s=300 HTTP/1.1\r\nHost: x\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(server.connect())
+        first.sendall(request.format(begun).encode())
+        server.wait_for("the request to run", begun.exists)
+        for _ in range(2):
+            waiting = stack.enter_context(server.connect())
+            waiting.sendall(request.format(tmp_path / "other").encode())
+        server.wait_for_log("accepting pauses: 1 requests are waiting")
+        server.send(signal.SIGINT)
+        assert server.wait() == 0
+
+
+def test_what_runs_during_a_reload_is_logged_and_leaves_its_connection(
+    solo: Service, tmp_path: Path
+) -> None:
+    solo.configure(access_log=tmp_path / "old")
+    server = solo.start()
+    held = HeldRequest(server, tmp_path)
+    solo.configure(access_log=tmp_path / "new")
+    reload(server)
+    assert held.release().headers["Connection"] == "close"
+    server.wait_for("its line", lambda: "/begin" in (tmp_path / "new").read_text())
+    assert "/begin" not in (tmp_path / "old").read_text()
 
 
 def test_a_failed_reload_changes_nothing_and_a_repair_works(solo: Service) -> None:

@@ -51,6 +51,14 @@ def test_waiting_requests_do_not_wait_for_one_another(live_server: Start) -> Non
         assert [client.getresponse().read() for client in clients] == [b"awake"] * 40
 
 
+def test_what_ends_a_greenlet_ends_no_engine(live_server: Start) -> None:
+    server = live_server(APP, "--threads", "2")
+    for _ in range(5):
+        answer = server.exchange(b"GET /gone HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 500 ")
+    assert server.get("/whole").status == 200
+
+
 @pytest.fixture
 def many_descriptors() -> Iterator[None]:
     """Room for a thousand connections here and in the servers that are started."""

@@ -191,6 +191,27 @@ def test_the_longest_idle_connections_make_room(
         assert first.recv(1) == b""
 
 
+def test_busy_connections_make_room_when_they_become_idle(
+    live_server: Start, tmp_path: Path
+) -> None:
+    server = live_server(APP, *configured(tmp_path, max_connections=2))
+    gate = tmp_path / "gate"
+    with contextlib.ExitStack() as stack:
+        busy = []
+        for number in range(2):
+            client = stack.enter_context(contextlib.closing(server.client()))
+            started = tmp_path / f"started-{number}"
+            client.request("GET", f"/wait?started={started}&until={gate}")
+            server.wait_for("the request to run", started.exists)
+            busy.append(client)
+        newcomer = stack.enter_context(contextlib.closing(server.client()))
+        newcomer.request("GET", "/whole")
+        server.wait_for_log("accepting pauses: max_connections = 2 reached")
+        gate.touch()
+        assert [client.getresponse().read() for client in busy] == [b"waited"] * 2
+        assert newcomer.getresponse().status == 200
+
+
 def test_requests_over_the_places_wait_their_turn(
     live_server: Start, tmp_path: Path
 ) -> None:
@@ -203,6 +224,25 @@ def test_requests_over_the_places_wait_their_turn(
             clients.append(client)
         gate.touch()
         assert [client.getresponse().read() for client in clients] == [b"waited"] * 6
+
+
+def test_one_place_is_one_request_at_a_time(live_server: Start, tmp_path: Path) -> None:
+    server = live_server(APP, "--threads", "1")
+    started, gate = tmp_path / "started", tmp_path / "gate"
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(contextlib.closing(server.client()))
+        first.request("GET", f"/crowd?started={started}&until={gate}")
+        server.wait_for("the only place to be taken", started.exists)
+        # The threads engine is cautious for a while after a request that took long.
+        calm = time.monotonic() + 0.5
+        server.wait_for("its caution to pass", lambda: time.monotonic() > calm)
+        second = stack.enter_context(contextlib.closing(server.client()))
+        second.request("GET", f"/crowd?until={gate}")
+        # Later than the second request, and of a connection that is open already.
+        assert server.exchange(b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+        gate.touch()
+        assert first.getresponse().read() == b"1"
+        assert second.getresponse().read() == b"1"
 
 
 def test_a_full_queue_answers_503_and_late_ones_too(

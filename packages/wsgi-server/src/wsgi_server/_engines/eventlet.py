@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from greenlet import getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from wsgi_server._engines.loop import READABLE, WRITABLE, Loop
 from wsgi_server._state import State
@@ -118,6 +118,8 @@ class EventletEngine(Loop):
 
     def wait(self, conn: Stream, deadline: float, *, writable: bool) -> None:
         """Lets others run until the client moves. Raises `TimeoutError` at `deadline`."""
+        if conn.waiter is not None:
+            raise RuntimeError("two greenlets wait for one client at the same time")
         wanted = WRITABLE if writable else conn.watched or READABLE
         if conn.watched != wanted:
             self._watch_conn(conn, wanted)
@@ -155,7 +157,11 @@ class EventletEngine(Loop):
         while True:
             try:
                 self._serve_ready(me)
-            except Exception:  # the engine must survive its own faults
+            except GreenletExit:
+                raise
+            # The engine must survive its own faults. In the hub they would cost it the
+            # descriptor that everything depends on.
+            except BaseException:
                 LOG.exception("the engine failed while serving a connection")
             self._report()
             self._idle.append(me)
@@ -181,6 +187,10 @@ class EventletEngine(Loop):
                 return
             batch -= 1
             conn = ready.popleft()
+            if conn.runner is not None:
+                # It was put here twice, and its request runs or waits already.
+                conn.signalled = True
+                continue
             try:
                 if conn.step(now):
                     if self._running >= self._places:
@@ -207,7 +217,7 @@ class EventletEngine(Loop):
             self._running -= 1
             if self._queue and (waiting := self._dequeue()) is not None:
                 waiting.runner = None
-                self._ready.append(waiting)
+                self._ready.appendleft(waiting)
             if self._draining:
                 self._wake_if_finished()
 

@@ -156,6 +156,8 @@ class Loop(ABC):
             settings.drain_idle_timeout or RESOLUTION,
             settings.body_timeout or math.inf,
             settings.request_timeout or math.inf,
+            settings.write_timeout or math.inf,
+            settings.client_socket_timeout or math.inf,
         )
 
     @abstractmethod
@@ -191,7 +193,7 @@ class Loop(ABC):
         patience = min(deadline, monotonic() + self._settings.drain_idle_timeout)
         for site in self._sites.values():
             site.retire()
-        for conn in self._conns.values():
+        for conn in list(self._conns.values()):
             conn.retire(patience)
         self.call_at(patience, self._sweep)
         self.call_at(deadline, self._cut)
@@ -213,15 +215,15 @@ class Loop(ABC):
         self._doors.close_all()
         self._sites = {}
         self._open(listeners, app)
-        by_address = {site.listener.address: site for site in self._sites.values()}
+        successors = {_place(site): site for site in self._sites.values()}
+        for site in old.values():
+            # For those who stay: what runs, and who came to an address that is gone.
+            site.retire()
+            site.log = log
         retired = {id(site) for site in old.values()}
-        for conn in self._conns.values():
-            if id(conn.site) in retired:
-                successor = by_address.get(conn.site.listener.address)
-                if successor is None:
-                    conn.site.retire()
-                elif conn.runner is None:
-                    conn.site = successor
+        for conn in list(self._conns.values()):
+            if id(conn.site) in retired and conn.runner is None:
+                conn.site = successors.get(_place(conn.site), conn.site)
         self._resume_accepting()
 
     def reopen_logs(self) -> None:
@@ -374,7 +376,11 @@ class Loop(ABC):
 
     def _shed(self) -> bool:
         """Closes the connections that have been idle longest; false if none is."""
-        idle = [conn for conn in self._conns.values() if conn.state is _IDLE]
+        idle = [
+            conn
+            for conn in list(self._conns.values())
+            if conn.state is _IDLE and conn.runner is None
+        ]
         for conn in heapq.nsmallest(ACCEPT_BATCH, idle, key=lambda conn: conn.deadline):
             conn.close()
         return bool(idle)
@@ -420,6 +426,10 @@ class Loop(ABC):
                 self._expire(conn, now)
             elif due < soonest:
                 soonest = due
+        if self._doors.starved and len(self._queue) * 4 <= self._settings.queue_size:
+            # Who was busy may be idle by now, and give way.
+            self._welcome()
+            soonest = min(soonest, now + ACCEPT_PAUSE)
         self._kick()
         self._report()
         if self._conns:
@@ -481,6 +491,11 @@ class Loop(ABC):
         os.close(self._baton)
         if self._log is not None:
             self._log.close()
+
+
+def _place(site: Site) -> tuple[object, bool]:
+    """What a connection must find again in a site to go on there."""
+    return site.listener.address, site.tls is None
 
 
 def _open_log(settings: Settings, worker_id: int) -> AccessLog | None:

@@ -169,8 +169,10 @@ class ThreadsEngine(Loop):
                 sleep(OVERTIME)
             else:
                 self._watching = False
-                self._alarm.wait()
-                self._alarm.clear()
+                # Whoever enters from here on sees that nobody watches.
+                if not self._entered:
+                    self._alarm.wait()
+                    self._alarm.clear()
                 self._watching = True
                 quiet = 0
 
@@ -178,9 +180,9 @@ class ThreadsEngine(Loop):
         with self._work:
             if self._entered == entered and monotonic() - entered >= OVERTIME:
                 self._entered = 0.0
-                self._term += 1
+                self._running += 1
+                self._depose()
                 self._take_care(monotonic())
-                self._vacate()
 
     def _take_care(self, now: float) -> None:
         # Only a request in the lead tells whether it would wait: one in the pool takes long
@@ -196,9 +198,14 @@ class ThreadsEngine(Loop):
                 self._work.notify_all()
 
     def _finished(self) -> bool:
-        return super()._finished() and not self._queue
+        return super()._finished() and (self._stopped or not self._queue)
 
     # -- the threads ----------------------------------------------------------------------
+
+    def _depose(self) -> None:
+        """Whoever leads does so no more."""
+        self._term += 1
+        self._vacate()
 
     def _vacate(self) -> None:
         """The lead is free: an idle thread takes it, or a new one."""
@@ -215,7 +222,14 @@ class ThreadsEngine(Loop):
                 target=self._live, name=f"wsgi-{len(self._threads)}", daemon=True
             )
             self._threads.add(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as exc:
+                self._threads.discard(thread)
+                if not self._threads:
+                    raise
+                # What waits is for those that there are.
+                LOG.warning("%s; %d threads serve", exc, len(self._threads))
 
     def _live(self) -> None:
         """The life of a thread: lead when the lead is free, else run what waits."""
@@ -233,12 +247,9 @@ class ThreadsEngine(Loop):
                         return
                     lead, self._vacant = self._vacant, False
                     term = self._term
-                    conn = None if lead else self._dequeue()
-                    if conn is not None:
-                        conn.runner = me
-                        self._running += 1
+                    conn = None if lead else self._take_waiting(me)
                 if lead:
-                    self._lead(term, me)
+                    self._serve_term(term, me)
                 elif conn is not None:
                     self._run_handed(conn)
         finally:
@@ -247,6 +258,26 @@ class ThreadsEngine(Loop):
 
     def _wanted(self) -> bool:
         return self._vacant or bool(self._queue) or self._stopped
+
+    def _take_waiting(self, me: threading.Thread) -> Connection | None:
+        # Counted first: the leader looks at the queue and at the number without a lock.
+        self._running += 1
+        conn = self._dequeue()
+        if conn is None:
+            self._running -= 1
+        else:
+            conn.runner = me
+        return conn
+
+    def _serve_term(self, term: int, me: threading.Thread) -> None:
+        """Leads; whatever goes wrong, somebody leads afterwards."""
+        try:
+            self._lead(term, me)
+        except BaseException:  # the loop must survive its own faults
+            LOG.exception("the engine failed; another thread takes the lead")
+            with self._work:
+                if self._term == term:
+                    self._depose()
 
     def _lead(self, term: int, me: threading.Thread) -> None:
         """Serves connections until overtaken or stopped."""
@@ -273,7 +304,11 @@ class ThreadsEngine(Loop):
             try:
                 if conn.step(now):
                     self._requests += 1
-                    if now < self._cautious_until:
+                    if (
+                        now < self._cautious_until
+                        or self._queue
+                        or self._running >= self._places
+                    ):
                         self._hand_over(conn, now)
                         continue
                     if not self._run_here(conn, me, now, term):
@@ -287,19 +322,19 @@ class ThreadsEngine(Loop):
         self, conn: Connection, me: threading.Thread, now: float, term: int
     ) -> bool:
         """Runs a request in the leading thread; false when the lead was lost over it."""
+        conn.runner = me
+        self._entered = now
         if not self._watching:
             self._watching = True
             self._alarm.set()
-        conn.runner = me
-        self._entered = now
-        try:
-            conn.run(now)
-        finally:
-            with self._work:
-                leading = self._term == term
-                if leading:
-                    self._entered = 0.0
-                    conn.runner = None
+        self._run_safely(conn, now)
+        with self._work:
+            leading = self._term == term
+            if leading:
+                self._entered = 0.0
+                conn.runner = None
+            else:
+                self._running -= 1
         if not leading:
             self._give_back(conn)
         return leading
@@ -313,15 +348,19 @@ class ThreadsEngine(Loop):
             self._settle(conn)
 
     def _run_handed(self, conn: Connection) -> None:
+        self._run_safely(conn, monotonic())
+        with self._work:
+            self._running -= 1
+        self._give_back(conn)
+
+    def _run_safely(self, conn: Connection, now: float) -> None:
         try:
-            conn.run(monotonic())
-        except Exception:  # the loop must survive its own faults
+            conn.run(now)
+        # The engine must survive its own faults, and what an application raises to end
+        # a greenlet.
+        except BaseException:
             LOG.exception("the engine failed while serving a connection")
             conn.close()
-        finally:
-            with self._work:
-                self._running -= 1
-        self._give_back(conn)
 
     # -- timers ---------------------------------------------------------------------------
 
