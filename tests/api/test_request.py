@@ -117,6 +117,7 @@ def test_without_a_range_there_is_none() -> None:
         ("bytes=119-", 119, None),
         ("bytes=0-500", 0, 501),
         ("bytes=-5", -5, None),
+        ("bytes=0-" + "9" * 5000, 0, 10**19 + 1),
         ("BYTES = 1 - 2", 1, 3),
     ],
 )

@@ -11,7 +11,7 @@ import webob
 import webob.exc
 from webob.byterange import ContentRange
 
-from wsgi_api._ranges import requested_range
+from wsgi_api._ranges import asks_for_one_part, requested_range
 
 # RFC 9110 8.8.3, also with blanks inside: there are services whose tags have them.
 _ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')
@@ -67,7 +67,7 @@ def select(
     whole = Selection(size, 0, size, False, etag, last_modified)
     header = request.environ.get("HTTP_RANGE")
     # 14.2: Range means something for GET only.
-    if header is None or request.method != "GET":
+    if header is None or request.method != "GET" or not asks_for_one_part(header):
         return whole
     if not _same_version(request, etag, last_modified):
         return whole

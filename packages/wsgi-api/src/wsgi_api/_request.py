@@ -129,7 +129,8 @@ class Request(webob.Request):
 
         Evaluates ``If-Match``, ``If-Unmodified-Since``, ``If-None-Match``,
         ``If-Modified-Since``, ``Range`` and ``If-Range`` in the order of RFC 9110,
-        13.2.2.
+        13.2.2. Several ranges, and those of another unit than bytes, are answered with
+        the whole.
 
         :param size: of the content in bytes
         :param etag: strong entity tag, without quotes
@@ -137,7 +138,8 @@ class Request(webob.Request):
         :returns: what to send; its ``fill`` prepares a response
         :raises webob.exc.HTTPPreconditionFailed: the client has another version
         :raises webob.exc.HTTPNotModified: the client has this version
-        :raises webob.exc.HTTPError: as :meth:`get_range_from_request`
+        :raises webob.exc.HTTPRequestRangeNotSatisfiable: as
+            :meth:`get_range_from_request`
         """
         return select(self, size, etag=etag, last_modified=last_modified)
 
