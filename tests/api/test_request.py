@@ -42,6 +42,16 @@ def test_get_content_type_leaves_the_parameters_out() -> None:
     assert request.get_content_type(("application/json",)) == "application/json"
 
 
+@pytest.mark.parametrize(
+    "content_type", ["Application/JSON", "application/json ; x=1", " application/json"]
+)
+def test_get_content_type_takes_any_case_and_blanks(content_type: str) -> None:
+    request = Request.blank("/", environ={"CONTENT_TYPE": content_type})
+    assert request.get_content_type(("application/json",)) == "application/json"
+    with pytest.raises(InvalidContentType):
+        request.get_content_type(("text/plain",))
+
+
 @pytest.mark.parametrize("content_type", [None, "text/html"])
 def test_get_content_type_refuses_what_is_not_allowed(content_type: str | None) -> None:
     request = Request.blank("/", content_type=content_type)
@@ -246,6 +256,10 @@ def test_sized_bodies_do_not_need_uwsgi() -> None:
     ("method", "path", "content_type", "body", "expected"),
     [
         ("POST", "/", "application/json", b'{"a": 1}', True),
+        ("POST", "/", "Application/JSON", b'{"a": 1}', True),
+        ("POST", "/", "application/json ; charset=utf-8", b'{"a": 1}', True),
+        ("POST", "/", "Text/Plain", b'{"a": 1}', True),
+        ("POST", "/", "JSON", b'{"a": 1}', True),
         ("POST", "/", "application/json", b"[1]", False),
         ("POST", "/", None, b'{"a": 1}', True),
         ("POST", "/", "text/plain", b'{"a": 1}', True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib
 from collections.abc import Callable, Container
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import oslo_i18n
 import webob
@@ -73,15 +73,19 @@ class Request(webob.Request):
     def get_content_type(self, allowed_content_types: Container[str]) -> str:
         """Return the media type of the body, without its parameters.
 
-        :param allowed_content_types: those that the caller can read
+        :param allowed_content_types: those that the caller can read, in lower case
         :raises InvalidContentType: the header is absent or names another type
         """
         if "CONTENT_TYPE" not in self.environ:
             raise self.invalid_content_type(content_type=None)
         content_type: str = self.content_type
-        if content_type not in allowed_content_types:
+        if content_type in allowed_content_types:
+            return content_type
+        # RFC 9110 8.3.1: in any case, and with blanks before the parameters.
+        media_type = content_type.strip().lower()
+        if media_type not in allowed_content_types:
             raise self.invalid_content_type(content_type=content_type)
-        return content_type
+        return media_type
 
     def available_languages(self) -> list[str]:
         """Return the locales on offer: those with a catalogue in ``i18n_domain``."""
@@ -193,24 +197,25 @@ def is_json_content_type(request: webob.Request) -> bool:
     """Return whether a body is there and is JSON, as the orchestration APIs see it.
 
     A missing or ``text/plain`` content type counts as JSON; for GET the parameter
-    ``ContentType=JSON`` of the CloudFormation API overrules the header. The body has
-    to start with ``{``.
+    ``ContentType=JSON`` of the CloudFormation API in the query overrules the header.
+    The body has to start with ``{``.
 
     :param request: its body is read
 
     Source: ``heat.common.wsgi.is_json_content_type``.
     """
-    content_type: str | None = request.content_type
+    content_type: str = request.content_type
     if request.method == "GET":
         content_type = _aws_content_type(request) or content_type
+    content_type = content_type.strip().lower()
     if not content_type or content_type.startswith("text/plain"):
         content_type = _JSON
-    return content_type in ("JSON", _JSON) and request.body.startswith(b"{")
+    return content_type in ("json", _JSON) and request.body.startswith(b"{")
 
 
 def _aws_content_type(request: webob.Request) -> str | None:
     try:
-        return cast("str | None", request.params.get("ContentType"))
-    except (UnicodeDecodeError, ValueError):
+        return request.GET.get("ContentType")
+    except UnicodeDecodeError:
         # A query that cannot be read names no type; the action will refuse it.
         return None
