@@ -199,6 +199,64 @@ def test_params_holds_query_and_form() -> None:
     assert dict(request.params) == {"a": "1", "b": "2"}
 
 
+def _form(content_type: str, body: bytes) -> Any:
+    environ = {"CONTENT_TYPE": content_type}
+    return Request.blank("/", method="POST", body=body, environ=environ)
+
+
+_PART = b'--x\r\nContent-Disposition: form-data; name="a"\r\n'
+_PLAIN = _PART + b"\r\n1\r\n--x--\r\n"
+_INSIDE = b"--x\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/x-www-form-urlencoded; charset=latin-1", b"a=1"),
+        ("multipart/form-data", _PLAIN),
+        ("multipart/form-data; boundary=\xe9", _PLAIN),
+        (
+            "multipart/form-data; boundary=x",
+            _PART + b"Content-Type: text/plain; charset=nonsense\r\n\r\n1\r\n--x--\r\n",
+        ),
+        (
+            "multipart/form-data; boundary=x",
+            _PART + b"Content-Transfer-Encoding: base64\r\n\r\n!!x\r\n--x--\r\n",
+        ),
+        (
+            "multipart/form-data; boundary=x",
+            _PART
+            + b"Content-Transfer-Encoding: base64\r\n"
+            + b"Content-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--x--\r\n",
+        ),
+        ("multipart/form-data; boundary=x", _INSIDE * 1000),
+    ],
+    ids=[
+        "another charset",
+        "no boundary",
+        "a boundary that is not ASCII",
+        "an unknown charset",
+        "broken base64",
+        "a form in base64",
+        "a form of a thousand levels",
+    ],
+)
+def test_a_form_that_cannot_be_read_is_a_bad_request(
+    content_type: str, body: bytes
+) -> None:
+    with pytest.raises(webob.exc.HTTPBadRequest) as caught:
+        _ = _form(content_type, body).params
+    assert "Content-Type" in caught.value.explanation
+    control = _form("multipart/form-data; boundary=x", _PLAIN)
+    assert dict(control.params) == {"a": "1"}
+
+
+def test_a_form_that_is_not_utf_8_says_so() -> None:
+    part = _PART + b"Content-Transfer-Encoding: base64\r\n\r\n/w==\r\n--x--\r\n"
+    with pytest.raises(UnicodeDecodeError):
+        _ = _form("multipart/form-data; boundary=x", part).params
+
+
 def test_setting_body_file_forgets_the_length() -> None:
     request = Request.blank("/", method="PUT", body=b"old")
     request.body_file = io.BytesIO(b"new content")

@@ -21,7 +21,7 @@ _CONTENT_BYTES = re.compile(
 _BEYOND = 10**19
 
 _SEVERAL = Text("Only one range can be requested at a time; send one request for each.")
-_MALFORMED = Text("The %(header)s header cannot be understood.")
+MALFORMED = Text("The %(header)s header cannot be understood.")
 _START = Text(
     "The range of the %(header)s header starts outside the content, which has "
     "%(size)d bytes."
@@ -45,18 +45,18 @@ def requested_range(header: str, size: int) -> Range:
         raise webob.exc.HTTPBadRequest(explanation=_SEVERAL)
     match = _BYTES.fullmatch(header.strip())
     if match is None:
-        raise _unsatisfiable(_MALFORMED, "Range", size)
+        raise _unsatisfiable(MALFORMED, "Range", size)
     first, last = match.groups()
     if not first:
         if not last:
-            raise _unsatisfiable(_MALFORMED, "Range", size)
+            raise _unsatisfiable(MALFORMED, "Range", size)
         if _number(last) == 0 or size == 0:
             raise _unsatisfiable(_START, "Range", size)
         return Range(-_number(last), None)
     start = _number(first)
     end = _number(last) + 1 if last else None
     if end is not None and start >= end:
-        raise _unsatisfiable(_MALFORMED, "Range", size)
+        raise _unsatisfiable(MALFORMED, "Range", size)
     if start >= size:
         raise _unsatisfiable(_START, "Range", size)
     return Range(start, end)
@@ -82,11 +82,11 @@ def requested_content_range(header: str, size: int) -> ContentRange:
     """
     match = _CONTENT_BYTES.fullmatch(header.strip())
     if match is None:
-        raise _unsatisfiable(_MALFORMED, "Content-Range", size)
+        raise _unsatisfiable(MALFORMED, "Content-Range", size)
     start, stop = int(match[1]), int(match[2]) + 1
     length = None if match[3] == "*" else int(match[3])
     if start >= stop or (length is not None and stop > length):
-        raise _unsatisfiable(_MALFORMED, "Content-Range", size)
+        raise _unsatisfiable(MALFORMED, "Content-Range", size)
     if length is None and stop > size:
         raise _unsatisfiable(_STOP, "Content-Range", size)
     if start >= size:

@@ -9,17 +9,28 @@ from typing import Any, ClassVar
 
 import oslo_i18n
 import webob
+import webob.exc
 from webob.byterange import ContentRange, Range
-from webob.multidict import NestedMultiDict
 
 from wsgi_api import _i18n
 from wsgi_api._chunked import ChunkSource, chunked_input
 from wsgi_api._conditions import Selection, select
 from wsgi_api._language import negotiate
-from wsgi_api._ranges import requested_content_range, requested_range
+from wsgi_api._ranges import MALFORMED, requested_content_range, requested_range
 from wsgi_api.errors import InvalidContentType
 
 _JSON = "application/json"
+
+# What webob and cgi raise for forms that a client makes up: in another charset
+# (DeprecationWarning), in one that is unknown (LookupError), without a boundary or with
+# broken base64 (ValueError), with forms inside of forms (the other two).
+_UNREADABLE = (
+    DeprecationWarning,
+    LookupError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+)
 
 _UWSGI: ChunkSource | None
 try:
@@ -148,12 +159,19 @@ class Request(webob.Request):
         return select(self, size, etag=etag, last_modified=last_modified)
 
     @property
-    def params(self) -> NestedMultiDict[str, Any]:
-        """The parameters of the query and, where the body is a form, of the body.
+    def POST(self) -> Any:
+        """The parameters of the body, where it is a form; ``params`` has them too.
 
         :raises UnicodeDecodeError: they are not UTF-8
+        :raises webob.exc.HTTPBadRequest: the form cannot be read by its content type
         """
-        return super().params
+        try:
+            return super().POST
+        except UnicodeDecodeError:
+            raise
+        except _UNREADABLE as exc:
+            text = MALFORMED.filled(header="Content-Type")
+            raise webob.exc.HTTPBadRequest(explanation=text) from exc
 
     @property
     def body_file(self) -> Any:
