@@ -11,8 +11,8 @@ import routes
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from routes.util import RoutesException
-from wsgi_api import APIMapper
-from wsgi_api._index import _SLASH_FREE
+from wsgi_api import APIMapper, _mapper
+from wsgi_api._index import _SLASH_FREE, Index
 
 
 def _both(**kwargs: Any) -> tuple[APIMapper, routes.Mapper]:
@@ -326,6 +326,99 @@ def test_threads_may_match_first_together() -> None:
     for thread in threads:
         thread.join()
     assert found == [[f"c{number}" for number in range(50)]] * 8
+
+
+def test_a_route_connected_while_the_index_is_built_counts_from_the_next_match(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mapper = APIMapper()
+    mapper.connect("/a", controller="a")
+
+    def index(routes: Any) -> Index:
+        built = Index(routes)
+        monkeypatch.undo()
+        mapper.connect("/late", controller="late")
+        return built
+
+    monkeypatch.setattr(_mapper, "Index", index)
+    assert mapper.match("/a") == {"controller": "a"}
+    assert mapper.match("/late") == {"controller": "late"}
+
+
+def test_a_scan_for_controllers_may_connect_routes() -> None:
+    mapper = APIMapper(always_scan=True, controller_scan=lambda: scan())
+
+    def scan() -> list[str]:
+        mapper.connect("/scanned", controller="c")
+        return ["images"]
+
+    mapper.connect("/{controller}/{action}")
+    assert mapper.match("/images/show") == {"controller": "images", "action": "show"}
+    assert mapper.match("/scanned") == {"controller": "c"}
+
+
+class _Lock:
+    """A lock that comes free when another thread has done its work under it."""
+
+    def __init__(self, work: Any) -> None:
+        self._lock = threading.RLock()
+        self._work = work
+
+    def __enter__(self) -> None:
+        work, self._work = self._work, None
+        if work:
+            work()
+        self._lock.acquire()
+
+    def __exit__(self, *exc: object) -> None:
+        self._lock.release()
+
+    def acquire(self) -> None:
+        self.__enter__()
+
+    def release(self) -> None:
+        self.__exit__()
+
+
+def test_connecting_waits_for_an_index_that_is_being_built() -> None:
+    mapper = APIMapper()
+    mapper.connect("/a", controller="a")
+    known = []
+    mapper.create_regs_lock = _Lock(lambda: known.append(len(mapper.matchlist)))
+    mapper.connect("/b", controller="b")
+    assert known == [1]
+    assert mapper.match("/b") == {"controller": "b"}
+
+
+def test_an_index_that_another_thread_has_built_is_not_built_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built = []
+
+    def index(routes: Any) -> Index:
+        built.append(Index(routes))
+        return built[-1]
+
+    monkeypatch.setattr(_mapper, "Index", index)
+    mapper = APIMapper()
+    mapper.connect("/a", controller="a")
+    mapper.create_regs_lock = _Lock(lambda: mapper.match("/a"))
+    assert mapper.match("/a") == {"controller": "a"}
+    assert len(built) == 1
+
+
+def test_a_new_index_leaves_the_expressions_of_routes_that_other_threads_match() -> (
+    None
+):
+    mapper = APIMapper()
+    mapper.sub_domains = True
+    mapper.connect("/a/{id}", controller="a")
+    mapper.match("/a/1")
+    expression = mapper.matchlist[0].regmatch
+    mapper.connect("/b", controller="b")
+    assert mapper.match("/b")
+    assert expression is not None
+    assert mapper.matchlist[0].regmatch is expression
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,16 @@ def test_get_content_type_leaves_the_parameters_out() -> None:
     assert request.get_content_type(("application/json",)) == "application/json"
 
 
+@pytest.mark.parametrize(
+    "content_type", ["Application/JSON", "application/json ; x=1", " application/json"]
+)
+def test_get_content_type_takes_any_case_and_blanks(content_type: str) -> None:
+    request = Request.blank("/", environ={"CONTENT_TYPE": content_type})
+    assert request.get_content_type(("application/json",)) == "application/json"
+    with pytest.raises(InvalidContentType):
+        request.get_content_type(("text/plain",))
+
+
 @pytest.mark.parametrize("content_type", [None, "text/html"])
 def test_get_content_type_refuses_what_is_not_allowed(content_type: str | None) -> None:
     request = Request.blank("/", content_type=content_type)
@@ -117,6 +127,7 @@ def test_without_a_range_there_is_none() -> None:
         ("bytes=119-", 119, None),
         ("bytes=0-500", 0, 501),
         ("bytes=-5", -5, None),
+        ("bytes=0-" + "9" * 5000, 0, 10**19 + 1),
         ("BYTES = 1 - 2", 1, 3),
     ],
 )
@@ -188,6 +199,64 @@ def test_params_holds_query_and_form() -> None:
     assert dict(request.params) == {"a": "1", "b": "2"}
 
 
+def _form(content_type: str, body: bytes) -> Any:
+    environ = {"CONTENT_TYPE": content_type}
+    return Request.blank("/", method="POST", body=body, environ=environ)
+
+
+_PART = b'--x\r\nContent-Disposition: form-data; name="a"\r\n'
+_PLAIN = _PART + b"\r\n1\r\n--x--\r\n"
+_INSIDE = b"--x\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/x-www-form-urlencoded; charset=latin-1", b"a=1"),
+        ("multipart/form-data", _PLAIN),
+        ("multipart/form-data; boundary=\xe9", _PLAIN),
+        (
+            "multipart/form-data; boundary=x",
+            _PART + b"Content-Type: text/plain; charset=nonsense\r\n\r\n1\r\n--x--\r\n",
+        ),
+        (
+            "multipart/form-data; boundary=x",
+            _PART + b"Content-Transfer-Encoding: base64\r\n\r\n!!x\r\n--x--\r\n",
+        ),
+        (
+            "multipart/form-data; boundary=x",
+            _PART
+            + b"Content-Transfer-Encoding: base64\r\n"
+            + b"Content-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--x--\r\n",
+        ),
+        ("multipart/form-data; boundary=x", _INSIDE * 1000),
+    ],
+    ids=[
+        "another charset",
+        "no boundary",
+        "a boundary that is not ASCII",
+        "an unknown charset",
+        "broken base64",
+        "a form in base64",
+        "a form of a thousand levels",
+    ],
+)
+def test_a_form_that_cannot_be_read_is_a_bad_request(
+    content_type: str, body: bytes
+) -> None:
+    with pytest.raises(webob.exc.HTTPBadRequest) as caught:
+        _ = _form(content_type, body).params
+    assert "Content-Type" in caught.value.explanation
+    control = _form("multipart/form-data; boundary=x", _PLAIN)
+    assert dict(control.params) == {"a": "1"}
+
+
+def test_a_form_that_is_not_utf_8_says_so() -> None:
+    part = _PART + b"Content-Transfer-Encoding: base64\r\n\r\n/w==\r\n--x--\r\n"
+    with pytest.raises(UnicodeDecodeError):
+        _ = _form("multipart/form-data; boundary=x", part).params
+
+
 def test_setting_body_file_forgets_the_length() -> None:
     request = Request.blank("/", method="PUT", body=b"old")
     request.body_file = io.BytesIO(b"new content")
@@ -245,6 +314,10 @@ def test_sized_bodies_do_not_need_uwsgi() -> None:
     ("method", "path", "content_type", "body", "expected"),
     [
         ("POST", "/", "application/json", b'{"a": 1}', True),
+        ("POST", "/", "Application/JSON", b'{"a": 1}', True),
+        ("POST", "/", "application/json ; charset=utf-8", b'{"a": 1}', True),
+        ("POST", "/", "Text/Plain", b'{"a": 1}', True),
+        ("POST", "/", "JSON", b'{"a": 1}', True),
         ("POST", "/", "application/json", b"[1]", False),
         ("POST", "/", None, b'{"a": 1}', True),
         ("POST", "/", "text/plain", b'{"a": 1}', True),

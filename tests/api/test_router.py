@@ -191,6 +191,44 @@ def test_method_override(
         assert echo.environ["REQUEST_METHOD"] == method
 
 
+_PART = b'--x\r\nContent-Disposition: form-data; name="_method"'
+_MULTIPART = "multipart/form-data; boundary=x"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (_MULTIPART, _PART + b'; filename="f"\r\n\r\nDELETE\r\n--x--\r\n'),
+        (
+            _MULTIPART,
+            _PART
+            + b"\r\nContent-Type: text/plain; charset=nonsense\r\n\r\nDELETE\r\n--x--\r\n",
+        ),
+        ("application/x-www-form-urlencoded; charset=latin-1", b"_method=DELETE"),
+        ("application/x-www-form-urlencoded", b"_method=DELETE&a=" + b"a" * 65520),
+    ],
+    ids=["a file", "an unknown charset", "another charset", "65537 bytes"],
+)
+def test_forms_that_cannot_override_the_method(
+    mapper: Any, call: Call, content_type: str, body: bytes
+) -> None:
+    echo = Echo()
+    mapper.connect("/images", controller=echo, conditions={"method": ["DELETE"]})
+    mapper.connect("/images", controller=echo, conditions={"method": ["POST"]})
+    router = Router(mapper, use_method_override=True)
+
+    def routed(content_type: str, body: bytes) -> Any:
+        environ = {"CONTENT_TYPE": content_type}
+        call(router, "/images", "POST", body=body, environ=environ)
+        return echo.environ["routes.route"].conditions["method"]
+
+    assert routed(content_type, body) == ["POST"]
+    plain = _PART + b"\r\n\r\nDELETE\r\n--x--\r\n"
+    assert routed(_MULTIPART, plain) == ["DELETE"]
+    largest = b"_method=DELETE&a=" + b"a" * 65519
+    assert routed("application/x-www-form-urlencoded", largest) == ["DELETE"]
+
+
 def test_factory_makes_a_router_with_a_mapper() -> None:
     router = Router.factory({"debug": "true"}, local="conf")
     assert isinstance(router, Router)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import re
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import webob
 import webob.exc
 from webob.byterange import ContentRange
-from webob.etag import AnyETag
 
-from wsgi_api._ranges import requested_range
+from wsgi_api._ranges import asks_for_one_part, requested_range
+
+# RFC 9110 8.8.3, also with blanks inside: there are services whose tags have them.
+_ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')
 
 
 class Selection(NamedTuple):
@@ -64,7 +67,7 @@ def select(
     whole = Selection(size, 0, size, False, etag, last_modified)
     header = request.environ.get("HTTP_RANGE")
     # 14.2: Range means something for GET only.
-    if header is None or request.method != "GET":
+    if header is None or request.method != "GET" or not asks_for_one_part(header):
         return whole
     if not _same_version(request, etag, last_modified):
         return whole
@@ -81,15 +84,18 @@ def _check_version(
     last_modified: datetime.datetime | None,
 ) -> None:
     environ = request.environ
-    if "HTTP_IF_MATCH" in environ:
-        if not _names(request.if_match, etag):
+    tags = environ.get("HTTP_IF_MATCH")
+    if tags is not None:
+        # 13.1.1: a strong comparison, which no weak tag passes.
+        if not _names(tags, etag, weak=False):
             raise webob.exc.HTTPPreconditionFailed()
     elif last_modified is not None:
         since = _date(environ.get("HTTP_IF_UNMODIFIED_SINCE"))
         if since is not None and last_modified > since:
             raise webob.exc.HTTPPreconditionFailed()
-    if "HTTP_IF_NONE_MATCH" in environ:
-        if _names(request.if_none_match, etag):
+    tags = environ.get("HTTP_IF_NONE_MATCH")
+    if tags is not None:
+        if _names(tags, etag, weak=True):
             raise _not_modified(request, etag, last_modified)
     elif last_modified is not None and request.method in ("GET", "HEAD"):
         since = _date(environ.get("HTTP_IF_MODIFIED_SINCE"))
@@ -97,9 +103,13 @@ def _check_version(
             raise _not_modified(request, etag, last_modified)
 
 
-def _names(tags: Any, etag: str | None) -> bool:
+def _names(tags: str, etag: str | None, *, weak: bool) -> bool:
     # "*" names whatever there is, with or without a tag.
-    return tags is AnyETag or (etag is not None and etag in tags)
+    if tags.strip() == "*":
+        return True
+    return any(
+        tag == etag for mark, tag in _ENTITY_TAG.findall(tags) if weak or not mark
+    )
 
 
 def _not_modified(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -21,15 +22,15 @@ class _LazyRoute(Route):  # type: ignore[misc]
     """A route that makes its regular expression when it is first needed.
 
     Most routes are decided by the index and never need it; compiling a thousand
-    takes longer than answering ten thousand requests.
+    takes longer than answering ten thousand requests. Once made it stays: those of
+    them do not depend on the controllers, and another thread may be matching.
     """
 
-    controllers: Sequence[str] = ()
     regmatch: re.Pattern[str] | None = None
 
     def match(self, url: str, *args: Any, **kwargs: Any) -> Any:
         if self.regmatch is None:
-            self.makeregexp(self.controllers)
+            self.makeregexp(())
         return super().match(url, *args, **kwargs)
 
 
@@ -38,14 +39,16 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
 
     Everything Routes can express works as it does there, the order included: routes
     with the longest literal beginning are tried first, among these the one that was
-    connected first. Routes may be added at any time; unlike there, they count from
-    the next match on.
+    connected first. Routes may be added at any time, by any thread; unlike there, they
+    count from the next match on.
 
     Source: ``glance.common.wsgi.APIMapper``.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Re-entrant: a function that scans for controllers may connect routes.
+        self.create_regs_lock = threading.RLock()
         self._index: Index | None = None
         self._controllers: Sequence[str] | None = None
 
@@ -55,8 +58,9 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
 
     def connect(self, *args: Any, **kargs: Any) -> None:
         """Add a route, as :meth:`routes.Mapper.connect`."""
-        super().connect(*args, **kargs)
-        self._index = None
+        with self.create_regs_lock:
+            super().connect(*args, **kargs)
+            self._index = None
 
     def routematch(
         self, url: str | None = None, environ: dict[str, Any] | None = None
@@ -107,15 +111,16 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
 
         :param environ: WSGI environment, for conditions on the host
         """
-        self._current_index()
-        methods = self._index.methods if self._index else ()
         return sorted(
             method
-            for method in methods
+            for method in self._current_index().methods
             if self._match(url, {**(environ or {}), "REQUEST_METHOD": method})[1]
         )
 
     def _create_regs(self, clist: Sequence[str] | None = None) -> None:
+        self._build(clist)
+
+    def _build(self, clist: Sequence[str] | None) -> Index:
         # Called under create_regs_lock.
         controllers = self._scan() if clist is None else clist
         self._controllers = controllers
@@ -124,12 +129,13 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
         index = Index(self.matchlist)
         for entry in index.entries:
             route = entry.route
-            if entry.exact and isinstance(route, _LazyRoute):
-                route.controllers, route.regmatch = controllers, None
-            else:
+            if not entry.exact or not isinstance(route, _LazyRoute):
                 route.makeregexp(controllers)
-        self._index = index
+        # Unless this thread connected a route meanwhile.
+        if len(index.entries) == len(self.matchlist):
+            self._index = index
         self._created_regs = True
+        return index
 
     def _scan(self) -> Sequence[str]:
         scan = self.controller_scan
@@ -142,16 +148,16 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
         return list(found)
 
     def _current_index(self) -> Index:
-        index = self._index
-        if index is None or self.always_scan or not self._created_regs:
+        with self.create_regs_lock:
+            # Another thread may have built it while this one waited.
+            index = self._index
+            if index is not None and not self.always_scan:
+                return index
             if not self._created_regs and not self.controller_scan:
                 raise RoutesException(
                     "You must generate the regular expressions before matching."
                 )
-            self.create_regs(None if self.always_scan else self._controllers)
-            index = self._index
-        assert index is not None  # noqa: S101 - create_regs has just set it
-        return index
+            return self._build(None if self.always_scan else self._controllers)
 
     def _match(self, url: str, environ: dict[str, Any] | None) -> _Logged:
         # What Mapper.match calls, too.

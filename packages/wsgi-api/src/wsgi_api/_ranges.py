@@ -9,16 +9,19 @@ from webob.byterange import ContentRange, Range
 
 from wsgi_api._i18n import Text
 
-# RFC 9110 14.1.2, one range only. Nineteen digits: no content is larger than 2**63.
+# RFC 9110 14.1.2, one range only.
 _BYTES = re.compile(
-    r"bytes[ \t]*=[ \t]*([0-9]{0,19})[ \t]*-[ \t]*([0-9]{0,19})[ \t]*", re.IGNORECASE
+    r"bytes[ \t]*=[ \t]*(?:([0-9]+)[ \t]*)?-[ \t]*([0-9]*)", re.IGNORECASE
 )
+# Nineteen digits: no content is larger than 2**63.
 _CONTENT_BYTES = re.compile(
     r"bytes[ \t]+([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)[ \t]*", re.IGNORECASE
 )
+# Stands for every number of more digits: int() refuses those of some thousands.
+_BEYOND = 10**19
 
 _SEVERAL = Text("Only one range can be requested at a time; send one request for each.")
-_MALFORMED = Text("The %(header)s header cannot be understood.")
+MALFORMED = Text("The %(header)s header cannot be understood.")
 _START = Text(
     "The range of the %(header)s header starts outside the content, which has "
     "%(size)d bytes."
@@ -42,21 +45,30 @@ def requested_range(header: str, size: int) -> Range:
         raise webob.exc.HTTPBadRequest(explanation=_SEVERAL)
     match = _BYTES.fullmatch(header.strip())
     if match is None:
-        raise _unsatisfiable(_MALFORMED, "Range", size)
+        raise _unsatisfiable(MALFORMED, "Range", size)
     first, last = match.groups()
     if not first:
         if not last:
-            raise _unsatisfiable(_MALFORMED, "Range", size)
-        if int(last) == 0 or size == 0:
+            raise _unsatisfiable(MALFORMED, "Range", size)
+        if _number(last) == 0 or size == 0:
             raise _unsatisfiable(_START, "Range", size)
-        return Range(-int(last), None)
-    start = int(first)
-    end = int(last) + 1 if last else None
+        return Range(-_number(last), None)
+    start = _number(first)
+    end = _number(last) + 1 if last else None
     if end is not None and start >= end:
-        raise _unsatisfiable(_MALFORMED, "Range", size)
+        raise _unsatisfiable(MALFORMED, "Range", size)
     if start >= size:
         raise _unsatisfiable(_START, "Range", size)
     return Range(start, end)
+
+
+def asks_for_one_part(header: str) -> bool:
+    """Return whether a ``Range`` header asks for a single range of bytes.
+
+    RFC 9110 14.2: other units must be ignored, and several ranges may be.
+    """
+    unit, _, ranges = header.partition("=")
+    return unit.strip().lower() == "bytes" and "," not in ranges
 
 
 def requested_content_range(header: str, size: int) -> ContentRange:
@@ -70,16 +82,21 @@ def requested_content_range(header: str, size: int) -> ContentRange:
     """
     match = _CONTENT_BYTES.fullmatch(header.strip())
     if match is None:
-        raise _unsatisfiable(_MALFORMED, "Content-Range", size)
+        raise _unsatisfiable(MALFORMED, "Content-Range", size)
     start, stop = int(match[1]), int(match[2]) + 1
     length = None if match[3] == "*" else int(match[3])
     if start >= stop or (length is not None and stop > length):
-        raise _unsatisfiable(_MALFORMED, "Content-Range", size)
+        raise _unsatisfiable(MALFORMED, "Content-Range", size)
     if length is None and stop > size:
         raise _unsatisfiable(_STOP, "Content-Range", size)
     if start >= size:
         raise _unsatisfiable(_START, "Content-Range", size)
     return ContentRange(start, stop, length)
+
+
+def _number(digits: str) -> int:
+    digits = digits.lstrip("0")
+    return int(digits or 0) if len(digits) < 20 else _BEYOND
 
 
 def _unsatisfiable(

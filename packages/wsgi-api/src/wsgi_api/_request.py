@@ -5,21 +5,32 @@ from __future__ import annotations
 import datetime
 import importlib
 from collections.abc import Callable, Container
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import oslo_i18n
 import webob
+import webob.exc
 from webob.byterange import ContentRange, Range
-from webob.multidict import NestedMultiDict
 
 from wsgi_api import _i18n
 from wsgi_api._chunked import ChunkSource, chunked_input
 from wsgi_api._conditions import Selection, select
 from wsgi_api._language import negotiate
-from wsgi_api._ranges import requested_content_range, requested_range
+from wsgi_api._ranges import MALFORMED, requested_content_range, requested_range
 from wsgi_api.errors import InvalidContentType
 
 _JSON = "application/json"
+
+# What webob and cgi raise for forms that a client makes up: in another charset
+# (DeprecationWarning), in one that is unknown (LookupError), without a boundary or with
+# broken base64 (ValueError), with forms inside of forms (the other two).
+_UNREADABLE = (
+    DeprecationWarning,
+    LookupError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+)
 
 _UWSGI: ChunkSource | None
 try:
@@ -73,15 +84,19 @@ class Request(webob.Request):
     def get_content_type(self, allowed_content_types: Container[str]) -> str:
         """Return the media type of the body, without its parameters.
 
-        :param allowed_content_types: those that the caller can read
+        :param allowed_content_types: those that the caller can read, in lower case
         :raises InvalidContentType: the header is absent or names another type
         """
         if "CONTENT_TYPE" not in self.environ:
             raise self.invalid_content_type(content_type=None)
         content_type: str = self.content_type
-        if content_type not in allowed_content_types:
+        if content_type in allowed_content_types:
+            return content_type
+        # RFC 9110 8.3.1: in any case, and with blanks before the parameters.
+        media_type = content_type.strip().lower()
+        if media_type not in allowed_content_types:
             raise self.invalid_content_type(content_type=content_type)
-        return content_type
+        return media_type
 
     def available_languages(self) -> list[str]:
         """Return the locales on offer: those with a catalogue in ``i18n_domain``."""
@@ -129,7 +144,8 @@ class Request(webob.Request):
 
         Evaluates ``If-Match``, ``If-Unmodified-Since``, ``If-None-Match``,
         ``If-Modified-Since``, ``Range`` and ``If-Range`` in the order of RFC 9110,
-        13.2.2.
+        13.2.2. Several ranges, and those of another unit than bytes, are answered with
+        the whole.
 
         :param size: of the content in bytes
         :param etag: strong entity tag, without quotes
@@ -137,17 +153,25 @@ class Request(webob.Request):
         :returns: what to send; its ``fill`` prepares a response
         :raises webob.exc.HTTPPreconditionFailed: the client has another version
         :raises webob.exc.HTTPNotModified: the client has this version
-        :raises webob.exc.HTTPError: as :meth:`get_range_from_request`
+        :raises webob.exc.HTTPRequestRangeNotSatisfiable: as
+            :meth:`get_range_from_request`
         """
         return select(self, size, etag=etag, last_modified=last_modified)
 
     @property
-    def params(self) -> NestedMultiDict[str, Any]:
-        """The parameters of the query and, where the body is a form, of the body.
+    def POST(self) -> Any:
+        """The parameters of the body, where it is a form; ``params`` has them too.
 
         :raises UnicodeDecodeError: they are not UTF-8
+        :raises webob.exc.HTTPBadRequest: the form cannot be read by its content type
         """
-        return super().params
+        try:
+            return super().POST
+        except UnicodeDecodeError:
+            raise
+        except _UNREADABLE as exc:
+            text = MALFORMED.filled(header="Content-Type")
+            raise webob.exc.HTTPBadRequest(explanation=text) from exc
 
     @property
     def body_file(self) -> Any:
@@ -191,24 +215,25 @@ def is_json_content_type(request: webob.Request) -> bool:
     """Return whether a body is there and is JSON, as the orchestration APIs see it.
 
     A missing or ``text/plain`` content type counts as JSON; for GET the parameter
-    ``ContentType=JSON`` of the CloudFormation API overrules the header. The body has
-    to start with ``{``.
+    ``ContentType=JSON`` of the CloudFormation API in the query overrules the header.
+    The body has to start with ``{``.
 
     :param request: its body is read
 
     Source: ``heat.common.wsgi.is_json_content_type``.
     """
-    content_type: str | None = request.content_type
+    content_type: str = request.content_type
     if request.method == "GET":
         content_type = _aws_content_type(request) or content_type
+    content_type = content_type.strip().lower()
     if not content_type or content_type.startswith("text/plain"):
         content_type = _JSON
-    return content_type in ("JSON", _JSON) and request.body.startswith(b"{")
+    return content_type in ("json", _JSON) and request.body.startswith(b"{")
 
 
 def _aws_content_type(request: webob.Request) -> str | None:
     try:
-        return cast("str | None", request.params.get("ContentType"))
-    except (UnicodeDecodeError, ValueError):
+        return request.GET.get("ContentType")
+    except UnicodeDecodeError:
         # A query that cannot be read names no type; the action will refuse it.
         return None

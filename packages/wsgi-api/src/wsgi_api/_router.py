@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import webob
 import webob.exc
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+# In bytes. A larger form, or one that does not tell its length, is not read for an
+# override: what may be uploaded is for the action to say.
+_LARGEST_FORM = 64 * 1024
 
 
 class Router:
@@ -35,8 +38,8 @@ class Router:
 
     :param mapper: an :class:`~wsgi_api.APIMapper` or any :class:`routes.Mapper`
     :param use_method_override: whether the parameter ``_method`` of query or form
-        stands for the method while a route is sought. Off by default: any link or
-        form could make a browser send a DELETE, past every check of the method that
+        stands for the method while a route is sought; forms of more than 64 KiB are
+        not looked into. Off by default: any link or form could make a browser send a DELETE, past every check of the method that
         stands in front of the router.
     :param method_not_allowed: whether a path that has routes for other methods only
         is answered with 405 and ``Allow``; needs an :class:`~wsgi_api.APIMapper`
@@ -211,17 +214,32 @@ class DefaultMethodController(RejectMethodController):
         raise webob.exc.HTTPNoContent(headers=[("Allow", allowed_methods)])
 
 
+class _Form(Request):
+    # One that is read here stays in memory; webob would put it into a file.
+    request_body_tempfile_limit: ClassVar[int] = _LARGEST_FORM
+
+
 def _override(environ: WSGIEnvironment) -> str | None:
-    request = webob.Request(environ)
+    request = _Form(environ)
+    method = None
     try:
         if "_method" in environ.get("QUERY_STRING", ""):
-            return request.GET.get("_method") or None
-        if environ["REQUEST_METHOD"] == "POST" and request.content_type in _FORMS:
-            return cast("str | None", request.POST.get("_method")) or None
-    except (ValueError, webob.request.DisconnectionError):
+            method = request.GET.get("_method")
+        elif (
+            environ["REQUEST_METHOD"] == "POST"
+            and request.content_type in _FORMS
+            and 0 < (request.content_length or 0) <= _LARGEST_FORM
+        ):
+            method = request.POST.get("_method")
+    except (
+        UnicodeDecodeError,
+        webob.exc.HTTPBadRequest,
+        webob.request.DisconnectionError,
+    ):
         # Not ours to complain about: the action reads the same parameters.
         LOG.debug("no method override in parameters that cannot be read")
-    return None
+    # A part with a file name is no text.
+    return method if isinstance(method, str) and method else None
 
 
 def _shift(environ: WSGIEnvironment, rest: str, *, decoded: bool) -> None:
