@@ -102,6 +102,9 @@ def test_from_json_takes_text_and_bytes(text: str | bytes) -> None:
         (b"[NaN]", "NaN"),
         (b"[-Infinity]", "-Infinity"),
         (b"[" + b"1" * 5000 + b"]", "number too long"),
+        (b'{"x": 1e999}', "number too large"),
+        (b"[-1e999]", "number too large"),
+        (b"[" + b"1" * 400 + b".0]", "number too large"),
         (b"[" * 101 + b"]" * 101, "deeper than 100"),
         (b'{"a":' * 101 + b"1" + b"}" * 101, "deeper than 100"),
         (b"[" * 100_000, "deeper than 100"),
@@ -144,6 +147,19 @@ def test_the_last_of_duplicate_keys_counts_unless_they_are_refused() -> None:
 def test_nan_is_read_where_it_is_allowed() -> None:
     lax = JSONRequestDeserializer(allow_nan=True)
     assert lax.from_json("[Infinity]") == [float("inf")]
+    assert lax.from_json("[1e999]") == [float("inf")]
+
+
+@pytest.mark.parametrize("library", [None, "orjson", "msgspec"])
+def test_numbers_are_read_as_far_as_they_can_be_written(library: str | None) -> None:
+    decoder = fast_decoder(library) if library else None
+    reader = JSONRequestDeserializer(decoder=decoder)
+    assert reader.from_json("[1e308, -1e308, 1e-999]") == [1e308, -1e308, 0.0]
+    for number in ("1e999", "-1e999", "2e308"):
+        with pytest.raises(webob.exc.HTTPBadRequest) as caught:
+            reader.from_json(f"[{number}]")
+        assert "number too large" in caught.value.explanation
+        assert number not in caught.value.explanation
 
 
 def test_a_text_longer_than_the_limit_is_refused() -> None:

@@ -60,7 +60,8 @@ class JSONRequestDeserializer:
     :param max_json_body_size: largest body that is read, in bytes; ``None``: any
     :param max_depth: deepest nesting of arrays and objects
     :param duplicate_keys: ``last`` (the last one counts) or ``reject``
-    :param allow_nan: whether ``NaN`` and ``Infinity``, which are not JSON, are read
+    :param allow_nan: whether ``NaN`` and ``Infinity``, which are not JSON, are read,
+        and numbers that are too large for a float (``1e400``) as infinity
     :param decoder: is asked before the standard library, such as
         :func:`~wsgi_api.fast_decoder` makes one; not where ``duplicate_keys`` rejects
 
