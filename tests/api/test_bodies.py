@@ -294,6 +294,21 @@ def test_nesting_is_read_to_the_limit_and_not_deeper(text: str, depth: int) -> N
         JSONRequestDeserializer(max_depth=depth - 1).from_json(text)
 
 
+@pytest.mark.parametrize("library", [None, "orjson", "msgspec"])
+@pytest.mark.parametrize("text", ["[" * 150_000 + "]" * 150_000, '{"a":' * 150_000])
+def test_what_python_cannot_nest_is_refused_whatever_the_limit(
+    library: str | None, text: str
+) -> None:
+    reader = JSONRequestDeserializer(
+        max_depth=200_000,
+        max_json_body_size=None,
+        decoder=fast_decoder(library) if library else None,
+    )
+    with pytest.raises(webob.exc.HTTPBadRequest, match="nested deeper"):
+        reader.from_json(text)
+    assert reader.from_json("[" * 200 + "]" * 200)
+
+
 @pytest.mark.parametrize("text", ["[1]\n", '{"a": 1} \r\n\t', "\n[1]", " {} "])
 def test_whitespace_around_a_document_is_none_of_it(text: str) -> None:
     assert JSONRequestDeserializer().from_json(text) == json.loads(text)

@@ -67,7 +67,7 @@ def loads(
     if fast is not None and not unique_keys:
         try:
             return fast(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             # The standard one reads it after all, or says where it ends to be JSON.
             pass
     decoder = _DECODERS[unique_keys, allow_nan]
@@ -87,6 +87,9 @@ def loads(
     except ValueError as exc:
         # Such as an integer of more digits than Python converts.
         raise MalformedBody(_UNREADABLE.filled(reason=Text("number too long"))) from exc
+    except RecursionError as exc:
+        # Python goes less deep than the service would.
+        raise MalformedBody(_TOO_DEEP.filled(limit=max_depth)) from exc
 
 
 def dumps(data: Any) -> bytes:
