@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import uuid
@@ -227,6 +228,54 @@ def test_the_fast_encoder_writes_the_same_compactly(library: str | None) -> None
     slow = JSONResponseSerializer().to_json(data)
     assert json.loads(fast) == json.loads(slow)
     assert len(fast) < len(slow)
+
+
+@dataclasses.dataclass
+class _User:
+    name: str
+    password: str
+
+    def to_dict(self) -> dict[str, str]:
+        return {"name": self.name}
+
+
+def test_to_dict_decides_what_is_written_of_a_dataclass() -> None:
+    users = [_User("one", "secret")]
+    assert fast_encoder("orjson")(users) == b'[{"name":"one"}]'
+    assert JSONResponseSerializer().to_json(users) == b'[{"name": "one"}]'
+    # As its documentation warns.
+    assert fast_encoder("msgspec")(users) == b'[{"name":"one","password":"secret"}]'
+
+
+@pytest.mark.parametrize("library", ["orjson", "msgspec"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"a": "\ud800"},
+        {"\udfff": 1},
+        [2**70],
+        {True: 1, None: 2},
+        ["\ud800", uuid.UUID(int=1)],
+    ],
+)
+def test_what_the_fast_library_refuses_the_standard_one_writes(
+    library: str, data: Any
+) -> None:
+    written = fast_encoder(library)(data)
+    assert json.loads(written) == json.loads(JSONResponseSerializer().to_json(data))
+
+
+@pytest.mark.parametrize("library", ["orjson", "msgspec"])
+def test_an_iterator_is_written_whole_by_whoever_writes_it(library: str) -> None:
+    data = {"numbers": map(abs, [-1, 2]), "text": "\ud800"}
+    written = json.loads(fast_encoder(library)(data))
+    assert written == {"numbers": [1, 2], "text": "\ud800"}
+
+
+@pytest.mark.parametrize("library", ["orjson", "msgspec"])
+def test_what_nobody_can_write_is_a_type_error(library: str) -> None:
+    with pytest.raises(TypeError, match="no JSON form"):
+        fast_encoder(library)([object()])
 
 
 def test_an_encoder_is_used_for_answers(call: Call) -> None:
