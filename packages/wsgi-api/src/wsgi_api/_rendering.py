@@ -121,7 +121,7 @@ def _as_webob(error: WSGIHTTPException, environ: WSGIEnvironment) -> tuple[bytes
     if match == "text/html":
         inner = _fill(error, environ, html_escape)
         text = _HTML.replace("\0", error.status).replace("\1", inner)
-        return text.encode(), "text/html; charset=UTF-8"
+        return _encoded(text), "text/html; charset=UTF-8"
     inner = _fill(error, environ, _no_escape)
     if match == "application/json":
         document = error.json_formatter(
@@ -129,7 +129,12 @@ def _as_webob(error: WSGIHTTPException, environ: WSGIEnvironment) -> tuple[bytes
         )
         return json.dumps(document).encode(), "application/json"
     text = _PLAIN.replace("\0", error.status).replace("\1", _strip_tags(inner))
-    return text.encode(), "text/plain; charset=UTF-8"
+    return _encoded(text), "text/plain; charset=UTF-8"
+
+
+def _encoded(text: str) -> bytes:
+    # Half a surrogate pair, which JSON can bring in, has no form in UTF-8.
+    return text.encode("utf-8", "replace")
 
 
 def _as_json(error: WSGIHTTPException, environ: WSGIEnvironment) -> bytes:
