@@ -63,6 +63,17 @@ def test_a_key_that_is_no_utf8_is_refused_in_every_format(
     assert call(router, "/", "POST", body=body, headers=headers).status_int == 200
 
 
+@pytest.mark.parametrize("number", [10**400, -(10**400)])
+def test_a_number_that_jsonschema_cannot_compute_with_is_refused(
+    call: Call, number: int
+) -> None:
+    router = _routed({"properties": {"price": {"multipleOf": 0.01}}})
+    response = call(router, "/", "POST", json={"price": number})
+    assert response.status_int == 400
+    assert "out of range" in response.text
+    assert call(router, "/", "POST", json={"price": 10**300}).status_int == 200
+
+
 def test_a_schema_that_is_none_is_told_where_it_stands() -> None:
     with pytest.raises(jsonschema.SchemaError):
         validated(schema={"type": "no such type"})
