@@ -140,10 +140,16 @@ def test_a_json_formatter_is_asked() -> None:
     assert answer[2] == b'{"only": "400 Bad Request"}'
 
 
+@pytest.mark.parametrize("accept", _ACCEPTS)
 @pytest.mark.parametrize("error_format", ["webob", "json", "problem"])
-def test_head_has_no_body(error_format: Any) -> None:
+def test_head_is_answered_as_get_without_the_body(
+    error_format: Any, accept: str
+) -> None:
     answer = ErrorAnswer(webob.exc.HTTPNotFound(), error_format)
-    assert _collect(answer, _environ("HEAD"))[2] == b""
+    status, headers, body = _collect(answer, _environ("HEAD", HTTP_ACCEPT=accept))
+    control = _collect(answer, _environ("GET", HTTP_ACCEPT=accept))
+    assert (status, headers, body) == (*control[:2], b"")
+    assert dict(headers)["Content-Length"] == str(len(control[2])) != "0"
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def send_error(
     kind: Any = type(error)
     if not isinstance(error, WSGIHTTPException) or not _writes_as_webob(kind):
         return error(environ, start_response)
-    if error.empty_body or error.has_body or environ["REQUEST_METHOD"] == "HEAD":
+    if error.empty_body or error.has_body:
         return error(environ, start_response)
     if not isinstance(error, webob.exc.HTTPError):
         error_format = "webob"
@@ -83,7 +83,8 @@ def send_error(
     ]
     headers += [("Content-Type", content_type), ("Content-Length", str(len(body)))]
     start_response(error.status, headers)
-    return [body]
+    # RFC 9110 9.3.2: HEAD tells what GET would have been answered with.
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
 def check_format(error_format: str) -> None:
