@@ -91,6 +91,54 @@ def test_what_cannot_be_had_is_406_for_the_strict(
     assert call(_router(strict=True), "/image").status_int == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "accept", "vary"),
+    [
+        ("/image", None, "Accept"),
+        ("/image", "application/xml", "Accept"),
+        ("/image", "application/json", "Accept"),
+        ("/image.png", "image/png", "Accept"),
+        ("/image.json", "application/xml", None),
+        ("/image?ContentType=XML", "application/json", None),
+    ],
+)
+def test_vary_names_accept_where_it_chose_the_serializer(
+    call: Call, path: str, accept: str | None, vary: str | None
+) -> None:
+    response = call(_router(), path, headers={"Accept": accept} if accept else None)
+    assert response.headers.get("Vary") == vary
+
+
+def test_vary_leaves_out_what_chooses_nothing(call: Call) -> None:
+    one = {"application/json": JSONResponseSerializer()}
+    for options, vary in (
+        ({}, None),
+        ({"serializers": one}, None),
+        ({"serializers": one, "strict": True}, "Accept"),
+    ):
+        mapper = APIMapper()
+        resource = Resource(Controller(), **options)
+        mapper.connect("/image", controller=resource, action="show")
+        assert call(Router(mapper), "/image").headers.get("Vary") == vary
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "vary"),
+    [
+        ("/image", {"strict": True, "error_format": "json"}, "Accept, Accept-Language"),
+        ("/broken", {"error_format": "json"}, "Accept-Language"),
+        ("/broken", {}, "Accept-Language, Accept"),
+        ("/nothing", {"error_format": "problem"}, "Accept-Language"),
+    ],
+)
+def test_vary_of_an_error_names_what_chose_its_words_and_its_form(
+    call: Call, path: str, options: dict[str, Any], vary: str
+) -> None:
+    response = call(_router(**options), path, headers={"Accept": "image/png"})
+    assert response.status_int >= 400
+    assert response.headers["Vary"] == vary
+
+
 def test_a_query_that_is_not_utf8_is_400(call: Call) -> None:
     assert call(_router(), "/image?ContentType=%ff").status_int == 400
 

@@ -2,6 +2,7 @@
 
 webob builds a second response for every error and parses ``Accept`` each time. The
 same bytes are written here straight from the error; a test compares them with webob's.
+One header is more: Vary.
 Exceptions that bring a body or write themselves in their own way are left to do so.
 """
 
@@ -16,6 +17,8 @@ import webob.exc
 from webob.acceptparse import create_accept_header
 from webob.exc import WSGIHTTPException
 from webob.util import html_escape
+
+from wsgi_api._wsgi import vary_by
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -82,6 +85,8 @@ def send_error(
         if name.lower() not in _HEADERS_OF_BODY
     ]
     headers += [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+    if error_format == "webob":
+        vary_by(headers, "Accept")
     start_response(error.status, headers)
     # RFC 9110 9.3.2: HEAD tells what GET would have been answered with.
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
