@@ -85,6 +85,16 @@ def test_default_gives_the_body_or_nothing() -> None:
     }
 
 
+@pytest.mark.parametrize("parameter", ["charset", "Charset", "CHARSET"])
+def test_the_name_of_a_charset_may_be_written_in_any_case(parameter: str) -> None:
+    request = _request('["é"]'.encode("latin-1"))
+    request.environ["CONTENT_TYPE"] = f"application/json; {parameter}=latin-1"
+    assert JSONRequestDeserializer().default(request) == {"body": ["é"]}
+    request.environ["CONTENT_TYPE"] = f"application/json; {parameter}x; v=1"
+    with pytest.raises(webob.exc.HTTPBadRequest, match="UTF-8"):
+        JSONRequestDeserializer().default(request)
+
+
 @pytest.mark.parametrize("text", ['{"a": [1]}', b'{"a": [1]}', b" [1, 2] "])
 def test_from_json_takes_text_and_bytes(text: str | bytes) -> None:
     assert JSONRequestDeserializer().from_json(text) == json.loads(text)

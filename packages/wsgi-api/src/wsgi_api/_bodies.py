@@ -170,7 +170,8 @@ class JSONRequestDeserializer:
         if self.content_types is not None:
             _check_content_type(content_type, self.content_types)
         body = self.read(request)
-        if "charset" in content_type:
+        # A parameter, whose name may be written in any case.
+        if "=" in content_type:
             return {"body": self.from_json(_decoded(body, content_type))}
         return {"body": self.from_json(body)}
 
