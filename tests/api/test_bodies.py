@@ -497,6 +497,7 @@ def test_the_json_serializer_fills_the_response() -> None:
             {"r": ["x", {"y": "z"}]},
             "<r><member>x</member><member><y>z</y></member></r>",
         ),
+        ({"r": {True: "x", None: "y"}}, "<r><True>x</True><None>y</None></r>"),
         ({"r": {}}, "<r/>"),
         ({"r": []}, "<r/>"),
         ({"r": ""}, "<r></r>"),
@@ -520,7 +521,18 @@ def test_json_inside_xml_falls_back_to_text() -> None:
     assert xml == b"<r><Metadata>{(1, 2): 3}</Metadata></r>"
 
 
-@pytest.mark.parametrize("data", [{}, {"a b": 1}, {"r": {"<": 1}}, {"": 1}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"a b": 1},
+        {"r": {"<": 1}},
+        {"": 1},
+        {"naïve": 1},
+        {"r": {"a²": 1}},
+        {"r": {1: 2}},
+    ],
+)
 def test_to_xml_refuses_what_cannot_name_an_element(data: Any) -> None:
     with pytest.raises(ValueError, match="name"):
         XMLResponseSerializer().to_xml(data)

@@ -291,7 +291,8 @@ class JSONResponseSerializer:
         response.body = body.encode() if isinstance(body, str) else body
 
 
-_XML_NAME = re.compile(r"[A-Za-z_][\w.\-]*")
+# Part of what XML allows: the rest could not be written in ASCII, not even escaped.
+_XML_NAME = re.compile(r"[A-Za-z_][\w.\-]*", re.ASCII)
 # XML 1.0, 2.2 (Char): everything else cannot be written, not even as a reference.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -326,7 +327,8 @@ class XMLResponseSerializer:
         response.content_type = self.content_type
         response.body = self.to_xml(result)
 
-    def _element(self, name: str, value: Any) -> str:
+    def _element(self, key: object, value: Any) -> str:
+        name = str(key)
         if not _XML_NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot name an XML element")
         content = self._content(name, value)
@@ -341,8 +343,8 @@ class XMLResponseSerializer:
             return self._joined(value.items())
         return _escape(str(value))
 
-    def _joined(self, children: Iterable[tuple[str, Any]]) -> str | None:
-        return "".join(self._element(name, value) for name, value in children) or None
+    def _joined(self, children: Iterable[tuple[object, Any]]) -> str | None:
+        return "".join(self._element(key, value) for key, value in children) or None
 
     @staticmethod
     def _json_inside(value: Any) -> str:
