@@ -111,7 +111,8 @@ def translate_exception(exception: AnyException, locale: str | None) -> AnyExcep
     ``Accept-Language`` added to its ``Vary``. Plain strings stay as they are.
 
     :param exception: any exception; it is changed in place
-    :param locale: such as ``de`` or ``pt_BR``; ``None`` takes the system's
+    :param locale: such as ``de`` or ``pt_BR``; ``None`` leaves the messages of this
+        package and of webob in English, and those of oslo.i18n to the system's locale
     :returns: the same exception
 
     Source: ``heat.common.wsgi.translate_exception``.
