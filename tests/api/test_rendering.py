@@ -188,7 +188,9 @@ def test_head_is_answered_as_get_without_the_body(
                 "error": {
                     "code": 405,
                     "title": "Method Not Allowed",
-                    "message": "The method PUT is not allowed for this resource. why",
+                    "message": (
+                        "The method PUT is not allowed for this resource. <i>why</i>"
+                    ),
                 }
             },
         ),
@@ -199,7 +201,9 @@ def test_head_is_answered_as_get_without_the_body(
                 "type": "about:blank",
                 "title": "Method Not Allowed",
                 "status": 405,
-                "detail": "The method PUT is not allowed for this resource. why",
+                "detail": (
+                    "The method PUT is not allowed for this resource. <i>why</i>"
+                ),
             },
         ),
     ],
@@ -214,3 +218,39 @@ def test_json_and_problem(
     assert response.json == expected
     assert response.headers["Allow"] == "GET"
     assert response.content_length == len(response.body)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            {"explanation": "size must be < 5 and > 3, not <name>"},
+            "size must be < 5 and > 3, not <name>",
+        ),
+        (
+            {"explanation": "a  b", "detail": "<d>\n<e>", "comment": "-->"},
+            "a  b <d>\n<e> -->",
+        ),
+        (
+            {
+                "explanation": "<e>",
+                "detail": "a  b",
+                "comment": "c",
+                "body_template": "<p>${explanation}:<br />\n ${detail}</p> ${html_comment}",
+            },
+            "<e>: a  b c",
+        ),
+        ({"explanation": ValueError("<x>")}, "<x>"),
+        ({"body_template": "<b>only</b> ${detail}"}, "only"),
+    ],
+)
+def test_texts_are_told_as_they_are_and_templates_without_markup(
+    arguments: dict[str, Any], text: str
+) -> None:
+    explanation = arguments.pop("explanation", None)
+    error = webob.exc.HTTPBadRequest(**arguments)
+    error.explanation = explanation
+    request = webob.Request.blank("/")
+    as_json = request.get_response(ErrorAnswer(error, "json")).json
+    assert as_json["error"]["message"] == text
+    assert request.get_response(ErrorAnswer(error, "problem")).json["detail"] == text

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Hashable, Iterable
+from string import Template
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import webob.exc
@@ -118,8 +119,18 @@ class ErrorAnswer:
 
 
 def error_text(error: WSGIHTTPException, environ: WSGIEnvironment) -> str:
-    """Return what an error has to say, on one line and without markup."""
-    return " ".join(_strip_tags(_fill(error, environ, _no_escape)).split())
+    """Return what an error has to say.
+
+    Its texts are text, as webob's page shows them, and stay as they are; markup is in
+    its template only.
+    """
+    template = error.body_template_obj
+    if template is WSGIHTTPException.body_template_obj:
+        texts = (error.explanation, error.detail, error.comment)
+        return " ".join(_no_escape(text) for text in texts if text)
+    sentence = Template(" ".join(_strip_tags(template.template).split()))
+    values: Any = _Values(error, environ, _no_escape, _no_escape(error.comment))
+    return sentence.safe_substitute(values).strip()
 
 
 def _as_webob(error: WSGIHTTPException, environ: WSGIEnvironment) -> tuple[bytes, str]:
