@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import functools
 import io
 import ipaddress
 import itertools
@@ -11,6 +12,7 @@ import json
 import json.encoder
 import socket
 import uuid
+import warnings
 from typing import Any
 from xmlrpc.client import DateTime
 
@@ -27,6 +29,7 @@ from wsgi_api import (
     XMLResponseSerializer,
     _json,
     fast_decoder,
+    fast_encoder,
 )
 
 
@@ -366,6 +369,71 @@ def test_a_fast_decoder_is_not_asked_where_keys_must_not_repeat() -> None:
     with pytest.raises(webob.exc.HTTPBadRequest, match="more than once"):
         reader.from_json('{"a": 1, "a": 2}')
     assert reader.from_json('{"a": 1}') == {"a": 1}
+
+
+@pytest.mark.parametrize("library", ["orjson", "msgspec"])
+def test_encoder_and_decoder_may_be_attributes_of_a_class(library: str) -> None:
+    class Reads(JSONRequestDeserializer):
+        decoder = fast_decoder(library)
+
+    class Writes(JSONResponseSerializer):
+        encoder = fast_encoder(library)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Reads().from_json('{"a": 1}') == {"a": 1}
+        assert Writes().to_json({"a": 1}) == b'{"a":1}'
+
+
+def _plus(prefix: str, data: Any) -> bytes:
+    return f"{prefix}{data}".encode()
+
+
+class _Callable:
+    def __call__(self, data: Any) -> bytes:
+        return f"called with {data}".encode()
+
+
+def _called(data: Any) -> bytes:
+    return _Callable()(data)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        _called,
+        lambda data: _called(data),
+        functools.partial(_plus, "called with "),
+        _Callable(),
+        _Callable().__call__,
+        staticmethod(_called),
+    ],
+)
+def test_a_function_that_is_a_setting_is_no_method(function: Any) -> None:
+    class Mixin:
+        encoder = function
+        decoder = function
+
+    class Writes(Mixin, JSONResponseSerializer):
+        pass
+
+    class WritesOnly(JSONResponseSerializer):
+        encoder = function
+
+    class Inherits(WritesOnly):
+        pass
+
+    class Reads(Mixin, JSONRequestDeserializer):
+        pass
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for kind in (Writes, WritesOnly, Inherits):
+            assert kind().to_json(1) == b"called with 1"
+            assert kind(encoder=_json.dumps).to_json(1) == b"1"
+        with pytest.raises(webob.exc.HTTPBadRequest, match="object or array"):
+            Reads().from_json("1")
+        assert Reads().decoder is not None
 
 
 class _Image:

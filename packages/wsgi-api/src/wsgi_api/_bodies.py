@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import functools
+import inspect
 import io
 import json
 import re
 import socket
 import sys
 from collections.abc import Callable, Container, Iterable, Mapping
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import webob
@@ -80,6 +83,10 @@ class JSONRequestDeserializer:
     duplicate_keys: str = "last"
     allow_nan: bool = False
     decoder: Callable[[str], Any] | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _keep_unbound(cls, "decoder")
 
     def __init__(
         self,
@@ -206,6 +213,14 @@ class JSONRequestDeserializer:
         return body
 
 
+def _keep_unbound(cls: type, setting: str) -> None:
+    # A function that is a setting of a class is not a method of its instances; nor
+    # may a partial be one, which is to become a descriptor (Python 3.14).
+    value = inspect.getattr_static(cls, setting)
+    if isinstance(value, (FunctionType, functools.partial)):
+        setattr(cls, setting, staticmethod(value))
+
+
 def _content_length(environ: WSGIEnvironment) -> int | None:
     value = environ.get("CONTENT_LENGTH")
     if not value:
@@ -260,12 +275,17 @@ class JSONResponseSerializer:
     write that one differently.
 
     :param encoder: writes in place of the standard library, such as
-        :func:`~wsgi_api.fast_encoder` makes one
+        :func:`~wsgi_api.fast_encoder` makes one; a class attribute, too, is called
+        with nothing but the result
 
     Source: ``glance.common.wsgi.JSONResponseSerializer``.
     """
 
     encoder: Callable[[Any], bytes] | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _keep_unbound(cls, "encoder")
 
     def __init__(self, *, encoder: Callable[[Any], bytes] | None = None) -> None:
         if encoder is not None:
