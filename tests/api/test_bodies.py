@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import functools
 import io
 import ipaddress
 import itertools
@@ -11,6 +12,7 @@ import json
 import json.encoder
 import socket
 import uuid
+import warnings
 from typing import Any
 from xmlrpc.client import DateTime
 
@@ -27,6 +29,7 @@ from wsgi_api import (
     XMLResponseSerializer,
     _json,
     fast_decoder,
+    fast_encoder,
 )
 
 
@@ -85,6 +88,16 @@ def test_default_gives_the_body_or_nothing() -> None:
     }
 
 
+@pytest.mark.parametrize("parameter", ["charset", "Charset", "CHARSET"])
+def test_the_name_of_a_charset_may_be_written_in_any_case(parameter: str) -> None:
+    request = _request('["é"]'.encode("latin-1"))
+    request.environ["CONTENT_TYPE"] = f"application/json; {parameter}=latin-1"
+    assert JSONRequestDeserializer().default(request) == {"body": ["é"]}
+    request.environ["CONTENT_TYPE"] = f"application/json; {parameter}x; v=1"
+    with pytest.raises(webob.exc.HTTPBadRequest, match="UTF-8"):
+        JSONRequestDeserializer().default(request)
+
+
 @pytest.mark.parametrize("text", ['{"a": [1]}', b'{"a": [1]}', b" [1, 2] "])
 def test_from_json_takes_text_and_bytes(text: str | bytes) -> None:
     assert JSONRequestDeserializer().from_json(text) == json.loads(text)
@@ -102,6 +115,9 @@ def test_from_json_takes_text_and_bytes(text: str | bytes) -> None:
         (b"[NaN]", "NaN"),
         (b"[-Infinity]", "-Infinity"),
         (b"[" + b"1" * 5000 + b"]", "number too long"),
+        (b'{"x": 1e999}', "number too large"),
+        (b"[-1e999]", "number too large"),
+        (b"[" + b"1" * 400 + b".0]", "number too large"),
         (b"[" * 101 + b"]" * 101, "deeper than 100"),
         (b'{"a":' * 101 + b"1" + b"}" * 101, "deeper than 100"),
         (b"[" * 100_000, "deeper than 100"),
@@ -144,6 +160,19 @@ def test_the_last_of_duplicate_keys_counts_unless_they_are_refused() -> None:
 def test_nan_is_read_where_it_is_allowed() -> None:
     lax = JSONRequestDeserializer(allow_nan=True)
     assert lax.from_json("[Infinity]") == [float("inf")]
+    assert lax.from_json("[1e999]") == [float("inf")]
+
+
+@pytest.mark.parametrize("library", [None, "orjson", "msgspec"])
+def test_numbers_are_read_as_far_as_they_can_be_written(library: str | None) -> None:
+    decoder = fast_decoder(library) if library else None
+    reader = JSONRequestDeserializer(decoder=decoder)
+    assert reader.from_json("[1e308, -1e308, 1e-999]") == [1e308, -1e308, 0.0]
+    for number in ("1e999", "-1e999", "2e308"):
+        with pytest.raises(webob.exc.HTTPBadRequest) as caught:
+            reader.from_json(f"[{number}]")
+        assert "number too large" in caught.value.explanation
+        assert number not in caught.value.explanation
 
 
 def test_a_text_longer_than_the_limit_is_refused() -> None:
@@ -278,6 +307,21 @@ def test_nesting_is_read_to_the_limit_and_not_deeper(text: str, depth: int) -> N
         JSONRequestDeserializer(max_depth=depth - 1).from_json(text)
 
 
+@pytest.mark.parametrize("library", [None, "orjson", "msgspec"])
+@pytest.mark.parametrize("text", ["[" * 150_000 + "]" * 150_000, '{"a":' * 150_000])
+def test_what_python_cannot_nest_is_refused_whatever_the_limit(
+    library: str | None, text: str
+) -> None:
+    reader = JSONRequestDeserializer(
+        max_depth=200_000,
+        max_json_body_size=None,
+        decoder=fast_decoder(library) if library else None,
+    )
+    with pytest.raises(webob.exc.HTTPBadRequest, match="nested deeper"):
+        reader.from_json(text)
+    assert reader.from_json("[" * 200 + "]" * 200)
+
+
 @pytest.mark.parametrize("text", ["[1]\n", '{"a": 1} \r\n\t', "\n[1]", " {} "])
 def test_whitespace_around_a_document_is_none_of_it(text: str) -> None:
     assert JSONRequestDeserializer().from_json(text) == json.loads(text)
@@ -325,6 +369,71 @@ def test_a_fast_decoder_is_not_asked_where_keys_must_not_repeat() -> None:
     with pytest.raises(webob.exc.HTTPBadRequest, match="more than once"):
         reader.from_json('{"a": 1, "a": 2}')
     assert reader.from_json('{"a": 1}') == {"a": 1}
+
+
+@pytest.mark.parametrize("library", ["orjson", "msgspec"])
+def test_encoder_and_decoder_may_be_attributes_of_a_class(library: str) -> None:
+    class Reads(JSONRequestDeserializer):
+        decoder = fast_decoder(library)
+
+    class Writes(JSONResponseSerializer):
+        encoder = fast_encoder(library)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Reads().from_json('{"a": 1}') == {"a": 1}
+        assert Writes().to_json({"a": 1}) == b'{"a":1}'
+
+
+def _plus(prefix: str, data: Any) -> bytes:
+    return f"{prefix}{data}".encode()
+
+
+class _Callable:
+    def __call__(self, data: Any) -> bytes:
+        return f"called with {data}".encode()
+
+
+def _called(data: Any) -> bytes:
+    return _Callable()(data)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        _called,
+        lambda data: _called(data),
+        functools.partial(_plus, "called with "),
+        _Callable(),
+        _Callable().__call__,
+        staticmethod(_called),
+    ],
+)
+def test_a_function_that_is_a_setting_is_no_method(function: Any) -> None:
+    class Mixin:
+        encoder = function
+        decoder = function
+
+    class Writes(Mixin, JSONResponseSerializer):
+        pass
+
+    class WritesOnly(JSONResponseSerializer):
+        encoder = function
+
+    class Inherits(WritesOnly):
+        pass
+
+    class Reads(Mixin, JSONRequestDeserializer):
+        pass
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for kind in (Writes, WritesOnly, Inherits):
+            assert kind().to_json(1) == b"called with 1"
+            assert kind(encoder=_json.dumps).to_json(1) == b"1"
+        with pytest.raises(webob.exc.HTTPBadRequest, match="object or array"):
+            Reads().from_json("1")
+        assert Reads().decoder is not None
 
 
 class _Image:
@@ -456,6 +565,7 @@ def test_the_json_serializer_fills_the_response() -> None:
             {"r": ["x", {"y": "z"}]},
             "<r><member>x</member><member><y>z</y></member></r>",
         ),
+        ({"r": {True: "x", None: "y"}}, "<r><True>x</True><None>y</None></r>"),
         ({"r": {}}, "<r/>"),
         ({"r": []}, "<r/>"),
         ({"r": ""}, "<r></r>"),
@@ -479,7 +589,18 @@ def test_json_inside_xml_falls_back_to_text() -> None:
     assert xml == b"<r><Metadata>{(1, 2): 3}</Metadata></r>"
 
 
-@pytest.mark.parametrize("data", [{}, {"a b": 1}, {"r": {"<": 1}}, {"": 1}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"a b": 1},
+        {"r": {"<": 1}},
+        {"": 1},
+        {"naïve": 1},
+        {"r": {"a²": 1}},
+        {"r": {1: 2}},
+    ],
+)
 def test_to_xml_refuses_what_cannot_name_an_element(data: Any) -> None:
     with pytest.raises(ValueError, match="name"):
         XMLResponseSerializer().to_xml(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import uuid
@@ -88,6 +89,54 @@ def test_what_cannot_be_had_is_406_for_the_strict(
     assert response.status_int == 406
     assert "application/json, application/xml" in response.text
     assert call(_router(strict=True), "/image").status_int == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "vary"),
+    [
+        ("/image", None, "Accept"),
+        ("/image", "application/xml", "Accept"),
+        ("/image", "application/json", "Accept"),
+        ("/image.png", "image/png", "Accept"),
+        ("/image.json", "application/xml", None),
+        ("/image?ContentType=XML", "application/json", None),
+    ],
+)
+def test_vary_names_accept_where_it_chose_the_serializer(
+    call: Call, path: str, accept: str | None, vary: str | None
+) -> None:
+    response = call(_router(), path, headers={"Accept": accept} if accept else None)
+    assert response.headers.get("Vary") == vary
+
+
+def test_vary_leaves_out_what_chooses_nothing(call: Call) -> None:
+    one = {"application/json": JSONResponseSerializer()}
+    for options, vary in (
+        ({}, None),
+        ({"serializers": one}, None),
+        ({"serializers": one, "strict": True}, "Accept"),
+    ):
+        mapper = APIMapper()
+        resource = Resource(Controller(), **options)
+        mapper.connect("/image", controller=resource, action="show")
+        assert call(Router(mapper), "/image").headers.get("Vary") == vary
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "vary"),
+    [
+        ("/image", {"strict": True, "error_format": "json"}, "Accept, Accept-Language"),
+        ("/broken", {"error_format": "json"}, "Accept-Language"),
+        ("/broken", {}, "Accept-Language, Accept"),
+        ("/nothing", {"error_format": "problem"}, "Accept-Language"),
+    ],
+)
+def test_vary_of_an_error_names_what_chose_its_words_and_its_form(
+    call: Call, path: str, options: dict[str, Any], vary: str
+) -> None:
+    response = call(_router(**options), path, headers={"Accept": "image/png"})
+    assert response.status_int >= 400
+    assert response.headers["Vary"] == vary
 
 
 def test_a_query_that_is_not_utf8_is_400(call: Call) -> None:
@@ -227,6 +276,54 @@ def test_the_fast_encoder_writes_the_same_compactly(library: str | None) -> None
     slow = JSONResponseSerializer().to_json(data)
     assert json.loads(fast) == json.loads(slow)
     assert len(fast) < len(slow)
+
+
+@dataclasses.dataclass
+class _User:
+    name: str
+    password: str
+
+    def to_dict(self) -> dict[str, str]:
+        return {"name": self.name}
+
+
+def test_to_dict_decides_what_is_written_of_a_dataclass() -> None:
+    users = [_User("one", "secret")]
+    assert fast_encoder("orjson")(users) == b'[{"name":"one"}]'
+    assert JSONResponseSerializer().to_json(users) == b'[{"name": "one"}]'
+    # As its documentation warns.
+    assert fast_encoder("msgspec")(users) == b'[{"name":"one","password":"secret"}]'
+
+
+@pytest.mark.parametrize("library", ["orjson", "msgspec"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"a": "\ud800"},
+        {"\udfff": 1},
+        [2**70],
+        {True: 1, None: 2},
+        ["\ud800", uuid.UUID(int=1)],
+    ],
+)
+def test_what_the_fast_library_refuses_the_standard_one_writes(
+    library: str, data: Any
+) -> None:
+    written = fast_encoder(library)(data)
+    assert json.loads(written) == json.loads(JSONResponseSerializer().to_json(data))
+
+
+@pytest.mark.parametrize("library", ["orjson", "msgspec"])
+def test_an_iterator_is_written_whole_by_whoever_writes_it(library: str) -> None:
+    data = {"numbers": map(abs, [-1, 2]), "text": "\ud800"}
+    written = json.loads(fast_encoder(library)(data))
+    assert written == {"numbers": [1, 2], "text": "\ud800"}
+
+
+@pytest.mark.parametrize("library", ["orjson", "msgspec"])
+def test_what_nobody_can_write_is_a_type_error(library: str) -> None:
+    with pytest.raises(TypeError, match="no JSON form"):
+        fast_encoder(library)([object()])
 
 
 def test_an_encoder_is_used_for_answers(call: Call) -> None:

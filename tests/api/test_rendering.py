@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import webob
 import webob.exc
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wsgi_api._rendering import ErrorAnswer, send_error
 
@@ -36,6 +36,12 @@ def _ours(error: Any) -> Any:
     return lambda environ, start: send_error(error, environ, start)
 
 
+def _but_for_vary(error: Any, environ: dict[str, Any]) -> tuple[str, list[Any], bytes]:
+    """Return our answer without the one header that webob leaves out."""
+    status, headers, body = _collect(_ours(error), environ)
+    return status, [pair for pair in headers if pair != ("Vary", "Accept")], body
+
+
 @pytest.mark.parametrize("accept", _ACCEPTS)
 @pytest.mark.parametrize("kind", _ERRORS, ids=lambda kind: kind.__name__)
 def test_errors_are_written_as_webob_writes_them(kind: Any, accept: str) -> None:
@@ -47,7 +53,7 @@ def test_errors_are_written_as_webob_writes_them(kind: Any, accept: str) -> None
         )
 
     environ = _environ(HTTP_ACCEPT=accept, CONTENT_TYPE="text/<b>")
-    assert _collect(_ours(make()), environ) == _collect(make(), environ)
+    assert _but_for_vary(make(), environ) == _collect(make(), environ)
 
 
 @pytest.mark.parametrize("location", [None, "/é".encode().decode("latin-1")])
@@ -76,24 +82,33 @@ def test_templates_are_filled_as_webob_fills_them(
         )
 
     environ = _environ(HTTP_ACCEPT=accept)
-    assert _collect(_ours(make()), environ) == _collect(make(), environ)
+    assert _but_for_vary(make(), environ) == _collect(make(), environ)
 
 
 @settings(deadline=None, derandomize=True)
-@given(detail=st.text(), explanation=st.text(), accept=st.sampled_from(_ACCEPTS))
+@given(
+    # Half a surrogate pair is a character here.
+    detail=st.text(st.characters()),
+    explanation=st.text(st.characters()),
+    accept=st.sampled_from(_ACCEPTS),
+)
+@example(detail="\udfff", explanation="\ud800", accept="text/html")
+@example(detail="\udfff", explanation="\ud800", accept="text/plain")
 def test_any_text_is_written_as_webob_writes_it(
     detail: str, explanation: str, accept: str
 ) -> None:
-    def make() -> Any:
-        return webob.exc.HTTPConflict(detail=detail, explanation=explanation)
+    def make(*texts: str) -> Any:
+        return webob.exc.HTTPConflict(detail=texts[0], explanation=texts[1])
 
     environ = _environ(HTTP_ACCEPT=accept)
     try:
-        expected = _collect(make(), environ)
+        expected = _collect(make(detail, explanation), environ)
     except UnicodeEncodeError:
-        # A lone surrogate; nobody can write it.
-        return
-    assert _collect(_ours(make()), environ) == expected
+        writable = [
+            t.encode("utf-8", "replace").decode() for t in (detail, explanation)
+        ]
+        expected = _collect(make(*writable), environ)
+    assert _but_for_vary(make(detail, explanation), environ) == expected
 
 
 @pytest.mark.parametrize("error_format", ["webob", "json", "problem"])
@@ -131,10 +146,36 @@ def test_a_json_formatter_is_asked() -> None:
     assert answer[2] == b'{"only": "400 Bad Request"}'
 
 
+@pytest.mark.parametrize(
+    ("error_format", "known", "vary"),
+    [
+        ("webob", [], ["Accept"]),
+        ("webob", [("Vary", "Origin"), ("vary", "Cookie")], ["Origin, Cookie, Accept"]),
+        ("webob", [("vary", "accept")], ["accept"]),
+        ("webob", [("Vary", "*")], ["*"]),
+        ("json", [], []),
+        ("problem", [("Vary", "Origin")], ["Origin"]),
+    ],
+)
+def test_vary_names_accept_where_it_chose_the_format(
+    error_format: Any, known: list[Any], vary: list[str]
+) -> None:
+    error = webob.exc.HTTPNotFound(headers=known)
+    for _ in range(2):
+        _, headers, _ = _collect(ErrorAnswer(error, error_format), _environ())
+        assert [value for name, value in headers if name.lower() == "vary"] == vary
+
+
+@pytest.mark.parametrize("accept", _ACCEPTS)
 @pytest.mark.parametrize("error_format", ["webob", "json", "problem"])
-def test_head_has_no_body(error_format: Any) -> None:
+def test_head_is_answered_as_get_without_the_body(
+    error_format: Any, accept: str
+) -> None:
     answer = ErrorAnswer(webob.exc.HTTPNotFound(), error_format)
-    assert _collect(answer, _environ("HEAD"))[2] == b""
+    status, headers, body = _collect(answer, _environ("HEAD", HTTP_ACCEPT=accept))
+    control = _collect(answer, _environ("GET", HTTP_ACCEPT=accept))
+    assert (status, headers, body) == (*control[:2], b"")
+    assert dict(headers)["Content-Length"] == str(len(control[2])) != "0"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +188,9 @@ def test_head_has_no_body(error_format: Any) -> None:
                 "error": {
                     "code": 405,
                     "title": "Method Not Allowed",
-                    "message": "The method PUT is not allowed for this resource. why",
+                    "message": (
+                        "The method PUT is not allowed for this resource. <i>why</i>"
+                    ),
                 }
             },
         ),
@@ -158,7 +201,9 @@ def test_head_has_no_body(error_format: Any) -> None:
                 "type": "about:blank",
                 "title": "Method Not Allowed",
                 "status": 405,
-                "detail": "The method PUT is not allowed for this resource. why",
+                "detail": (
+                    "The method PUT is not allowed for this resource. <i>why</i>"
+                ),
             },
         ),
     ],
@@ -173,3 +218,39 @@ def test_json_and_problem(
     assert response.json == expected
     assert response.headers["Allow"] == "GET"
     assert response.content_length == len(response.body)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            {"explanation": "size must be < 5 and > 3, not <name>"},
+            "size must be < 5 and > 3, not <name>",
+        ),
+        (
+            {"explanation": "a  b", "detail": "<d>\n<e>", "comment": "-->"},
+            "a  b <d>\n<e> -->",
+        ),
+        (
+            {
+                "explanation": "<e>",
+                "detail": "a  b",
+                "comment": "c",
+                "body_template": "<p>${explanation}:<br />\n ${detail}</p> ${html_comment}",
+            },
+            "<e>: a  b c",
+        ),
+        ({"explanation": ValueError("<x>")}, "<x>"),
+        ({"body_template": "<b>only</b> ${detail}"}, "only"),
+    ],
+)
+def test_texts_are_told_as_they_are_and_templates_without_markup(
+    arguments: dict[str, Any], text: str
+) -> None:
+    explanation = arguments.pop("explanation", None)
+    error = webob.exc.HTTPBadRequest(**arguments)
+    error.explanation = explanation
+    request = webob.Request.blank("/")
+    as_json = request.get_response(ErrorAnswer(error, "json")).json
+    assert as_json["error"]["message"] == text
+    assert request.get_response(ErrorAnswer(error, "problem")).json["detail"] == text

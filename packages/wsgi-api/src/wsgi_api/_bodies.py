@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import functools
+import inspect
 import io
 import json
 import re
 import socket
 import sys
 from collections.abc import Callable, Container, Iterable, Mapping
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import webob
@@ -60,7 +63,8 @@ class JSONRequestDeserializer:
     :param max_json_body_size: largest body that is read, in bytes; ``None``: any
     :param max_depth: deepest nesting of arrays and objects
     :param duplicate_keys: ``last`` (the last one counts) or ``reject``
-    :param allow_nan: whether ``NaN`` and ``Infinity``, which are not JSON, are read
+    :param allow_nan: whether ``NaN`` and ``Infinity``, which are not JSON, are read,
+        and numbers that are too large for a float (``1e400``) as infinity
     :param decoder: is asked before the standard library, such as
         :func:`~wsgi_api.fast_decoder` makes one; not where ``duplicate_keys`` rejects
 
@@ -79,6 +83,10 @@ class JSONRequestDeserializer:
     duplicate_keys: str = "last"
     allow_nan: bool = False
     decoder: Callable[[str], Any] | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _keep_unbound(cls, "decoder")
 
     def __init__(
         self,
@@ -169,7 +177,8 @@ class JSONRequestDeserializer:
         if self.content_types is not None:
             _check_content_type(content_type, self.content_types)
         body = self.read(request)
-        if "charset" in content_type:
+        # A parameter, whose name may be written in any case.
+        if "=" in content_type:
             return {"body": self.from_json(_decoded(body, content_type))}
         return {"body": self.from_json(body)}
 
@@ -202,6 +211,14 @@ class JSONRequestDeserializer:
         environ["wsgi.input"] = io.BytesIO(body)
         environ["webob.is_body_seekable"] = True
         return body
+
+
+def _keep_unbound(cls: type, setting: str) -> None:
+    # A function that is a setting of a class is not a method of its instances; nor
+    # may a partial be one, which is to become a descriptor (Python 3.14).
+    value = inspect.getattr_static(cls, setting)
+    if isinstance(value, (FunctionType, functools.partial)):
+        setattr(cls, setting, staticmethod(value))
 
 
 def _content_length(environ: WSGIEnvironment) -> int | None:
@@ -258,12 +275,17 @@ class JSONResponseSerializer:
     write that one differently.
 
     :param encoder: writes in place of the standard library, such as
-        :func:`~wsgi_api.fast_encoder` makes one
+        :func:`~wsgi_api.fast_encoder` makes one; a class attribute, too, is called
+        with nothing but the result
 
     Source: ``glance.common.wsgi.JSONResponseSerializer``.
     """
 
     encoder: Callable[[Any], bytes] | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _keep_unbound(cls, "encoder")
 
     def __init__(self, *, encoder: Callable[[Any], bytes] | None = None) -> None:
         if encoder is not None:
@@ -289,7 +311,8 @@ class JSONResponseSerializer:
         response.body = body.encode() if isinstance(body, str) else body
 
 
-_XML_NAME = re.compile(r"[A-Za-z_][\w.\-]*")
+# Part of what XML allows: the rest could not be written in ASCII, not even escaped.
+_XML_NAME = re.compile(r"[A-Za-z_][\w.\-]*", re.ASCII)
 # XML 1.0, 2.2 (Char): everything else cannot be written, not even as a reference.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -324,7 +347,8 @@ class XMLResponseSerializer:
         response.content_type = self.content_type
         response.body = self.to_xml(result)
 
-    def _element(self, name: str, value: Any) -> str:
+    def _element(self, key: object, value: Any) -> str:
+        name = str(key)
         if not _XML_NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot name an XML element")
         content = self._content(name, value)
@@ -339,8 +363,8 @@ class XMLResponseSerializer:
             return self._joined(value.items())
         return _escape(str(value))
 
-    def _joined(self, children: Iterable[tuple[str, Any]]) -> str | None:
-        return "".join(self._element(name, value) for name, value in children) or None
+    def _joined(self, children: Iterable[tuple[object, Any]]) -> str | None:
+        return "".join(self._element(key, value) for key, value in children) or None
 
     @staticmethod
     def _json_inside(value: Any) -> str:

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from wsgi_api._json import plain
+from wsgi_api._json import dumps, plain
 
 _LIBRARIES = ("orjson", "msgspec")
 
@@ -22,8 +22,13 @@ def fast_encoder(library: str | None = None) -> Callable[[Any], bytes]:
     * dates as RFC 3339: a fraction only where there is one, and the offset of those
       that know their time zone (orjson writes ``+00:00``, msgspec ``Z``),
     * NaN and infinity as ``null``,
-    * orjson refuses integers of more than 64 bits,
-    * msgspec writes bytes as base64.
+    * msgspec writes bytes as base64,
+    * msgspec writes dataclasses, attrs classes and its own structs field by field, all
+      fields, without asking their ``to_dict``.
+
+    What the library refuses, such as half a surrogate pair, to orjson an integer of more
+    than 64 bits, to msgspec a key ``True`` or ``None``, makes the standard encoder write
+    the whole result.
 
     :param library: ``orjson`` or ``msgspec``; left out, the first that is installed
     :raises ModuleNotFoundError: it is not installed
@@ -31,11 +36,19 @@ def fast_encoder(library: str | None = None) -> Callable[[Any], bytes]:
     """
     module = _chosen(library)
     if module.__name__ == "orjson":
-        return functools.partial(
-            module.dumps, default=plain, option=module.OPT_NON_STR_KEYS
-        )
-    encoder = module.json.Encoder(enc_hook=plain)
-    encode: Callable[[Any], bytes] = encoder.encode
+        option = module.OPT_NON_STR_KEYS | module.OPT_PASSTHROUGH_DATACLASS
+        write = functools.partial(module.dumps, default=_lasting, option=option)
+    else:
+        write = module.json.Encoder(enc_hook=_lasting).encode
+
+    # A function, which a class attribute may be on every Python; a partial may not.
+    def encode(data: Any) -> bytes:
+        try:
+            written: bytes = write(data)
+        except (TypeError, UnicodeEncodeError):
+            return dumps(data)
+        return written
+
     return encode
 
 
@@ -52,6 +65,13 @@ def fast_decoder(library: str | None = None) -> Callable[[str], Any]:
         module.loads if module.__name__ == "orjson" else module.json.Decoder().decode
     )
     return decode
+
+
+def _lasting(value: Any) -> Any:
+    # The standard encoder, asked after all, would find an iterator used up.
+    if hasattr(value, "__next__"):
+        raise TypeError("an iterator")
+    return plain(value)
 
 
 def _chosen(library: str | None) -> Any:

@@ -10,6 +10,7 @@ import itertools
 import json
 import json.encoder
 import re
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -35,6 +36,8 @@ _NOT_TEXT = Text("The body is not %(charset)s: byte %(position)d cannot be decod
 _TOO_DEEP = Text("The body is nested deeper than %(limit)d levels.")
 _DUPLICATE = Text("The body has the key %(key)s more than once in one object.")
 _CONSTANT = Text("The body is not valid JSON: %(constant)s is not a JSON value.")
+
+_LARGEST = sys.float_info.max
 
 # A string, closed or not, or a bracket outside of strings. The closing quote is
 # optional, so that a match never has to be given back: linear in its input.
@@ -64,7 +67,7 @@ def loads(
     if fast is not None and not unique_keys:
         try:
             return fast(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             # The standard one reads it after all, or says where it ends to be JSON.
             pass
     decoder = _DECODERS[unique_keys, allow_nan]
@@ -84,6 +87,9 @@ def loads(
     except ValueError as exc:
         # Such as an integer of more digits than Python converts.
         raise MalformedBody(_UNREADABLE.filled(reason=Text("number too long"))) from exc
+    except RecursionError as exc:
+        # Python goes less deep than the service would.
+        raise MalformedBody(_TOO_DEEP.filled(limit=max_depth)) from exc
 
 
 def dumps(data: Any) -> bytes:
@@ -162,6 +168,14 @@ def _refuse_constant(constant: str) -> Any:
     raise MalformedBody(_CONSTANT.filled(constant=constant))
 
 
+def _finite(number: str) -> float:
+    value = float(number)
+    # Infinity is nothing that could be written as JSON again.
+    if -_LARGEST <= value <= _LARGEST:
+        return value
+    raise MalformedBody(_UNREADABLE.filled(reason=Text("number too large")))
+
+
 def _datetime(value: datetime.datetime) -> str:
     if value.year < 1000:
         # isoformat pads the year, the platform's strftime does not always.
@@ -202,6 +216,7 @@ _DECODERS: dict[tuple[bool, bool], Any] = {
     (unique_keys, allow_nan): json.JSONDecoder(
         object_pairs_hook=_unique if unique_keys else None,
         parse_constant=None if allow_nan else _refuse_constant,
+        parse_float=None if allow_nan else _finite,
     )
     for unique_keys in (False, True)
     for allow_nan in (False, True)

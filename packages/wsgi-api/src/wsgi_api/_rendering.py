@@ -2,6 +2,7 @@
 
 webob builds a second response for every error and parses ``Accept`` each time. The
 same bytes are written here straight from the error; a test compares them with webob's.
+One header is more: Vary.
 Exceptions that bring a body or write themselves in their own way are left to do so.
 """
 
@@ -10,12 +11,15 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Hashable, Iterable
+from string import Template
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import webob.exc
 from webob.acceptparse import create_accept_header
 from webob.exc import WSGIHTTPException
 from webob.util import html_escape
+
+from wsgi_api._wsgi import vary_by
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -63,7 +67,7 @@ def send_error(
     kind: Any = type(error)
     if not isinstance(error, WSGIHTTPException) or not _writes_as_webob(kind):
         return error(environ, start_response)
-    if error.empty_body or error.has_body or environ["REQUEST_METHOD"] == "HEAD":
+    if error.empty_body or error.has_body:
         return error(environ, start_response)
     if not isinstance(error, webob.exc.HTTPError):
         error_format = "webob"
@@ -82,8 +86,11 @@ def send_error(
         if name.lower() not in _HEADERS_OF_BODY
     ]
     headers += [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+    if error_format == "webob":
+        vary_by(headers, "Accept")
     start_response(error.status, headers)
-    return [body]
+    # RFC 9110 9.3.2: HEAD tells what GET would have been answered with.
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
 def check_format(error_format: str) -> None:
@@ -112,8 +119,18 @@ class ErrorAnswer:
 
 
 def error_text(error: WSGIHTTPException, environ: WSGIEnvironment) -> str:
-    """Return what an error has to say, on one line and without markup."""
-    return " ".join(_strip_tags(_fill(error, environ, _no_escape)).split())
+    """Return what an error has to say.
+
+    Its texts are text, as webob's page shows them, and stay as they are; markup is in
+    its template only.
+    """
+    template = error.body_template_obj
+    if template is WSGIHTTPException.body_template_obj:
+        texts = (error.explanation, error.detail, error.comment)
+        return " ".join(_no_escape(text) for text in texts if text)
+    sentence = Template(" ".join(_strip_tags(template.template).split()))
+    values: Any = _Values(error, environ, _no_escape, _no_escape(error.comment))
+    return sentence.safe_substitute(values).strip()
 
 
 def _as_webob(error: WSGIHTTPException, environ: WSGIEnvironment) -> tuple[bytes, str]:
@@ -121,7 +138,7 @@ def _as_webob(error: WSGIHTTPException, environ: WSGIEnvironment) -> tuple[bytes
     if match == "text/html":
         inner = _fill(error, environ, html_escape)
         text = _HTML.replace("\0", error.status).replace("\1", inner)
-        return text.encode(), "text/html; charset=UTF-8"
+        return _encoded(text), "text/html; charset=UTF-8"
     inner = _fill(error, environ, _no_escape)
     if match == "application/json":
         document = error.json_formatter(
@@ -129,7 +146,12 @@ def _as_webob(error: WSGIHTTPException, environ: WSGIEnvironment) -> tuple[bytes
         )
         return json.dumps(document).encode(), "application/json"
     text = _PLAIN.replace("\0", error.status).replace("\1", _strip_tags(inner))
-    return text.encode(), "text/plain; charset=UTF-8"
+    return _encoded(text), "text/plain; charset=UTF-8"
+
+
+def _encoded(text: str) -> bytes:
+    # Half a surrogate pair, which JSON can bring in, has no form in UTF-8.
+    return text.encode("utf-8", "replace")
 
 
 def _as_json(error: WSGIHTTPException, environ: WSGIEnvironment) -> bytes:

@@ -15,6 +15,7 @@ from wsgi_api._bodies import JSONRequestDeserializer, JSONResponseSerializer
 from wsgi_api._i18n import Text
 from wsgi_api._rendering import ErrorFormat, check_format, send_error
 from wsgi_api._request import Request
+from wsgi_api._wsgi import vary_by
 from wsgi_api.errors import NotAcceptable, log_exception, translate_for
 
 if TYPE_CHECKING:
@@ -141,7 +142,9 @@ class Resource:
             deserializer = _Watched(self.dispatch, deserializer, action)
             controller = _Watched(self.dispatch, controller, action)
         try:
-            serializer = self._choose(request) if self.serializers else self.serializer
+            serializer, by_accept = self.serializer, False
+            if self.serializers:
+                serializer, by_accept = self._choose(request, self.serializers)
             if "body_reject" in args:
                 self._reject_body(request, args.pop("body_reject"))
             read = getattr(deserializer, name, None) or deserializer.default
@@ -165,11 +168,14 @@ class Resource:
                 # What it would do to a response, without one.
                 if isinstance(result, webob.Response):
                     return result
-                document = serializer.to_json(result)
-                if type(document) is bytes:
-                    return document
+                if not by_accept:
+                    document = serializer.to_json(result)
+                    if type(document) is bytes:
+                        return document
             response = webob.Response(request=request)
             write(response, result)
+            if by_accept:
+                vary_by(response.headerlist, "Accept")
             return response
         except webob.exc.HTTPException as exc:
             return self.translate(request, exc)
@@ -233,24 +239,29 @@ class Resource:
         error = webob.exc.HTTPInternalServerError()
         return cast("WSGIApplication", self.translate(request, error))
 
-    def _choose(self, request: webob.Request) -> Any:
-        serializers = cast("Mapping[str, Any]", self.serializers)
+    def _choose(
+        self, request: webob.Request, serializers: Mapping[str, Any]
+    ) -> tuple[Any, bool]:
+        """Return the serializer, and whether another ``Accept`` may choose another."""
         environ = request.environ
         for name in (_matched_format(environ), _asked_content_type(request)):
             if name:
                 for media_type, serializer in serializers.items():
                     if name in (media_type, media_type.rpartition("/")[2]):
-                        return serializer
+                        return serializer, False
                 if self.strict:
                     raise NotAcceptable(serializers)
+        by_accept = self.strict or len(serializers) > 1
         accept = environ.get("HTTP_ACCEPT")
         if accept:
             offer = _best_offer(accept, tuple(serializers))
             if offer is not None:
-                return serializers[offer]
+                return serializers[offer], by_accept
             if self.strict:
-                raise NotAcceptable(serializers)
-        return next(iter(serializers.values()))
+                error = NotAcceptable(serializers)
+                vary_by(error.headerlist, "Accept")
+                raise error
+        return next(iter(serializers.values())), by_accept
 
     def _reject_body(self, request: webob.Request, flag: object) -> None:
         # A string where the route names it, a boolean where the mapper was given one.

@@ -12,6 +12,7 @@ from wsgi_api.errors import MalformedBody
 Action = TypeVar("Action", bound=Callable[..., Any])
 
 _MISFIT = Text("The body does not fit its schema at %(pointer)s: %(reason)s.")
+_OUT_OF_RANGE = Text("number out of range")
 # The reason quotes the body; more than this helps nobody.
 _LONGEST_REASON = 200
 
@@ -63,7 +64,12 @@ def _validator(schema: Mapping[str, Any]) -> Any:
 
 def _check(validator: Any, data: Any) -> None:
     # The first one; to look for the best is to visit all that a client invented.
-    error = next(validator.iter_errors(data), None)
+    try:
+        error = next(validator.iter_errors(data), None)
+    except (OverflowError, ValueError) as exc:
+        # jsonschema computes with floats, and quotes integers of any length.
+        text = _MISFIT.filled(pointer="#", reason=_OUT_OF_RANGE)
+        raise MalformedBody(text) from exc
     if error is None:
         return
     # RFC 6901, 6: as a fragment, in which the whole body has a name, too.

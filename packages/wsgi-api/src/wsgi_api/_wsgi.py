@@ -1,4 +1,4 @@
-"""Small answers that need no response object."""
+"""Small answers that need no response object, and what all answers share."""
 
 from __future__ import annotations
 
@@ -32,3 +32,12 @@ class Redirect:
             ],
         )
         return []
+
+
+def vary_by(headers: list[tuple[str, str]], field: str) -> None:
+    """Tell caches that a field of the request chose the answer (RFC 9110, 12.5.5)."""
+    known = [value for name, value in headers if name.lower() == "vary"]
+    names = {name.strip().lower() for value in known for name in value.split(",")}
+    if not names & {"*", field.lower()}:
+        headers[:] = [pair for pair in headers if pair[0].lower() != "vary"]
+        headers.append(("Vary", ", ".join([*known, field])))

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import webob.exc
 
 from wsgi_api._i18n import Text, translate, translate_standard
+from wsgi_api._wsgi import vary_by
 
 __all__ = [
     "BodyTooLarge",
@@ -106,11 +107,12 @@ def translate_exception(exception: AnyException, locale: str | None) -> AnyExcep
     """Translate everything in an exception that a client may read.
 
     The exception gets a ``message`` (its own one, or else its text); an HTTP error
-    also has its ``explanation``, ``detail`` and ``body_template`` translated. Plain
-    strings stay as they are.
+    also has its ``explanation``, ``detail`` and ``body_template`` translated, and
+    ``Accept-Language`` added to its ``Vary``. Plain strings stay as they are.
 
     :param exception: any exception; it is changed in place
-    :param locale: such as ``de`` or ``pt_BR``; ``None`` takes the system's
+    :param locale: such as ``de`` or ``pt_BR``; ``None`` leaves the messages of this
+        package and of webob in English, and those of oslo.i18n to the system's locale
     :returns: the same exception
 
     Source: ``heat.common.wsgi.translate_exception``.
@@ -131,6 +133,7 @@ def translate_exception(exception: AnyException, locale: str | None) -> AnyExcep
             error.body_template_obj = Template(error.body_template)
         else:
             error.body_template_obj = _template(exception, locale)
+        vary_by(exception.headerlist, "Accept-Language")
     return exception
 
 
