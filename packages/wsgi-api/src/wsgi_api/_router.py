@@ -39,8 +39,8 @@ class Router:
     :param mapper: an :class:`~wsgi_api.APIMapper` or any :class:`routes.Mapper`
     :param use_method_override: whether the parameter ``_method`` of query or form
         stands for the method while a route is sought; forms of more than 64 KiB are
-        not looked into. Off by default: any link or form could make a browser send a DELETE, past every check of the method that
-        stands in front of the router.
+        not looked into. Off by default: any link or form could make a browser send a
+        DELETE, past every check of the method that stands in front of the router.
     :param method_not_allowed: whether a path that has routes for other methods only
         is answered with 405 and ``Allow``; needs an :class:`~wsgi_api.APIMapper`
     :param error_format: how the router's own errors are written, as for a resource
