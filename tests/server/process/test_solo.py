@@ -71,6 +71,39 @@ def test_a_failed_reload_changes_nothing_and_a_repair_works(solo: Service) -> No
     assert "backlog changes from 4096 to 77" in server.log()
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [
+        ({"access_log_format": "{nonsense}"}, "access_log_format: unknown field"),
+        ({"access_log": "/nowhere/x"}, "access_log: cannot write /nowhere/x"),
+        # Only the kernel's socket finds out: the engine has changed over by then.
+        ({"backlog": 1 << 40, "drain_idle_timeout": 9}, ""),
+    ],
+)
+def test_a_reload_that_fails_at_the_change_over_leaves_the_old_one_serving(
+    solo: Service, spoilt: dict[str, object], reason: str
+) -> None:
+    server = solo.start()
+    options = dict(solo.options)
+    with steady_requests(server) as load:
+        solo.configure(**{"access_log": "-", **spoilt})
+        reload(server)
+        assert re.search(
+            f"reload failed: .*{reason}.*; generation 1 goes on", server.log()
+        )
+        done = load.done
+        server.wait_for("more answers", lambda: load.done > done + 5)
+        assert server.output() == ""
+        solo.options = options
+        solo.configure(backlog=77)
+        reload(server)
+        assert re.search(r"generation \d+ serves, generation 1 retires", server.log())
+        done = load.done
+        server.wait_for("more answers", lambda: load.done > done + 5)
+    assert load.failures == []
+    assert server.stop() == 0
+
+
 def test_a_changed_port_is_served_after_sighup(solo: Service) -> None:
     server = solo.start()
     solo.configure(bind=["127.0.0.1:0", "localhost:0"])

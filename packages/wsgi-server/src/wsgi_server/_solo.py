@@ -12,6 +12,7 @@ import math
 import signal
 from collections.abc import Callable
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from . import _generation, hooks
 from ._engines import create_engine
@@ -20,6 +21,9 @@ from ._scoreboard import Slot, State
 from ._upgrade import Successor
 from ._worker import set_title
 from .errors import ExitStatus, ServerError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 LOG = logging.getLogger(__name__)
 
@@ -47,7 +51,7 @@ class Solo:
         settings = post.service.settings
         try:
             post.identity.assume()
-            app = _generation.load(post.service)
+            self._app = _generation.load(post.service)
             hooks.started(0)
             self._engine = create_engine(settings, self._slot)
         except ServerError as exc:
@@ -57,7 +61,7 @@ class Solo:
             return exc.exit_status
         set_title(post.service.name)
         self._engine.watch(self._premises.signals.fileno(), self._on_signals)
-        self._engine.serve(post.listeners, app, self._on_ready)
+        self._engine.serve(post.listeners, self._app, self._on_ready)
         hooks.ended()
         if self._before_exit is not None and not self._hurried:
             self._before_exit()
@@ -109,17 +113,30 @@ class Solo:
         try:
             generation = self._premises.next_generation()
             (post,) = generation.posts.values()
-            app = _generation.load(post.service)
+            self._change_over(generation, _generation.load(post.service))
         except ServerError as exc:
             self._give_up(generation, exc)
-        # The boundary to the program's own `configure`.
+        # The boundary to the program's own `configure`; the loop must go on.
         except Exception as exc:
-            LOG.exception("reload: reading the configuration failed")
+            LOG.exception("reload: an unforeseen fault")
             self._give_up(generation, exc)
-        else:
-            self._engine.replace(post.service.settings, post.listeners, app)
-            self._premises.move_to(generation)
         self._premises.notifier.ready("serving in one process")
+
+    def _change_over(
+        self, generation: _generation.Generation, app: WSGIApplication
+    ) -> None:
+        """Serves `generation`. Whatever this raises, the old one is served as before."""
+        old = self._premises.present
+        (post,) = generation.posts.values()
+        self._engine.replace(post.service.settings, post.listeners, app)
+        try:
+            self._premises.move_to(generation)
+        except BaseException:
+            self._premises.present = old
+            (post,) = old.posts.values()
+            self._engine.replace(post.service.settings, post.listeners, self._app)
+            raise
+        self._app = app
 
     def _give_up(
         self, generation: _generation.Generation | None, reason: Exception

@@ -308,7 +308,7 @@ class Loop(ABC):
                 if fd in self._doors:
                     self._accept(fd, ACCEPT_BATCH)
                 elif fd in self._callbacks:
-                    self._callbacks[fd]()
+                    call_back(self._callbacks[fd])
                 continue
             if mask & ENDED:
                 # The end of input shares its edge with the last bytes: look again.
@@ -481,6 +481,14 @@ class Loop(ABC):
         os.close(self._baton)
         if self._log is not None:
             self._log.close()
+
+
+def call_back(callback: Callable[[], object]) -> None:
+    """Calls `callback` in the loop, which outlives whatever that raises."""
+    try:
+        callback()
+    except Exception:  # a loop that ends over it would hear no signal any more
+        LOG.exception("a callback of the loop failed; the loop goes on")
 
 
 def _open_log(settings: Settings, worker_id: int) -> AccessLog | None:
