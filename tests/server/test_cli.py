@@ -332,6 +332,7 @@ def test_a_wrong_command_line_is_one_line(
         ("[DEFAULT]\ncert_file = {file}\n", "cert_file: {file} holds no PEM certif"),
         ("[DEFAULT]\nbind = nowhere\n", "bind = nowhere: not an address"),
         ("[DEFAULT]\numask = 99\n", "umask = 99: not an octal number"),
+        ("[DEFAULT]\ntcp_keepidle = 32768\n", "tcp_keepidle"),
         ("[DEFAULT]\nforwarded_allow = x\n", "forwarded_allow: 'x' does not appear"),
     ],
 )
@@ -349,6 +350,23 @@ def test_a_wrong_configuration_is_one_line_and_a_status(
     # The control: the same file without the fault.
     file.write_text("[DEFAULT]\n")
     assert cli.main([HELLO, "--config-file", str(file), "--check-config"]) == 0
+
+
+@pytest.mark.parametrize(
+    "name", [opt.dest for opt in opts.ALL_OPTS if isinstance(opt, cfg.FloatOpt)]
+)
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_a_time_without_an_end_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, value: str
+) -> None:
+    file = tmp_path / "server.conf"
+    file.write_text(f"[DEFAULT]\n{name} = {value}\n")
+    arguments = [HELLO, "--config-file", str(file), "--check-config"]
+    assert cli.main(arguments) == ExitStatus.CONFIG
+    assert f"{name} = {value}: not a number of seconds" in capsys.readouterr().err
+    # The control: any number will do.
+    file.write_text(f"[DEFAULT]\n{name} = 1e9\n")
+    assert cli.main(arguments) == 0
 
 
 @pytest.mark.parametrize(

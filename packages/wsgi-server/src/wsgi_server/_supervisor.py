@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ._crew import Crew, Worker, last_words
 from ._generation import Generation, Post, Service
@@ -33,6 +33,9 @@ LOG = logging.getLogger(__name__)
 # Bound now: a later monkey_patch() changes the module, not these.
 _select: Any = original("select")
 _poll, _POLLIN = _select.poll, _select.POLLIN
+
+#: The longest wait, in seconds: poll() counts milliseconds in an int.
+_DAY: Final = 86400.0
 
 
 class Phase(enum.Enum):
@@ -185,8 +188,9 @@ class Supervisor:
     def _turn(self) -> None:
         wake = self._deadline()
         wait = None
-        if wake is not math.inf:
-            wait = max(0, math.ceil((wake - time.monotonic()) * 1000))
+        if wake != math.inf:
+            left = min(_DAY, wake - time.monotonic())
+            wait = max(0, math.ceil(left * 1000))
         ready = {fd for fd, _ in self._poller.poll(wait)}
         try:
             self._handle(ready, wake)

@@ -62,6 +62,7 @@ BIND_OPTS: Sequence[cfg.Opt] = (
         "tcp-keepidle",
         default=600,
         min=1,
+        max=32767,  # Linux takes no more
         help="Seconds of silence after which TCP starts to probe whether the client "
         "still exists.",
     ),
