@@ -62,7 +62,10 @@ class SignalPipe:
         except BlockingIOError:
             # EAGAIN: nothing was written since the last time.
             pass
-        taken, self._notes[:] = [signal.Signals(note) for note in self._notes], []
+        # One by one: a handler may run between any two steps.
+        taken = []
+        while self._notes:
+            taken.append(signal.Signals(self._notes.pop(0)))
         return taken
 
     def send(self, signum: signal.Signals) -> None:
