@@ -41,6 +41,34 @@ def test_sigterm_finishes_the_request_in_flight(solo: Service, tmp_path: Path) -
     assert server.wait() == 0
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_an_application_that_is_loading_does_not_hold_up_the_end(
+    solo: Service, tmp_path: Path, signum: signal.Signals
+) -> None:
+    begun, pid_file = tmp_path / "begun", tmp_path / "serve.pid"
+    solo.configure(pid_file=str(pid_file))
+    solo.application.write_text(
+        f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(300)\n"
+    )
+    server = solo.start(listens=False)
+    server.wait_for("the application", begun.exists)
+    server.send(signum)
+    assert server.wait() == 0
+    assert not pid_file.exists()
+
+
+def test_a_grace_of_a_hundred_years_ends_with_the_last_request(
+    solo: Service, tmp_path: Path
+) -> None:
+    solo.configure(graceful_timeout=3e9)
+    server = solo.start()
+    held = HeldRequest(server, tmp_path)
+    server.send(signal.SIGTERM)
+    server.wait_for_log("stopping when all is answered")
+    assert held.release().status == 200
+    assert server.wait() == 0
+
+
 def test_sigint_does_not_wait(solo: Service, tmp_path: Path) -> None:
     solo.configure(graceful_timeout=300)
     server = solo.start()

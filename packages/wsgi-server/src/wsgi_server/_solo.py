@@ -7,12 +7,12 @@ began.
 
 from __future__ import annotations
 
+import functools
 import logging
-import math
 import signal
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from . import _generation, hooks
 from ._engines import create_engine
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 LOG = logging.getLogger(__name__)
+
+#: Seconds between two turns of an idle loop: no poll() waits for a month.
+_DAY: Final = 86400.0
 
 
 class Solo:
@@ -43,7 +46,6 @@ class Solo:
         self._going = False
         self._hurried = False
         self._successor: Successor | None = None
-        self._alive_at = math.inf
 
     def serve(self) -> ExitStatus:
         """Serves until it is told to stop."""
@@ -51,7 +53,9 @@ class Solo:
         settings = post.service.settings
         try:
             post.identity.assume()
-            self._app = _generation.load(post.service)
+            # No loop runs yet that could be told to end.
+            with self._premises.signals.interrupting(STOPPING):
+                self._app = _generation.load(post.service)
             hooks.started(0)
             self._engine = create_engine(settings, self._slot)
         except ServerError as exc:
@@ -59,6 +63,9 @@ class Solo:
             cause = exc.__cause__ if settings.debug else None
             LOG.error("cannot start: %s", exc, exc_info=cause)  # noqa: TRY400
             return exc.exit_status
+        except KeyboardInterrupt:
+            LOG.info("stopping before the application was loaded")
+            return ExitStatus.OK
         set_title(post.service.name)
         self._engine.watch(self._premises.signals.fileno(), self._on_signals)
         self._engine.serve(post.listeners, self._app, self._on_ready)
@@ -71,14 +78,13 @@ class Solo:
         self._slot.state = State.READY
         self._premises.announce()
         self._premises.notifier.ready("serving in one process")
-        if self._premises.notifier.interval is not None:
-            self._live()
+        self._live()
 
     def _live(self) -> None:
         interval = self._premises.notifier.interval
         if interval is not None:
             self._premises.notifier.alive()
-            self._engine.call_at(monotonic() + interval, self._live)
+        self._engine.call_at(monotonic() + (interval or _DAY), self._live)
 
     def _on_signals(self) -> None:
         for signum in self._premises.signals.take():
@@ -97,11 +103,13 @@ class Solo:
                 LOG.warning("workers = 0: there are no workers to add or take away")
 
     def _stop(self, *, graceful: bool) -> None:
-        self._hurried = not graceful
+        self._hurried = self._hurried or not graceful
         if not self._going:
             self._going = True
             LOG.info("stopping %s", "when all is answered" if graceful else "at once")
             self._premises.notifier.stopping()
+            if self._successor is not None:
+                self._successor.stop()
         patience = self._premises.present.settings.graceful_timeout if graceful else 0.0
         self._engine.drain(monotonic() + patience)
 
@@ -156,6 +164,13 @@ class Solo:
         self._successor = self._premises.upgrade()
         if self._successor is not None:
             self._engine.watch(self._successor.fileno(), self._on_successor)
+            overdue = functools.partial(self._on_overdue, self._successor)
+            self._engine.call_at(self._successor.due, overdue)
+
+    def _on_overdue(self, successor: Successor) -> None:
+        if self._successor is successor and not successor.unwanted:
+            LOG.error("upgrade: process %d is not ready in time", successor.pid)
+            successor.stop()
 
     def _on_successor(self) -> None:
         successor, self._successor = self._successor, None
