@@ -228,6 +228,52 @@ def test_a_reload_moves_the_log(live_server: Start, tmp_path: Path) -> None:
     assert "retires" not in server.log()
 
 
+@pytest.mark.parametrize("workers", ["1", "0"])
+def test_a_failed_reload_leaves_the_log_where_it_was(
+    live_server: Start, tmp_path: Path, workers: str
+) -> None:
+    conf, code = tmp_path / "server.conf", tmp_path / "site_app.py"
+    first, second = tmp_path / "first.log", tmp_path / "second.log"
+    conf.write_text(f"[DEFAULT]\nlog_file = {first}\n")
+    code.write_text("from apps.hello import app\n")
+    # Without workers the module is not imported again, so that something else must fail.
+    fault = "cert_file = /dev/null\n" if workers == "0" else ""
+    server = live_server(
+        "site_app:app",
+        *("--config-file", "server.conf", "--workers", workers),
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        listens=False,
+    )
+    server.wait_for("it to listen", lambda: _says(first, "listening on"))
+    conf.write_text(f"[DEFAULT]\nlog_file = {second}\ndebug = true\n{fault}")
+    code.write_text("1 / 0\n")
+    server.send(signal.SIGHUP)
+    server.wait_for("its failure", lambda: _says(first, "reload failed: .* goes on"))
+    server.send(signal.SIGUSR1)
+    server.wait_for("a later line", lambda: _says(first, "log files reopened"))
+    assert not _says(second, "reopened")
+    assert not _says(first, " DEBUG ")
+    # The control: mended, it moves.
+    code.write_text("from apps.hello import app\n")
+    conf.write_text(f"[DEFAULT]\nlog_file = {second}\n")
+    server.send(signal.SIGHUP)
+    server.wait_for("the new log", lambda: _says(second, "retires"))
+
+
+def _says(log: Path, pattern: str) -> bool:
+    return log.exists() and re.search(pattern, log.read_text()) is not None
+
+
+def test_the_log_file_is_made_with_the_umask_of_the_options(
+    live_server: Start, tmp_path: Path
+) -> None:
+    log = tmp_path / "server.log"
+    arguments = ("--log-file", str(log), "--umask", "0177")
+    server = live_server(HELLO, *arguments, listens=False)
+    server.wait_for("it to listen", lambda: _says(log, "listening on"))
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_log_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     with socket.create_server(("127.0.0.1", 0)) as probe:

@@ -34,14 +34,19 @@ _DAY: Final = 86400.0
 class Solo:
     """Serves the one service of `premises` in this process.
 
-    `before_exit` is called when everything is answered.
+    `before_exit` is called when everything is answered, `on_failed_reload` when a reload
+    is given up.
     """
 
     def __init__(
-        self, premises: Premises, before_exit: Callable[[], object] | None
+        self,
+        premises: Premises,
+        before_exit: Callable[[], object] | None,
+        on_failed_reload: Callable[[], object] | None = None,
     ) -> None:
         self._premises = premises
         self._before_exit = before_exit
+        self._on_failed_reload = on_failed_reload
         self._slot = Slot.local()
         self._going = False
         self._hurried = False
@@ -151,6 +156,8 @@ class Solo:
     ) -> None:
         if generation is not None:
             self._premises.discard(generation)
+        if self._on_failed_reload is not None:
+            self._on_failed_reload()
         LOG.error(
             "reload failed: %s; generation %d goes on",
             reason,

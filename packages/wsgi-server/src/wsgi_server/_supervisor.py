@@ -60,8 +60,9 @@ class Supervisor:
 
     `configure` is called at the start and at every reload; it raises a `ServerError` when
     the configuration does not work. `in_child` is called in each worker before it loads
-    its application, `before_exit` when it has answered everything. `bind_retry` is how
-    many seconds an address may be in use at a start or a reload before that is an error.
+    its application, `before_exit` when it has answered everything, `on_failed_reload` here
+    when a reload is given up. `bind_retry` is how many seconds an address may be in use at
+    a start or a reload before that is an error.
     With `quiet_start` a first generation that fails is for the caller to report, who finds
     it in `reason`.
     """
@@ -72,12 +73,14 @@ class Supervisor:
         *,
         in_child: Callable[[], object] | None = None,
         before_exit: Callable[[], object] | None = None,
+        on_failed_reload: Callable[[], object] | None = None,
         bind_retry: float = 30.0,
         quiet_start: bool = False,
     ) -> None:
         self._configure = configure
         self._in_child = in_child
         self._before_exit = before_exit
+        self._on_failed_reload = on_failed_reload
         self._bind_retry = bind_retry
         self._quiet_start = quiet_start
         #: The level of what is said about a server's ordinary life.
@@ -161,7 +164,9 @@ class Supervisor:
                 # The engine is imported there; the forking supervisor never does.
                 from ._solo import Solo
 
-                self._status = Solo(self._premises, self._before_exit).serve()
+                self._status = Solo(
+                    self._premises, self._before_exit, self._on_failed_reload
+                ).serve()
         finally:
             self._crew.close()
             self._premises.close()
@@ -408,6 +413,8 @@ class Supervisor:
     def _give_up(self, reason: str) -> None:
         """The reload does not work out: its workers go, the present ones stay."""
         candidate = self._renewal.candidate
+        if self._on_failed_reload is not None:
+            self._on_failed_reload()
         self._renewal.give_up(reason)
         if candidate is not None:
             now = time.monotonic()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import logging
 import os
 import platform
 import sys
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from ._generation import Service
+
+LOG = logging.getLogger(__name__)
 
 PROG: Final = "wsgi-server"
 DEFAULT_PORT: Final = 8080
@@ -117,6 +120,10 @@ class _Run:
         #: What went wrong when the application was loaded in this process.
         self._faults: list[ServerError] = []
         self._settings = _settings(_read_files(arguments, server=True))
+        #: Those of the generation that goes on if a reload fails.
+        self._served = self._settings
+        # The log file is one of those that it is meant for.
+        os.umask(self._settings.umask)
         _log.set_up(self._settings.log_file, debug=self._settings.debug)
 
     def serve(self) -> int:
@@ -127,6 +134,7 @@ class _Run:
         supervisor = Supervisor(
             self._configure,
             before_exit=self._before_exit,
+            on_failed_reload=self._return_to_old,
             # Whoever starts a command by hand wants to know at once.
             bind_retry=0.0,
             quiet_start=True,
@@ -145,14 +153,26 @@ class _Run:
         """What one generation serves, read anew for each of them."""
         from ._generation import Service
 
-        old = self._settings
-        new = self._settings = _settings(_read_files(self._arguments, server=True))
-        if (old.log_file, old.debug) != (new.log_file, new.debug):
-            _log.set_up(new.log_file, debug=new.debug)
+        self._served = self._settings
+        self._adopt(_settings(_read_files(self._arguments, server=True)))
+        new = self._settings
         # The application gets the same files in a ConfigOpts of its own: another
         # definition of an option that both know, such as bind_host, is an error there.
         conf = _read_files(self._arguments, server=False)
         return [Service(self._arguments.app, new, lambda: self._load(conf))]
+
+    def _return_to_old(self) -> None:
+        try:
+            self._adopt(self._served)
+        except ConfigError as exc:
+            # It was open until now; where it cannot be any more, a log is all there is.
+            LOG.error("the log stays where it is: %s", exc)  # noqa: TRY400
+
+    def _adopt(self, settings: Settings) -> None:
+        """From now on the log, too, is as `settings` say. Raises `ConfigError`."""
+        old, self._settings = self._settings, settings
+        if (old.log_file, old.debug) != (settings.log_file, settings.debug):
+            _log.set_up(settings.log_file, debug=settings.debug)
 
     def _load(self, conf: cfg.ConfigOpts) -> WSGIApplication:
         try:
