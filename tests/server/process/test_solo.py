@@ -57,18 +57,6 @@ def test_an_application_that_is_loading_does_not_hold_up_the_end(
     assert not pid_file.exists()
 
 
-def test_a_grace_of_a_hundred_years_ends_with_the_last_request(
-    solo: Service, tmp_path: Path
-) -> None:
-    solo.configure(graceful_timeout=3e9)
-    server = solo.start()
-    held = HeldRequest(server, tmp_path)
-    server.send(signal.SIGTERM)
-    server.wait_for_log("stopping when all is answered")
-    assert held.release().status == 200
-    assert server.wait() == 0
-
-
 def test_sigint_does_not_wait(solo: Service, tmp_path: Path) -> None:
     solo.configure(graceful_timeout=300)
     server = solo.start()
