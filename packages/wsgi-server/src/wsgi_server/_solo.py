@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import signal
 from collections.abc import Callable
 from time import monotonic
@@ -19,7 +20,7 @@ from ._engines import create_engine
 from ._premises import STOPPING, Premises
 from ._scoreboard import Slot, State
 from ._upgrade import Successor
-from ._worker import set_title
+from ._worker import remaining, set_title
 from .errors import ExitStatus, ServerError
 
 if TYPE_CHECKING:
@@ -34,14 +35,14 @@ _DAY: Final = 86400.0
 class Solo:
     """Serves the one service of `premises` in this process.
 
-    `before_exit` is called when everything is answered, `on_failed_reload` when a reload
-    is given up.
+    `before_exit` is called when everything is answered, with the seconds that it may take,
+    `on_failed_reload` when a reload is given up.
     """
 
     def __init__(
         self,
         premises: Premises,
-        before_exit: Callable[[], object] | None,
+        before_exit: Callable[[float], object] | None,
         on_failed_reload: Callable[[], object] | None = None,
     ) -> None:
         self._premises = premises
@@ -50,6 +51,7 @@ class Solo:
         self._slot = Slot.local()
         self._going = False
         self._hurried = False
+        self._leave_by = math.inf
         self._successor: Successor | None = None
 
     def serve(self) -> ExitStatus:
@@ -76,7 +78,7 @@ class Solo:
         self._engine.serve(post.listeners, self._app, self._on_ready)
         hooks.ended()
         if self._before_exit is not None and not self._hurried:
-            self._before_exit()
+            self._before_exit(remaining(self._leave_by))
         return ExitStatus.OK
 
     def _on_ready(self) -> None:
@@ -116,7 +118,8 @@ class Solo:
             if self._successor is not None:
                 self._successor.stop()
         patience = self._premises.present.settings.graceful_timeout if graceful else 0.0
-        self._engine.drain(monotonic() + patience)
+        self._leave_by = min(self._leave_by, monotonic() + patience)
+        self._engine.drain(self._leave_by)
 
     def _reload(self) -> None:
         """Everything that can fail comes before anything changes."""

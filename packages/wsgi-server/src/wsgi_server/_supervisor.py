@@ -60,9 +60,9 @@ class Supervisor:
 
     `configure` is called at the start and at every reload; it raises a `ServerError` when
     the configuration does not work. `in_child` is called in each worker before it loads
-    its application, `before_exit` when it has answered everything, `on_failed_reload` here
-    when a reload is given up. `bind_retry` is how many seconds an address may be in use at
-    a start or a reload before that is an error.
+    its application, `before_exit` when it has answered everything, with the seconds that it
+    may take; `on_failed_reload` here when a reload is given up. `bind_retry` is how many
+    seconds an address may be in use at a start or a reload before that is an error.
     With `quiet_start` a first generation that fails is for the caller to report, who finds
     it in `reason`.
     """
@@ -72,7 +72,7 @@ class Supervisor:
         configure: Callable[[], Sequence[Service]],
         *,
         in_child: Callable[[], object] | None = None,
-        before_exit: Callable[[], object] | None = None,
+        before_exit: Callable[[float], object] | None = None,
         on_failed_reload: Callable[[], object] | None = None,
         bind_retry: float = 30.0,
         quiet_start: bool = False,

@@ -133,7 +133,7 @@ class _Run:
 
         supervisor = Supervisor(
             self._configure,
-            before_exit=self._before_exit,
+            before_exit=pools.wait_all_pools,
             on_failed_reload=self._return_to_old,
             # Whoever starts a command by hand wants to know at once.
             bind_retry=0.0,
@@ -181,9 +181,6 @@ class _Run:
             self._faults.append(exc)
             # The line says it all; the traceback is for those who debug.
             raise LoadError(str(exc)) from (exc if self._settings.debug else None)
-
-    def _before_exit(self) -> None:
-        pools.wait_all_pools(self._settings.graceful_timeout)
 
 
 def _complain(reason: object) -> None:
