@@ -157,6 +157,23 @@ def test_the_command_line_wins_over_the_file(
     assert len(server.worker_pids()) == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--bind-host", "127.0.0.1", "--bind-port", "0"),
+        ("--bind", "127.0.0.1:0"),
+    ],
+)
+def test_an_address_on_the_command_line_wins_over_those_of_a_file(
+    live_server: Start, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    path = tmp_path / "s"
+    (tmp_path / "server.conf").write_text(f"[DEFAULT]\nbind = unix:{path}\n")
+    server = live_server(HELLO, "--config-file", "server.conf", *arguments)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", *server.urls)
+    assert not path.exists()
+
+
 def test_options_of_the_service_stay_out_of_the_way(
     live_server: Start, tmp_path: Path
 ) -> None:
@@ -475,6 +492,9 @@ def test_debug_adds_the_traceback(command: Run, tmp_path: Path) -> None:
     assert run.returncode == ExitStatus.LOAD
     assert "Traceback (most recent call last)" in run.stderr
     assert "1 / 0" in run.stderr
+    (tmp_path / "debug.conf").write_text("[DEFAULT]\ndebug = true\n")
+    taken = command(HELLO, "--config-file", "debug.conf", "--bind", "fd://99")
+    assert "Traceback (most recent call last)" in taken.stderr
     missing = command(HELLO, "--debug", "--config-file", "nothing.conf")
     assert "Traceback (most recent call last)" in missing.stderr
     assert missing.stderr.splitlines()[-1].startswith(

@@ -80,13 +80,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; `argv` is `sys.argv[1:]` where it is left out.
 
     Returns the exit status, see `wsgi_server.errors.ExitStatus`. An error is one line on
-    stderr; its traceback follows with `--debug` alone.
+    stderr; its traceback comes before it with `debug` alone.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return run(parse(arguments))
     except ServerError as exc:
-        if "--debug" in arguments:
+        # The log is set up by then, or the file was never read.
+        if "--debug" in arguments or LOG.isEnabledFor(logging.DEBUG):
             traceback.print_exception(exc)
         _complain(exc)
         return exc.exit_status
@@ -210,10 +211,13 @@ def _read_files(arguments: argparse.Namespace, *, server: bool) -> cfg.ConfigOpt
         files = ", ".join([*arguments.config_file, *arguments.config_dir])
         raise ConfigError(f"configuration ({files}): {exc}") from exc
     if server:
-        for opt in opts.CLI_OPTS:
-            value = getattr(arguments, opt.dest)
+        given = {opt.dest: getattr(arguments, opt.dest) for opt in opts.CLI_OPTS}
+        if given["bind_host"] is not None or given["bind_port"] is not None:
+            # They count where there is no bind, and arguments win over that of a file.
+            given["bind"] = given["bind"] or []
+        for name, value in given.items():
             if value is not None:
-                conf.set_override(opt.dest, value)
+                conf.set_override(name, value)
     return conf
 
 
