@@ -157,6 +157,23 @@ def test_the_command_line_wins_over_the_file(
     assert len(server.worker_pids()) == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--bind-host", "127.0.0.1", "--bind-port", "0"),
+        ("--bind", "127.0.0.1:0"),
+    ],
+)
+def test_an_address_on_the_command_line_wins_over_those_of_a_file(
+    live_server: Start, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    path = tmp_path / "s"
+    (tmp_path / "server.conf").write_text(f"[DEFAULT]\nbind = unix:{path}\n")
+    server = live_server(HELLO, "--config-file", "server.conf", *arguments)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", *server.urls)
+    assert not path.exists()
+
+
 def test_options_of_the_service_stay_out_of_the_way(
     live_server: Start, tmp_path: Path
 ) -> None:
@@ -226,6 +243,52 @@ def test_a_reload_moves_the_log(live_server: Start, tmp_path: Path) -> None:
         "the new log", lambda: log.exists() and "retires" in log.read_text()
     )
     assert "retires" not in server.log()
+
+
+@pytest.mark.parametrize("workers", ["1", "0"])
+def test_a_failed_reload_leaves_the_log_where_it_was(
+    live_server: Start, tmp_path: Path, workers: str
+) -> None:
+    conf, code = tmp_path / "server.conf", tmp_path / "site_app.py"
+    first, second = tmp_path / "first.log", tmp_path / "second.log"
+    conf.write_text(f"[DEFAULT]\nlog_file = {first}\n")
+    code.write_text("from apps.hello import app\n")
+    # Without workers the module is not imported again, so that something else must fail.
+    fault = "cert_file = /dev/null\n" if workers == "0" else ""
+    server = live_server(
+        "site_app:app",
+        *("--config-file", "server.conf", "--workers", workers),
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        listens=False,
+    )
+    server.wait_for("it to listen", lambda: _says(first, "listening on"))
+    conf.write_text(f"[DEFAULT]\nlog_file = {second}\ndebug = true\n{fault}")
+    code.write_text("1 / 0\n")
+    server.send(signal.SIGHUP)
+    server.wait_for("its failure", lambda: _says(first, "reload failed: .* goes on"))
+    server.send(signal.SIGUSR1)
+    server.wait_for("a later line", lambda: _says(first, "log files reopened"))
+    assert not _says(second, "reopened")
+    assert not _says(first, " DEBUG ")
+    # The control: mended, it moves.
+    code.write_text("from apps.hello import app\n")
+    conf.write_text(f"[DEFAULT]\nlog_file = {second}\n")
+    server.send(signal.SIGHUP)
+    server.wait_for("the new log", lambda: _says(second, "retires"))
+
+
+def _says(log: Path, pattern: str) -> bool:
+    return log.exists() and re.search(pattern, log.read_text()) is not None
+
+
+def test_the_log_file_is_made_with_the_umask_of_the_options(
+    live_server: Start, tmp_path: Path
+) -> None:
+    log = tmp_path / "server.log"
+    arguments = ("--log-file", str(log), "--umask", "0177")
+    server = live_server(HELLO, *arguments, listens=False)
+    server.wait_for("it to listen", lambda: _says(log, "listening on"))
+    assert log.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_log_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
@@ -332,6 +395,7 @@ def test_a_wrong_command_line_is_one_line(
         ("[DEFAULT]\ncert_file = {file}\n", "cert_file: {file} holds no PEM certif"),
         ("[DEFAULT]\nbind = nowhere\n", "bind = nowhere: not an address"),
         ("[DEFAULT]\numask = 99\n", "umask = 99: not an octal number"),
+        ("[DEFAULT]\ntcp_keepidle = 32768\n", "tcp_keepidle"),
         ("[DEFAULT]\nforwarded_allow = x\n", "forwarded_allow: 'x' does not appear"),
     ],
 )
@@ -349,6 +413,23 @@ def test_a_wrong_configuration_is_one_line_and_a_status(
     # The control: the same file without the fault.
     file.write_text("[DEFAULT]\n")
     assert cli.main([HELLO, "--config-file", str(file), "--check-config"]) == 0
+
+
+@pytest.mark.parametrize(
+    "name", [opt.dest for opt in opts.ALL_OPTS if isinstance(opt, cfg.FloatOpt)]
+)
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_a_time_without_an_end_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, value: str
+) -> None:
+    file = tmp_path / "server.conf"
+    file.write_text(f"[DEFAULT]\n{name} = {value}\n")
+    arguments = [HELLO, "--config-file", str(file), "--check-config"]
+    assert cli.main(arguments) == ExitStatus.CONFIG
+    assert f"{name} = {value}: not a number of seconds" in capsys.readouterr().err
+    # The control: any number will do.
+    file.write_text(f"[DEFAULT]\n{name} = 1e9\n")
+    assert cli.main(arguments) == 0
 
 
 @pytest.mark.parametrize(
@@ -411,6 +492,9 @@ def test_debug_adds_the_traceback(command: Run, tmp_path: Path) -> None:
     assert run.returncode == ExitStatus.LOAD
     assert "Traceback (most recent call last)" in run.stderr
     assert "1 / 0" in run.stderr
+    (tmp_path / "debug.conf").write_text("[DEFAULT]\ndebug = true\n")
+    taken = command(HELLO, "--config-file", "debug.conf", "--bind", "fd://99")
+    assert "Traceback (most recent call last)" in taken.stderr
     missing = command(HELLO, "--debug", "--config-file", "nothing.conf")
     assert "Traceback (most recent call last)" in missing.stderr
     assert missing.stderr.splitlines()[-1].startswith(

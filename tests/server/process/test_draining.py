@@ -72,6 +72,29 @@ def test_a_worker_that_is_told_twice_does_not_hurry(
     assert count(server, " cut after ") == 0
 
 
+def test_pools_get_what_draining_has_left_of_the_grace(
+    service: Service, tmp_path: Path
+) -> None:
+    service.configure(workers=1, graceful_timeout=3)
+    begun = tmp_path / "begun"
+    service.application.write_text(
+        "import eventlet, wsgi_server\n"
+        "POOL = wsgi_server.get_asynchronous_eventlet_pool()\n"
+        "def app(environ, start_response):\n"
+        "    POOL.spawn_n(eventlet.sleep, 3600)\n"
+        f"    open({str(begun)!r}, 'w').close()\n"
+        "    eventlet.sleep(3600)\n"
+    )
+    server = service.start()
+    with server.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.wait_for("the request to run", begun.exists)
+        assert server.stop() == 0
+    assert count(server, " cut after ") == 1
+    assert count(server, r"1 greenlets in pools did not finish in 0\.5 s") == 1
+    assert count(server, "did not leave in time") == 0
+
+
 def is_pending(pid: int, name: str) -> bool:
     """Whether a signal waits to be delivered to a process."""
     status = Path(f"/proc/{pid}/status").read_text()

@@ -6,9 +6,12 @@ import logging
 import math
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 from wsgi_server import _logfiles
@@ -62,6 +65,44 @@ def test_a_note_from_another_thread_wakes_the_loop(pipe: SignalPipe) -> None:
     assert poll.poll(5000)
     thread.join()
     assert pipe.take() == [signal.SIGUSR2]
+
+
+def test_no_note_is_lost_whenever_it_comes(pipe: SignalPipe) -> None:
+    steps = 0
+
+    def interrupted(at: int) -> list[signal.Signals]:
+        """What is taken when a note comes at that step of the interpreter."""
+        nonlocal steps
+        steps = 0
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            nonlocal steps
+            frame.f_trace_opcodes = True
+            if event == "opcode":
+                steps += 1
+                if steps == at:
+                    pipe.send(signal.SIGUSR2)
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(
+            lambda frame, event, arg: (
+                trace(frame, event, arg)
+                if frame.f_code is SignalPipe.take.__code__
+                else None
+            )
+        )
+        try:
+            taken = pipe.take()
+        finally:
+            sys.settrace(before)
+        return taken + pipe.take()
+
+    pipe.send(signal.SIGUSR1)
+    assert interrupted(0) == [signal.SIGUSR1]
+    for at in range(1, steps + 1):
+        pipe.send(signal.SIGUSR1)
+        assert sorted(interrupted(at)) == [signal.SIGUSR1, signal.SIGUSR2], at
 
 
 def test_closing_restores_handlers_and_wake_up_descriptor() -> None:

@@ -211,6 +211,23 @@ def test_workers_that_never_serve_are_tried_more_and_more_rarely() -> None:
     assert waits == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, LONGEST, LONGEST]
 
 
+def test_a_worker_that_never_serves_is_tried_for_ever() -> None:
+    backoff = Backoff()
+    now = 100.0
+    for _ in range(1100):
+        backoff.died(now, served=None)
+        now = backoff.until
+    backoff.died(now, served=None)
+    assert backoff.until == now + LONGEST
+
+
+def test_workers_that_die_young_by_the_thousand_are_tried_for_ever() -> None:
+    backoff = Backoff()
+    for _ in range(1100):
+        backoff.died(100.0, served=0.1)
+    assert backoff.until == 100.0 + LONGEST
+
+
 def test_workers_that_die_young_are_tried_more_and_more_rarely_after_a_while() -> None:
     backoff = Backoff()
     now, waits = 100.0, []

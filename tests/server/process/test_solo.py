@@ -42,6 +42,22 @@ def test_sigterm_finishes_the_request_in_flight(solo: Service, tmp_path: Path) -
     assert server.wait() == 0
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_an_application_that_is_loading_does_not_hold_up_the_end(
+    solo: Service, tmp_path: Path, signum: signal.Signals
+) -> None:
+    begun, pid_file = tmp_path / "begun", tmp_path / "serve.pid"
+    solo.configure(pid_file=str(pid_file))
+    solo.application.write_text(
+        f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(300)\n"
+    )
+    server = solo.start(listens=False)
+    server.wait_for("the application", begun.exists)
+    server.send(signum)
+    assert server.wait() == 0
+    assert not pid_file.exists()
+
+
 def test_sigint_does_not_wait(solo: Service, tmp_path: Path) -> None:
     solo.configure(graceful_timeout=300)
     server = solo.start()
@@ -102,6 +118,39 @@ def test_a_failed_reload_changes_nothing_and_a_repair_works(solo: Service) -> No
         server.wait_for("more answers", lambda: load.done > done + 5)
     assert load.failures == []
     assert "backlog changes from 4096 to 77" in server.log()
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [
+        ({"access_log_format": "{nonsense}"}, "access_log_format: unknown field"),
+        ({"access_log": "/nowhere/x"}, "access_log: cannot write /nowhere/x"),
+        # Only the kernel's socket finds out: the engine has changed over by then.
+        ({"backlog": 1 << 40, "drain_idle_timeout": 9}, ""),
+    ],
+)
+def test_a_reload_that_fails_at_the_change_over_leaves_the_old_one_serving(
+    solo: Service, spoilt: dict[str, object], reason: str
+) -> None:
+    server = solo.start()
+    options = dict(solo.options)
+    with steady_requests(server) as load:
+        solo.configure(**{"access_log": "-", **spoilt})
+        reload(server)
+        assert re.search(
+            f"reload failed: .*{reason}.*; generation 1 goes on", server.log()
+        )
+        done = load.done
+        server.wait_for("more answers", lambda: load.done > done + 5)
+        assert server.output() == ""
+        solo.options = options
+        solo.configure(backlog=77)
+        reload(server)
+        assert re.search(r"generation \d+ serves, generation 1 retires", server.log())
+        done = load.done
+        server.wait_for("more answers", lambda: load.done > done + 5)
+    assert load.failures == []
+    assert server.stop() == 0
 
 
 def test_a_changed_port_is_served_after_sighup(solo: Service) -> None:

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import live
 import pytest
-from server.process.support import Service, answer, steady_requests
+from server.process.support import (
+    Service,
+    answer,
+    both_engines,
+    reload,
+    steady_requests,
+)
 
 pytestmark = pytest.mark.forks
 
@@ -122,12 +128,47 @@ def test_a_unix_socket_survives_the_upgrade(
     server.wait_for("its end", lambda: not path.exists())
 
 
-def test_sigterm_during_an_upgrade_stops_both(service: Service) -> None:
-    service.configure(worker_ready_timeout=300)
+def hang(service: Service) -> Path:
+    """Has the application load for ever; the file is there when that has begun."""
+    begun = service.directory / "begun"
+    service.application.write_text(
+        f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(300)\n"
+    )
+    return begun
+
+
+@both_engines
+@pytest.mark.parametrize("workers", [2, 0])
+def test_sigterm_during_an_upgrade_stops_both(service: Service, workers: int) -> None:
+    # A deadline so far away that poll() does not take it.
+    service.configure(worker_ready_timeout=3e9, workers=workers)
     server = service.start()
-    service.application.write_text("import time\ntime.sleep(300)\n")
+    begun = hang(service)
     successor = upgrade(server)
-    server.wait_for("its workers", lambda: live.children_of(successor))
+    server.wait_for("its application", begun.exists)
     server.send(signal.SIGTERM)
     assert server.wait() == 0
     server.wait_for("the other's end", lambda: not live.is_alive(successor))
+
+
+@both_engines
+def test_a_new_server_that_is_never_ready_is_stopped_and_makes_room_for_the_next(
+    service: Service, successors: list[int]
+) -> None:
+    service.configure(workers=0, worker_ready_timeout=0.1)
+    server = service.start()
+    code = service.application.read_text()
+    hang(service)
+    late = upgrade(server)
+    server.wait_for_log(f"process {late} is not ready in time")
+    server.wait_for_log(f"process {late} has left")
+    server.wait_for("its end", lambda: not live.is_alive(late))
+    assert answer(server)["pid"] == server.pid
+    # The control: the same with time enough and code that loads.
+    service.application.write_text(code)
+    service.configure(worker_ready_timeout=60)
+    reload(server)
+    server.send(signal.SIGUSR2)
+    found = server.wait_for_log(r"process (\d+) has taken over")
+    successors.append(int(found.group(1)))
+    assert server.wait() == 0

@@ -15,10 +15,19 @@ from server.process.support import (
     answer,
     both_engines,
     count,
+    reload,
     steady_requests,
 )
 
 pytestmark = pytest.mark.forks
+
+
+def test_a_deadline_in_a_hundred_years_is_waited_for(service: Service) -> None:
+    service.configure(worker_timeout=3e9, worker_ready_timeout=3e9)
+    server = service.start()
+    reload(server)
+    assert answer(server)["version"] == "one"
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])

@@ -105,7 +105,7 @@ class Crew:
         signals: SignalPipe,
         *,
         in_child: Callable[[], object] | None,
-        before_exit: Callable[[], object] | None,
+        before_exit: Callable[[float], object] | None,
     ) -> None:
         self._poller = poller
         self._signals = signals

@@ -13,24 +13,16 @@ from .errors import BootError, ExitStatus
 if TYPE_CHECKING:
     import socket
 
-    from ._generation import Generation, Service
+    from ._generation import Service
 
 
 class Embedded(Supervisor):
-    """Opens sockets first, forks workers when told, and drives a reload by itself.
-
-    `on_failed_reload` is called after a reload was given up.
-    """
+    """Opens sockets first, forks workers when told, and drives a reload by itself."""
 
     def __init__(
-        self,
-        configure: Callable[[], Sequence[Service]],
-        *,
-        on_failed_reload: Callable[[], object],
-        **keywords: Any,
+        self, configure: Callable[[], Sequence[Service]], **keywords: Any
     ) -> None:
         super().__init__(configure, **keywords)
-        self._on_failed_reload = on_failed_reload
         #: Nothing is forked but by `fork_one`, until `release`.
         self._held = True
         #: Whether `wait` runs, so that notes are obeyed soon.
@@ -96,18 +88,11 @@ class Embedded(Supervisor):
         """Serves in this process, without workers, until it is told to stop."""
         from ._solo import Solo
 
-        on_failed_reload = self._on_failed_reload
-
-        class Alone(Solo):
-            def _give_up(
-                self, generation: Generation | None, reason: Exception
-            ) -> None:
-                super()._give_up(generation, reason)
-                on_failed_reload()
-
         self.waiting = True
         try:
-            return Alone(self._premises, self._before_exit).serve()
+            return Solo(
+                self._premises, self._before_exit, self._on_failed_reload
+            ).serve()
         finally:
             self.waiting = False
             self._crew.close()
@@ -116,10 +101,6 @@ class Embedded(Supervisor):
     def _act(self, now: float) -> None:
         if not self._held:
             super()._act(now)
-
-    def _give_up(self, reason: str) -> None:
-        super()._give_up(reason)
-        self._on_failed_reload()
 
     def _missing(self) -> Spawn | None:
         present = self._premises.present

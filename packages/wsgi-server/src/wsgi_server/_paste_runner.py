@@ -39,7 +39,7 @@ def main(
         service = Service(PROG, chosen, lambda: wsgi_app)
         supervisor = Supervisor(
             lambda: [service],
-            before_exit=lambda: pools.wait_all_pools(chosen.graceful_timeout),
+            before_exit=pools.wait_all_pools,
             bind_retry=0.0,
         )
         supervisor.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
@@ -160,13 +161,18 @@ class Backoff:
             self._wait(now, -self._allowance / PER_SECOND)
         if served is None:
             self._failures += 1
-            self._wait(now, 2.0 ** (self._failures - 1) / PER_SECOND)
+            self._wait(now, _doubled(self._failures - 1))
             return
         self._failures = 0
         if served < STABLE:
             self._short_lives = max(0.0, self._short_lives - elapsed) + 1
             if self._short_lives > BURST:
-                self._wait(now, 2.0 ** (self._short_lives - BURST) / PER_SECOND)
+                self._wait(now, _doubled(self._short_lives - BURST))
 
     def _wait(self, now: float, delay: float) -> None:
         self.until = max(self.until, now + min(LONGEST, delay))
+
+
+def _doubled(times: float) -> float:
+    """The shortest wait, doubled so often; after the longest it makes no difference."""
+    return min(LONGEST, math.pow(2.0, min(times, 10.0)) / PER_SECOND)

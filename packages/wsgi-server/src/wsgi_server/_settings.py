@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -146,6 +147,11 @@ class Settings:
         return settings
 
     def _check(self) -> None:
+        for name in _SECONDS:
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                off = "; 0 sets no limit" if name in _OFF_AT_ZERO else ""
+                raise ConfigError(f"{name} = {value}: not a number of seconds{off}")
         if self.key_file and not self.cert_file:
             raise ConfigError("key_file is set without cert_file: name the certificate")
         if self.ca_file and not self.cert_file:
@@ -170,6 +176,10 @@ class Settings:
             != (changed := getattr(new, field.name))
         ]
 
+
+_SECONDS: Final = tuple(
+    opt.dest for opt in opts.ALL_OPTS if isinstance(opt, cfg.FloatOpt)
+)
 
 _OFF_AT_ZERO: Final = (
     "worker_timeout",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -62,7 +62,10 @@ class SignalPipe:
         except BlockingIOError:
             # EAGAIN: nothing was written since the last time.
             pass
-        taken, self._notes[:] = [signal.Signals(note) for note in self._notes], []
+        # One by one: a handler may run between any two steps.
+        taken = []
+        while self._notes:
+            taken.append(signal.Signals(self._notes.pop(0)))
         return taken
 
     def send(self, signum: signal.Signals) -> None:
@@ -71,6 +74,27 @@ class SignalPipe:
         # EAGAIN means that the pipe is full, so the loop wakes anyway.
         with contextlib.suppress(BlockingIOError):
             _write(self._writer, b"\0")
+
+    @contextlib.contextmanager
+    def interrupting(self, signals: Iterable[signal.Signals]) -> Iterator[None]:
+        """In the block `signals` raise `KeyboardInterrupt`, those noted before as well.
+
+        Not in another thread than the main one, nor where the program has put a handler of
+        its own in our place.
+        """
+        ours = [signum for signum in signals if signal.getsignal(signum) == self._note]
+        try:
+            # ValueError: another thread.
+            with contextlib.suppress(ValueError):
+                for signum in ours:
+                    signal.signal(signum, signal.default_int_handler)
+                if not set(ours).isdisjoint(self._notes):
+                    raise KeyboardInterrupt
+            yield
+        finally:
+            with contextlib.suppress(ValueError):
+                for signum in ours:
+                    signal.signal(signum, self._note)
 
     def close(self) -> None:
         """Restores what was there before and closes the pipe."""

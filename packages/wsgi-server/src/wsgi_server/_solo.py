@@ -7,39 +7,52 @@ began.
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import signal
 from collections.abc import Callable
 from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from . import _generation, hooks
 from ._engines import create_engine
 from ._premises import STOPPING, Premises
 from ._scoreboard import Slot, State
 from ._upgrade import Successor
-from ._worker import set_title
+from ._worker import remaining, set_title
 from .errors import ExitStatus, ServerError
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
 LOG = logging.getLogger(__name__)
+
+#: Seconds between two turns of an idle loop: no poll() waits for a month.
+_DAY: Final = 86400.0
 
 
 class Solo:
     """Serves the one service of `premises` in this process.
 
-    `before_exit` is called when everything is answered.
+    `before_exit` is called when everything is answered, with the seconds that it may take,
+    `on_failed_reload` when a reload is given up.
     """
 
     def __init__(
-        self, premises: Premises, before_exit: Callable[[], object] | None
+        self,
+        premises: Premises,
+        before_exit: Callable[[float], object] | None,
+        on_failed_reload: Callable[[], object] | None = None,
     ) -> None:
         self._premises = premises
         self._before_exit = before_exit
+        self._on_failed_reload = on_failed_reload
         self._slot = Slot.local()
         self._going = False
         self._hurried = False
+        self._leave_by = math.inf
         self._successor: Successor | None = None
-        self._alive_at = math.inf
 
     def serve(self) -> ExitStatus:
         """Serves until it is told to stop."""
@@ -47,7 +60,9 @@ class Solo:
         settings = post.service.settings
         try:
             post.identity.assume()
-            app = _generation.load(post.service)
+            # No loop runs yet that could be told to end.
+            with self._premises.signals.interrupting(STOPPING):
+                self._app = _generation.load(post.service)
             hooks.started(0)
             self._engine = create_engine(settings, self._slot)
         except ServerError as exc:
@@ -55,26 +70,28 @@ class Solo:
             cause = exc.__cause__ if settings.debug else None
             LOG.error("cannot start: %s", exc, exc_info=cause)  # noqa: TRY400
             return exc.exit_status
+        except KeyboardInterrupt:
+            LOG.info("stopping before the application was loaded")
+            return ExitStatus.OK
         set_title(post.service.name)
         self._engine.watch(self._premises.signals.fileno(), self._on_signals)
-        self._engine.serve(post.listeners, app, self._on_ready)
+        self._engine.serve(post.listeners, self._app, self._on_ready)
         hooks.ended()
         if self._before_exit is not None and not self._hurried:
-            self._before_exit()
+            self._before_exit(remaining(self._leave_by))
         return ExitStatus.OK
 
     def _on_ready(self) -> None:
         self._slot.state = State.READY
         self._premises.announce()
         self._premises.notifier.ready("serving in one process")
-        if self._premises.notifier.interval is not None:
-            self._live()
+        self._live()
 
     def _live(self) -> None:
         interval = self._premises.notifier.interval
         if interval is not None:
             self._premises.notifier.alive()
-            self._engine.call_at(monotonic() + interval, self._live)
+        self._engine.call_at(monotonic() + (interval or _DAY), self._live)
 
     def _on_signals(self) -> None:
         for signum in self._premises.signals.take():
@@ -93,13 +110,16 @@ class Solo:
                 LOG.warning("workers = 0: there are no workers to add or take away")
 
     def _stop(self, *, graceful: bool) -> None:
-        self._hurried = not graceful
+        self._hurried = self._hurried or not graceful
         if not self._going:
             self._going = True
             LOG.info("stopping %s", "when all is answered" if graceful else "at once")
             self._premises.notifier.stopping()
+            if self._successor is not None:
+                self._successor.stop()
         patience = self._premises.present.settings.graceful_timeout if graceful else 0.0
-        self._engine.drain(monotonic() + patience)
+        self._leave_by = min(self._leave_by, monotonic() + patience)
+        self._engine.drain(self._leave_by)
 
     def _reload(self) -> None:
         """Everything that can fail comes before anything changes."""
@@ -109,23 +129,38 @@ class Solo:
         try:
             generation = self._premises.next_generation()
             (post,) = generation.posts.values()
-            app = _generation.load(post.service)
+            self._change_over(generation, _generation.load(post.service))
         except ServerError as exc:
             self._give_up(generation, exc)
-        # The boundary to the program's own `configure`.
+        # The boundary to the program's own `configure`; the loop must go on.
         except Exception as exc:
-            LOG.exception("reload: reading the configuration failed")
+            LOG.exception("reload: an unforeseen fault")
             self._give_up(generation, exc)
-        else:
-            self._engine.replace(post.service.settings, post.listeners, app)
-            self._premises.move_to(generation)
         self._premises.notifier.ready("serving in one process")
+
+    def _change_over(
+        self, generation: _generation.Generation, app: WSGIApplication
+    ) -> None:
+        """Serves `generation`. Whatever this raises, the old one is served as before."""
+        old = self._premises.present
+        (post,) = generation.posts.values()
+        self._engine.replace(post.service.settings, post.listeners, app)
+        try:
+            self._premises.move_to(generation)
+        except BaseException:
+            self._premises.present = old
+            (post,) = old.posts.values()
+            self._engine.replace(post.service.settings, post.listeners, self._app)
+            raise
+        self._app = app
 
     def _give_up(
         self, generation: _generation.Generation | None, reason: Exception
     ) -> None:
         if generation is not None:
             self._premises.discard(generation)
+        if self._on_failed_reload is not None:
+            self._on_failed_reload()
         LOG.error(
             "reload failed: %s; generation %d goes on",
             reason,
@@ -139,6 +174,13 @@ class Solo:
         self._successor = self._premises.upgrade()
         if self._successor is not None:
             self._engine.watch(self._successor.fileno(), self._on_successor)
+            overdue = functools.partial(self._on_overdue, self._successor)
+            self._engine.call_at(self._successor.due, overdue)
+
+    def _on_overdue(self, successor: Successor) -> None:
+        if self._successor is successor and not successor.unwanted:
+            LOG.error("upgrade: process %d is not ready in time", successor.pid)
+            successor.stop()
 
     def _on_successor(self) -> None:
         successor, self._successor = self._successor, None

@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ._crew import Crew, Worker, last_words
 from ._generation import Generation, Post, Service
@@ -33,6 +33,9 @@ LOG = logging.getLogger(__name__)
 # Bound now: a later monkey_patch() changes the module, not these.
 _select: Any = original("select")
 _poll, _POLLIN = _select.poll, _select.POLLIN
+
+#: The longest wait, in seconds: poll() counts milliseconds in an int.
+_DAY: Final = 86400.0
 
 
 class Phase(enum.Enum):
@@ -57,8 +60,9 @@ class Supervisor:
 
     `configure` is called at the start and at every reload; it raises a `ServerError` when
     the configuration does not work. `in_child` is called in each worker before it loads
-    its application, `before_exit` when it has answered everything. `bind_retry` is how
-    many seconds an address may be in use at a start or a reload before that is an error.
+    its application, `before_exit` when it has answered everything, with the seconds that it
+    may take; `on_failed_reload` here when a reload is given up. `bind_retry` is how many
+    seconds an address may be in use at a start or a reload before that is an error.
     With `quiet_start` a first generation that fails is for the caller to report, who finds
     it in `reason`.
     """
@@ -68,13 +72,15 @@ class Supervisor:
         configure: Callable[[], Sequence[Service]],
         *,
         in_child: Callable[[], object] | None = None,
-        before_exit: Callable[[], object] | None = None,
+        before_exit: Callable[[float], object] | None = None,
+        on_failed_reload: Callable[[], object] | None = None,
         bind_retry: float = 30.0,
         quiet_start: bool = False,
     ) -> None:
         self._configure = configure
         self._in_child = in_child
         self._before_exit = before_exit
+        self._on_failed_reload = on_failed_reload
         self._bind_retry = bind_retry
         self._quiet_start = quiet_start
         #: The level of what is said about a server's ordinary life.
@@ -158,7 +164,9 @@ class Supervisor:
                 # The engine is imported there; the forking supervisor never does.
                 from ._solo import Solo
 
-                self._status = Solo(self._premises, self._before_exit).serve()
+                self._status = Solo(
+                    self._premises, self._before_exit, self._on_failed_reload
+                ).serve()
         finally:
             self._crew.close()
             self._premises.close()
@@ -185,8 +193,9 @@ class Supervisor:
     def _turn(self) -> None:
         wake = self._deadline()
         wait = None
-        if wake is not math.inf:
-            wait = max(0, math.ceil((wake - time.monotonic()) * 1000))
+        if wake != math.inf:
+            left = min(_DAY, wake - time.monotonic())
+            wait = max(0, math.ceil(left * 1000))
         ready = {fd for fd, _ in self._poller.poll(wait)}
         try:
             self._handle(ready, wake)
@@ -404,6 +413,8 @@ class Supervisor:
     def _give_up(self, reason: str) -> None:
         """The reload does not work out: its workers go, the present ones stay."""
         candidate = self._renewal.candidate
+        if self._on_failed_reload is not None:
+            self._on_failed_reload()
         self._renewal.give_up(reason)
         if candidate is not None:
             now = time.monotonic()

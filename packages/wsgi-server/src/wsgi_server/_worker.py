@@ -13,6 +13,7 @@ import faulthandler
 import fcntl
 import importlib
 import logging
+import math
 import os
 import random
 import signal
@@ -78,8 +79,8 @@ class Assignment:
     life: int
     #: Called first, before the application is loaded.
     in_child: Callable[[], object] | None = None
-    #: Called last, when everything is answered.
-    before_exit: Callable[[], object] | None = None
+    #: Called last, when everything is answered, with the seconds that are left for it.
+    before_exit: Callable[[float], object] | None = None
 
 
 def run(
@@ -129,7 +130,7 @@ def _live(job: Assignment, release: Callable[[], object]) -> ExitStatus:
     shift.serve(app)
     hooks.ended()
     if job.before_exit is not None and not shift.hurried:
-        job.before_exit()
+        job.before_exit(remaining(shift.leave_by))
     atexit._run_exitfuncs()
     return ExitStatus.OK
 
@@ -171,6 +172,8 @@ class Shift:
         self._big = False
         #: Told to go at once.
         self.hurried = False
+        #: When what was started must be finished.
+        self.leave_by = math.inf
 
     def serve(self, app: WSGIApplication) -> None:
         """Serves until drained."""
@@ -227,7 +230,8 @@ class Shift:
         if self._job.slot.state is not State.DRAINING:
             self._job.slot.state = State.DRAINING
             self._reporter.send(Topic.LEAVING)
-        self._engine.drain(monotonic() + patience)
+        self.leave_by = min(self.leave_by, monotonic() + patience)
+        self._engine.drain(self.leave_by)
 
     def _beat(self) -> None:
         now = monotonic()
@@ -243,6 +247,11 @@ class Shift:
         self._engine.call_at(
             now + (_BEAT if timeout is None else min(_BEAT, timeout / 5)), self._beat
         )
+
+
+def remaining(leave_by: float) -> float:
+    """The seconds that `before_exit` has: a moment even where draining took them all."""
+    return max(MARGIN / 4, leave_by - monotonic())
 
 
 def _signal_the_end_of(pipe: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import logging
 import os
 import platform
 import sys
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from ._generation import Service
+
+LOG = logging.getLogger(__name__)
 
 PROG: Final = "wsgi-server"
 DEFAULT_PORT: Final = 8080
@@ -77,13 +80,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; `argv` is `sys.argv[1:]` where it is left out.
 
     Returns the exit status, see `wsgi_server.errors.ExitStatus`. An error is one line on
-    stderr; its traceback follows with `--debug` alone.
+    stderr; its traceback comes before it with `debug` alone.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return run(parse(arguments))
     except ServerError as exc:
-        if "--debug" in arguments:
+        # The log is set up by then, or the file was never read.
+        if "--debug" in arguments or LOG.isEnabledFor(logging.DEBUG):
             traceback.print_exception(exc)
         _complain(exc)
         return exc.exit_status
@@ -117,6 +121,10 @@ class _Run:
         #: What went wrong when the application was loaded in this process.
         self._faults: list[ServerError] = []
         self._settings = _settings(_read_files(arguments, server=True))
+        #: Those of the generation that goes on if a reload fails.
+        self._served = self._settings
+        # The log file is one of those that it is meant for.
+        os.umask(self._settings.umask)
         _log.set_up(self._settings.log_file, debug=self._settings.debug)
 
     def serve(self) -> int:
@@ -126,7 +134,8 @@ class _Run:
 
         supervisor = Supervisor(
             self._configure,
-            before_exit=self._before_exit,
+            before_exit=pools.wait_all_pools,
+            on_failed_reload=self._return_to_old,
             # Whoever starts a command by hand wants to know at once.
             bind_retry=0.0,
             quiet_start=True,
@@ -145,14 +154,26 @@ class _Run:
         """What one generation serves, read anew for each of them."""
         from ._generation import Service
 
-        old = self._settings
-        new = self._settings = _settings(_read_files(self._arguments, server=True))
-        if (old.log_file, old.debug) != (new.log_file, new.debug):
-            _log.set_up(new.log_file, debug=new.debug)
+        self._served = self._settings
+        self._adopt(_settings(_read_files(self._arguments, server=True)))
+        new = self._settings
         # The application gets the same files in a ConfigOpts of its own: another
         # definition of an option that both know, such as bind_host, is an error there.
         conf = _read_files(self._arguments, server=False)
         return [Service(self._arguments.app, new, lambda: self._load(conf))]
+
+    def _return_to_old(self) -> None:
+        try:
+            self._adopt(self._served)
+        except ConfigError as exc:
+            # It was open until now; where it cannot be any more, a log is all there is.
+            LOG.error("the log stays where it is: %s", exc)  # noqa: TRY400
+
+    def _adopt(self, settings: Settings) -> None:
+        """From now on the log, too, is as `settings` say. Raises `ConfigError`."""
+        old, self._settings = self._settings, settings
+        if (old.log_file, old.debug) != (settings.log_file, settings.debug):
+            _log.set_up(settings.log_file, debug=settings.debug)
 
     def _load(self, conf: cfg.ConfigOpts) -> WSGIApplication:
         try:
@@ -161,9 +182,6 @@ class _Run:
             self._faults.append(exc)
             # The line says it all; the traceback is for those who debug.
             raise LoadError(str(exc)) from (exc if self._settings.debug else None)
-
-    def _before_exit(self) -> None:
-        pools.wait_all_pools(self._settings.graceful_timeout)
 
 
 def _complain(reason: object) -> None:
@@ -193,10 +211,13 @@ def _read_files(arguments: argparse.Namespace, *, server: bool) -> cfg.ConfigOpt
         files = ", ".join([*arguments.config_file, *arguments.config_dir])
         raise ConfigError(f"configuration ({files}): {exc}") from exc
     if server:
-        for opt in opts.CLI_OPTS:
-            value = getattr(arguments, opt.dest)
+        given = {opt.dest: getattr(arguments, opt.dest) for opt in opts.CLI_OPTS}
+        if given["bind_host"] is not None or given["bind_port"] is not None:
+            # They count where there is no bind, and arguments win over that of a file.
+            given["bind"] = given["bind"] or []
+        for name, value in given.items():
             if value is not None:
-                conf.set_override(opt.dest, value)
+                conf.set_override(name, value)
     return conf
 
 

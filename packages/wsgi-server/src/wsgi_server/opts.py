@@ -62,6 +62,7 @@ BIND_OPTS: Sequence[cfg.Opt] = (
         "tcp-keepidle",
         default=600,
         min=1,
+        max=32767,  # Linux takes no more
         help="Seconds of silence after which TCP starts to probe whether the client "
         "still exists.",
     ),
@@ -172,35 +173,38 @@ SUPERVISION_OPTS: Sequence[cfg.Opt] = (
         "worker-timeout",
         60,
         "A worker whose loop has not turned for so long is dumped to the log and "
-        "replaced. 0 never does.",
+        "replaced. 0 never does. Without effect where workers = 0.",
     ),
     _seconds(
         "worker-ready-timeout",
         60,
-        "How long a new worker may take to load the application and accept.",
+        "How long a new worker may take to load the application and accept. Where "
+        "workers = 0 it counts at an upgrade alone.",
         minimum=0.1,
     ),
     _count(
         "max-requests",
         0,
         "Requests after which a worker is replaced, one at a time and drained. 0 never "
-        "does.",
+        "does. Without effect where workers = 0.",
     ),
     _count(
         "max-requests-jitter",
         0,
         "Random extra added to max_requests for each worker, so that they do not all "
-        "go at once.",
+        "go at once. Without effect where workers = 0.",
     ),
     _seconds(
         "max-worker-lifetime",
         0,
-        "Age at which a worker is replaced. 0 never does.",
+        "Age at which a worker is replaced. 0 never does. Without effect where "
+        "workers = 0.",
     ),
     _count(
         "max-worker-rss",
         0,
-        "Resident bytes at which a worker is replaced. 0 never does.",
+        "Resident bytes at which a worker is replaced. 0 never does. Without effect "
+        "where workers = 0.",
     ),
 )
 

@@ -22,6 +22,7 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from oslo_config import cfg
@@ -440,9 +441,9 @@ class BaseServer(ABC):
             interval = getattr(self.conf, "cache_prefetcher_interval", None)
             self._prefetch.start(interval or stores.PREFETCH_INTERVAL)
 
-    def _leave_worker(self) -> None:
+    def _leave_worker(self, patience: float) -> None:
+        deadline = monotonic() + patience
         _shift.leave()
-        timeout = self._current().graceful_timeout
         if self._prefetch is not None:
-            self._prefetch.stop(timeout)
-        pools.wait_all_pools(timeout)
+            self._prefetch.stop(max(0.0, deadline - monotonic()))
+        pools.wait_all_pools(max(0.0, deadline - monotonic()))

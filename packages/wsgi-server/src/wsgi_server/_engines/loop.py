@@ -310,7 +310,7 @@ class Loop(ABC):
                 if fd in self._doors:
                     self._accept(fd, ACCEPT_BATCH)
                 elif fd in self._callbacks:
-                    self._callbacks[fd]()
+                    call_back(self._callbacks[fd])
                 continue
             if mask & ENDED:
                 # The end of input shares its edge with the last bytes: look again.
@@ -496,6 +496,14 @@ class Loop(ABC):
 def _place(site: Site) -> tuple[object, bool]:
     """What a connection must find again in a site to go on there."""
     return site.listener.address, site.tls is None
+
+
+def call_back(callback: Callable[[], object]) -> None:
+    """Calls `callback` in the loop, which outlives whatever that raises."""
+    try:
+        callback()
+    except Exception:  # a loop that ends over it would hear no signal any more
+        LOG.exception("a callback of the loop failed; the loop goes on")
 
 
 def _open_log(settings: Settings, worker_id: int) -> AccessLog | None:

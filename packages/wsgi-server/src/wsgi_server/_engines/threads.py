@@ -27,7 +27,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._connection import Connection
-from wsgi_server._engines.loop import READABLE, WRITABLE, Loop, select
+from wsgi_server._engines.loop import READABLE, WRITABLE, Loop, call_back, select
 from wsgi_server._state import State
 
 if TYPE_CHECKING:
@@ -377,7 +377,7 @@ class ThreadsEngine(Loop):
                 if not self._timers or self._timers[0][0] > now:
                     return
                 timer = heapq.heappop(self._timers)[2]
-            timer.fire()
+            call_back(timer.fire)
 
     def _welcome(self) -> None:
         """Only who leads may open the doors; every thread may notice that there is room."""
