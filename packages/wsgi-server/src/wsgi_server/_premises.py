@@ -136,6 +136,8 @@ class Premises:
         if self.predecessor:
             self._write_pid()
             self.predecessor.dismiss()
+            for listener in self.present.listeners:
+                listener.owner = os.getpid()
 
     def upgrade(self) -> Successor | None:
         """Starts the command again on these sockets; None where that is impossible."""
@@ -167,7 +169,7 @@ class Premises:
             LOG.info("upgrade: process %d has taken over", successor.pid)
             self.notifier.main_pid(successor.pid)
             for listener in self.present.listeners:
-                listener.file = None
+                listener.owner = successor.pid
         else:
             if successor.unwanted:
                 LOG.info("upgrade: process %d has left", successor.pid)

@@ -53,9 +53,10 @@ class Listener:
     source: Address
     part: int = 0
     tls: ssl.SSLContext | None = None
-    #: Device and inode of a Unix socket's file that this process created.
+    #: Device and inode of a Unix socket's file.
     file: tuple[int, int] | None = None
-    owner: int = dataclasses.field(default_factory=os.getpid)
+    #: The process that removes the file; None where that is not this server's business.
+    owner: int | None = dataclasses.field(default_factory=os.getpid)
 
     @property
     def family(self) -> int:
@@ -87,8 +88,8 @@ class Listener:
     def close(self, *, unlink: bool = True) -> None:
         """Closes this process's copy.
 
-        The file of a Unix socket goes with it if this very process created it and nobody
-        has put another in its place; `unlink=False` leaves it for a successor.
+        The file of a Unix socket goes with it if this very process owns it and nobody has
+        put another in its place; `unlink=False` leaves it for a successor.
         """
         path = self.source.path if isinstance(self.source, UnixAddress) else ""
         if unlink and self.file is not None and self.owner == os.getpid():
@@ -188,7 +189,7 @@ def _open(
 
 
 def _take(name: str, address: Address, source: Inheritance) -> list[Listener]:
-    """What a predecessor had for `address`."""
+    """What a predecessor had for `address`; files are its own until it is dismissed."""
     taken: list[Listener] = []
     while (
         fd := source.predecessor.pop(f"{name} {address}#{len(taken)}", None)
@@ -199,7 +200,7 @@ def _take(name: str, address: Address, source: Inheritance) -> list[Listener]:
             with contextlib.suppress(FileNotFoundError):
                 status = os.lstat(address.path)
                 file = (status.st_dev, status.st_ino)
-        taken.append(Listener(sock, address, len(taken), file=file))
+        taken.append(Listener(sock, address, len(taken), file=file, owner=None))
     return taken
 
 
