@@ -7,12 +7,15 @@ workers, which do, give their privileges up before they load it.
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .errors import ConfigError
+
+# grp and pwd are imported where they are used: Windows has neither, and binds all the same.
+if TYPE_CHECKING:
+    import pwd
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ def resolve(user: str | None, group: str | None) -> Identity:
 
 
 def _account(user: str) -> pwd.struct_passwd | None:
+    import pwd
+
     try:
         return pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
     except KeyError:
@@ -86,6 +91,8 @@ def _account(user: str) -> pwd.struct_passwd | None:
 def _gid(group: str) -> int:
     if group.isdecimal():
         return int(group)
+    import grp
+
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:
