@@ -222,6 +222,20 @@ def test_the_file_of_a_successor_is_not_removed(tmp_path: Path) -> None:
         assert path.exists()
 
 
+def test_closing_twice_does_not_remove_the_file_of_the_next_one(
+    opened: contextlib.ExitStack, tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    (first,) = open_listeners(settings(f"unix:{path}"))
+    first.close()
+    (second,) = listen(opened, f"unix:{path}")
+    # A file system may give the number of a file that is gone to the next one.
+    if first.file is not None:
+        first.file = second.file
+    first.close()
+    assert connects(second)
+
+
 def test_another_process_does_not_remove_the_file(tmp_path: Path) -> None:
     path = tmp_path / "s"
     (listener,) = open_listeners(settings(f"unix:{path}"))

@@ -98,6 +98,8 @@ class Listener:
                 found = os.lstat(path)
                 if (found.st_dev, found.st_ino) == self.file:
                     os.unlink(path)
+            # Its inode may be another's by the time this is called again.
+            self.file = None
         self.sock.close()
 
 
