@@ -106,6 +106,23 @@ def test_a_unix_socket_belongs_to_the_user(service: Service, home: Path) -> None
 
 @pytest.mark.forks
 @as_root
+def test_a_process_that_may_not_remove_its_files_ends_well(
+    service: Service, home: Path
+) -> None:
+    path = home / "s"
+    service.configure(user="nobody", workers=0, bind=["127.0.0.1:0", f"unix:{path}"])
+    server = start_as_root(service)
+    assert answer(server)["uid"] == pwd.getpwnam("nobody").pw_uid
+    assert server.stop() == 0
+    assert f"cannot remove unix:{path}: Permission denied" in server.log()
+    assert "Traceback" not in server.log()
+    # The control: what is left is in nobody's way.
+    server = start_as_root(service)
+    assert path.is_socket()
+
+
+@pytest.mark.forks
+@as_root
 def test_log_files_belong_to_the_user_and_can_be_reopened(
     service: Service, home: Path
 ) -> None:

@@ -94,10 +94,15 @@ class Listener:
         """
         path = self.source.path if isinstance(self.source, UnixAddress) else ""
         if unlink and self.file is not None and self.owner == os.getpid():
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 found = os.lstat(path)
                 if (found.st_dev, found.st_ino) == self.file:
                     os.unlink(path)
+            except FileNotFoundError:
+                pass
+            except OSError as exc:
+                # A process that gave up root may not write in the file's directory.
+                LOG.warning("cannot remove %s: %s", self.source, exc.strerror)
             # Its inode may be another's by the time this is called again.
             self.file = None
         self.sock.close()
