@@ -7,6 +7,7 @@ import pwd
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,37 @@ def test_names_that_do_not_exist_are_refused() -> None:
         resolve("no-such-user", None)
     with pytest.raises(ConfigError, match="group = no-such-group: no such group"):
         resolve(None, "no-such-group")
+
+
+@as_root
+def test_a_user_without_an_account_needs_a_group() -> None:
+    nameless = next(uid for uid in range(54321, 65000) if not _has_account(uid))
+    with pytest.raises(
+        ConfigError, match=rf"user = {nameless}: .* \(set group as well"
+    ):
+        resolve(str(nameless), None)
+    assert resolve(str(nameless), "12345") == Identity(nameless, 12345)
+
+
+@as_root
+def test_without_root_a_supplementary_group_is_refused() -> None:
+    code = (
+        "import os\n"
+        "from wsgi_server._privileges import resolve\n"
+        "from wsgi_server.errors import ConfigError\n"
+        "os.setgroups([4321, 4322]), os.setresgid(4320, 4320, 4323), os.setuid(65534)\n"
+        "for group in '4320', '4323', '4321':\n"
+        "    try:\n"
+        "        resolve(None, group).assume()\n"
+        "        print(os.getegid())\n"
+        "    except ConfigError as exc:\n"
+        "        print(exc)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    refused = "group = 4321: only root can become another group"
+    assert ended.stdout.splitlines() == ["4320", "4323", refused]
 
 
 @pytest.mark.forks
@@ -205,6 +237,13 @@ def start_as_root(service: Service, *, listens: bool = True) -> live.LiveServer:
     )
     path = os.pathsep.join([str(service.directory), os.environ.get("PYTHONPATH", "")])
     return service.start(env={"PYTHONPATH": path}, listens=listens)
+
+
+def _has_account(uid: int) -> bool:
+    try:
+        return bool(pwd.getpwuid(uid))
+    except KeyError:
+        return False
 
 
 def _is_free(port: int) -> bool:
