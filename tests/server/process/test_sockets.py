@@ -246,6 +246,41 @@ def test_another_process_does_not_remove_the_file(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_socket_whose_file_is_gone_is_bound_anew(
+    opened: contextlib.ExitStack, tmp_path: Path, replaced: bool
+) -> None:
+    path = tmp_path / "s"
+    (old,) = listen(opened, f"unix:{path}")
+    # Kept elsewhere, so that its inode is not given to the next file.
+    path.rename(tmp_path / "moved")
+    if replaced:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+    (new,) = open_listeners(settings(f"unix:{path}"), present=[old])
+    opened.callback(new.close)
+    assert new.sock is not old.sock
+    assert connects(new)
+    # Whatever inode the new file has, the old one leaves it alone.
+    old.file = new.file
+    old.close()
+    assert connects(new)
+
+
+def test_a_predecessors_socket_whose_file_is_gone_is_bound_anew(
+    opened: contextlib.ExitStack, tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    (old,) = listen(opened, f"unix:{path}")
+    path.unlink()
+    inheritance = Inheritance(predecessor={f"api {old.key}": os.dup(old.sock.fileno())})
+    (new,) = open_listeners(
+        settings(f"unix:{path}"), name="api", inheritance=inheritance
+    )
+    opened.callback(new.close)
+    assert connects(new)
+
+
 # -- descriptors from others --------------------------------------------------------------
 
 
@@ -334,6 +369,25 @@ def test_a_bind_can_be_added_and_removed_by_a_reload(
     reload(server)
     assert not path.exists()
     assert answer(server)["version"] == "one"
+
+
+@pytest.mark.forks
+@pytest.mark.parametrize("workers", [2, 0])
+def test_a_reload_makes_a_socket_file_that_somebody_removed(
+    service: Service, tmp_path: Path, workers: int
+) -> None:
+    path = tmp_path / "s"
+    service.configure(bind=["127.0.0.1:0", f"unix:{path}"], workers=workers)
+    server = service.start()
+    path.unlink()
+    reload(server)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b'"version": "one"' in b"".join(iter(lambda: client.recv(4096), b""))
+    assert f"the file of unix:{path} is gone; it is bound anew" in server.log()
+    assert server.stop() == 0
+    assert not path.exists()
 
 
 @pytest.mark.forks

@@ -161,7 +161,11 @@ def accept(old: Generation, new: Generation) -> None:
     for post in new.posts.values():
         for listener in post.listeners:
             if id(listener.sock) in kept:
-                reconfigure(listener, post.service.settings)
+                try:
+                    reconfigure(listener, post.service.settings)
+                # The workers have changed over: there is no way back any more.
+                except OSError as exc:
+                    LOG.warning("%s keeps its old options: %s", listener.source, exc)
     retire(old, keep=new.listeners)
 
 

@@ -92,20 +92,27 @@ class Listener:
         The file of a Unix socket goes with it if this very process owns it and nobody has
         put another in its place; `unlink=False` leaves it for a successor.
         """
-        path = self.source.path if isinstance(self.source, UnixAddress) else ""
         if unlink and self.file is not None and self.owner == os.getpid():
             try:
-                found = os.lstat(path)
-                if (found.st_dev, found.st_ino) == self.file:
-                    os.unlink(path)
-            except FileNotFoundError:
-                pass
+                if _file_at(self._path) == self.file:
+                    os.unlink(self._path)
             except OSError as exc:
                 # A process that gave up root may not write in the file's directory.
                 LOG.warning("cannot remove %s: %s", self.source, exc.strerror)
             # Its inode may be another's by the time this is called again.
             self.file = None
         self.sock.close()
+
+    def is_lost(self) -> bool:
+        """Whether clients cannot come: a Unix socket's file is gone, or another's."""
+        # A directory that cannot be looked into says nothing.
+        with contextlib.suppress(OSError):
+            return self.file is not None and _file_at(self._path) != self.file
+        return False
+
+    @property
+    def _path(self) -> str:
+        return self.source.path if isinstance(self.source, UnixAddress) else ""
 
 
 class Inheritance:
@@ -172,10 +179,17 @@ def reconfigure(listener: Listener, settings: Settings) -> None:
 
 
 def _present(known: Mapping[str, Listener], address: Address) -> list[Listener]:
-    """All the listeners there are for `address`, in order."""
+    """All the listeners there are for `address` and that clients reach, in order."""
     parts: list[Listener] = []
     while (key := f"{address}#{len(parts)}") in known:
-        parts.append(known[key])
+        part = known[key]
+        if part.is_lost():
+            if part.owner is not None:
+                LOG.warning("the file of %s is gone; it is bound anew", address)
+            # The new one may have the same inode, and is not the old one's to remove.
+            part.owner = None
+            return []
+        parts.append(part)
     return parts
 
 
@@ -205,9 +219,11 @@ def _take(name: str, address: Address, source: Inheritance) -> list[Listener]:
         sock = _adopt(fd, str(address))
         file = None
         if isinstance(address, UnixAddress) and not address.path.startswith("@"):
-            with contextlib.suppress(FileNotFoundError):
-                status = os.lstat(address.path)
-                file = (status.st_dev, status.st_ino)
+            file = _file_at(address.path)
+            if file is None:
+                # Nobody reaches it any more: it is bound anew.
+                sock.close()
+                continue
         taken.append(Listener(sock, address, len(taken), file=file, owner=None))
     return taken
 
@@ -350,8 +366,7 @@ def _open_unix(address: UnixAddress, settings: Settings) -> Listener:
         sock.bind(path)
         file = None
         if not abstract:
-            status = os.lstat(path)
-            file = (status.st_dev, status.st_ino)
+            file = _file_at(path)
             # Nobody can connect before listen(), so the mode is right from the start.
             os.chmod(path, settings.unix_socket_mode)
             _privileges.resolve(settings.user, settings.group).own(path)
@@ -361,6 +376,15 @@ def _open_unix(address: UnixAddress, settings: Settings) -> Listener:
         sock.close()
         raise _bind_error(address, exc) from exc
     return Listener(sock, address, file=file)
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    """Device and inode of what is there, None for nothing. Raises `OSError`."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _clear_stale(address: UnixAddress) -> None:
