@@ -292,6 +292,16 @@ def test_a_descriptor_can_be_inherited(opened: contextlib.ExitStack) -> None:
         assert connects(listener)
 
 
+def test_passed_sockets_have_the_options_that_clients_inherit(
+    opened: contextlib.ExitStack,
+) -> None:
+    outer = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
+    fd = os.dup(outer.fileno())
+    (listener,) = listen(opened, f"fd://{fd}", tcp_keepidle=77)
+    assert listener.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert listener.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 77
+
+
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_a_descriptor_that_does_not_listen_is_refused(
     opened: contextlib.ExitStack, kind: socket.SocketKind
@@ -327,6 +337,21 @@ def test_systemd_sockets_are_taken_all_or_by_name() -> None:
         ]
         for listener in both:
             listener.close()
+
+
+def test_systemd_sockets_are_for_this_process_alone_and_can_be_taken_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as api:
+        os.set_inheritable(api.fileno(), True)
+        inheritance = Inheritance([("api", api.fileno()), ("absent", 987)])
+        assert not os.get_inheritable(api.fileno())
+        for _ in range(2):
+            (listener,) = open_listeners(
+                settings("systemd:api"), inheritance=inheritance
+            )
+            assert connects(listener)
+            listener.close()
+        with pytest.raises(BindError, match="descriptor 987: Bad file descriptor"):
+            open_listeners(settings("systemd:absent"), inheritance=inheritance)
 
 
 def test_a_systemd_socket_that_was_not_passed_is_an_error() -> None:
@@ -422,4 +447,11 @@ def test_socket_activation_passes_listening_sockets(
     assert answer(server)["version"] == "one"
     server.send(signal.SIGHUP)
     server.wait_for_log("generation 2 serves")
+    assert answer(server)["version"] == "one"
+    # One that is given up may be asked for again.
+    service.configure(bind="127.0.0.1:0")
+    reload(server)
+    service.configure(bind="systemd:api")
+    reload(server)
+    server.wait_for_log("generation 4 serves")
     assert answer(server)["version"] == "one"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,10 +144,13 @@ def test_a_unix_socket_survives_the_upgrade(
     path = tmp_path / "s"
     service.configure(bind=f"unix:{path}")
     server = service.start()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    service.configure(unix_socket_mode="0600")
     successors.append(upgrade(server))
     assert server.wait() == 0
     assert path.is_socket()
     assert b'"version": "one"' in get_through(path)
+    server.wait_for("its mode", lambda: stat.S_IMODE(path.stat().st_mode) == 0o600)
     os.kill(successors[0], signal.SIGTERM)
     server.wait_for("its end", lambda: not path.exists())
 

@@ -106,6 +106,7 @@ class Premises:
             self._number + 1,
             _generation.restart_bound(self.present, services),
             present=self.present,
+            inheritance=self._inheritance,
         )
         self._number += 1
         return generation
@@ -138,6 +139,7 @@ class Premises:
             self.predecessor.dismiss()
             for listener in self.present.listeners:
                 listener.owner = os.getpid()
+            _generation.apply_options(self.present, to=self.present.listeners)
 
     def upgrade(self) -> Successor | None:
         """Starts the command again on these sockets; None where that is impossible."""

@@ -123,7 +123,12 @@ class Inheritance:
         systemd: Sequence[tuple[str, int]] = (),
         predecessor: Mapping[str, int] | None = None,
     ) -> None:
+        #: Copied when they are taken, so that a later reload may take them again.
         self.systemd = list(systemd)
+        for _, fd in self.systemd:
+            # EBADF: fewer were passed than was said; whoever asks for it is told.
+            with contextlib.suppress(OSError):
+                os.set_inheritable(fd, False)
         #: By name of the service and `Listener.key`; emptied as they are taken.
         self.predecessor = dict(predecessor or {})
 
@@ -171,8 +176,7 @@ def reconfigure(listener: Listener, settings: Settings) -> None:
 
     Connections accepted from now on inherit the options; the rest counts at once.
     """
-    if listener.family in (socket.AF_INET, socket.AF_INET6):
-        _set_tcp_options(listener.sock, settings)
+    _set_tcp_options(listener.sock, settings)
     if listener.file is not None and isinstance(listener.source, UnixAddress):
         os.chmod(listener.source.path, settings.unix_socket_mode)
     listener.sock.listen(settings.backlog)
@@ -205,13 +209,16 @@ def _open(
         case UnixAddress():
             return [_open_unix(address, settings)]
         case InheritedAddress():
-            return [Listener(_adopt(address.fd, str(address)), address)]
+            passed = [Listener(_adopt(address.fd, str(address)), address)]
         case SystemdAddress():
-            return _from_systemd(address, source)
+            passed = _from_systemd(address, source)
+    for listener in passed:
+        _set_tcp_options(listener.sock, settings)
+    return passed
 
 
 def _take(name: str, address: Address, source: Inheritance) -> list[Listener]:
-    """What a predecessor had for `address`; files are its own until it is dismissed."""
+    """What a predecessor had for `address`; it keeps files and options until it goes."""
     taken: list[Listener] = []
     while (
         fd := source.predecessor.pop(f"{name} {address}#{len(taken)}", None)
@@ -328,6 +335,8 @@ def _binds_any_v4(settings: Settings, port: int) -> bool:
 
 
 def _set_tcp_options(sock: socket.socket, settings: Settings) -> None:
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
     # Linux hands all of these down from the listening socket to the accepted ones,
     # which saves a system call each per connection.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -431,9 +440,12 @@ def _from_systemd(address: SystemdAddress, source: Inheritance) -> list[Listener
             f"bind = {address}: no such socket was passed by systemd "
             "(start the socket unit, or check FileDescriptorName)"
         )
-    return [
-        Listener(_adopt(fd, str(address)), address, part) for part, fd in enumerate(fds)
-    ]
+    taken: list[Listener] = []
+    for fd in fds:
+        given = _adopt(fd, str(address))
+        taken.append(Listener(given.dup(), address, len(taken)))
+        given.detach()
+    return taken
 
 
 def _adopt(fd: int, shown: str) -> socket.socket:
