@@ -66,6 +66,12 @@ def test_no_module_but_an_engine_needs_eventlet(module: str) -> None:
     assert run(program) == "[]"
 
 
+def test_win32_server_needs_no_module_that_windows_lacks() -> None:
+    absent = "('fcntl', 'grp', 'pwd', 'resource', 'syslog', 'termios')"
+    program = f"import sys; sys.modules.update(dict.fromkeys({absent}))"
+    assert run(f"{program}\nimport wsgi_server.win32 as m; print(m.Win32Server)")
+
+
 def test_the_package_has_the_names_of_the_seeds_and_few_others() -> None:
     assert sorted(wsgi_server.__all__) == sorted([*SEEDS, "get_asynchronous_pool"])
     assert set(SEEDS) <= set(dir(wsgi_server))

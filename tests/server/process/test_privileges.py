@@ -7,6 +7,7 @@ import pwd
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,37 @@ def test_names_that_do_not_exist_are_refused() -> None:
         resolve("no-such-user", None)
     with pytest.raises(ConfigError, match="group = no-such-group: no such group"):
         resolve(None, "no-such-group")
+
+
+@as_root
+def test_a_user_without_an_account_needs_a_group() -> None:
+    nameless = next(uid for uid in range(54321, 65000) if not _has_account(uid))
+    with pytest.raises(
+        ConfigError, match=rf"user = {nameless}: .* \(set group as well"
+    ):
+        resolve(str(nameless), None)
+    assert resolve(str(nameless), "12345") == Identity(nameless, 12345)
+
+
+@as_root
+def test_without_root_a_supplementary_group_is_refused() -> None:
+    code = (
+        "import os\n"
+        "from wsgi_server._privileges import resolve\n"
+        "from wsgi_server.errors import ConfigError\n"
+        "os.setgroups([4321, 4322]), os.setresgid(4320, 4320, 4323), os.setuid(65534)\n"
+        "for group in '4320', '4323', '4321':\n"
+        "    try:\n"
+        "        resolve(None, group).assume()\n"
+        "        print(os.getegid())\n"
+        "    except ConfigError as exc:\n"
+        "        print(exc)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    refused = "group = 4321: only root can become another group"
+    assert ended.stdout.splitlines() == ["4320", "4323", refused]
 
 
 @pytest.mark.forks
@@ -102,6 +134,23 @@ def test_a_unix_socket_belongs_to_the_user(service: Service, home: Path) -> None
     service.configure(user="nobody", bind=["127.0.0.1:0", f"unix:{path}"])
     start_as_root(service)
     assert path.stat().st_uid == pwd.getpwnam("nobody").pw_uid
+
+
+@pytest.mark.forks
+@as_root
+def test_a_process_that_may_not_remove_its_files_ends_well(
+    service: Service, home: Path
+) -> None:
+    path = home / "s"
+    service.configure(user="nobody", workers=0, bind=["127.0.0.1:0", f"unix:{path}"])
+    server = start_as_root(service)
+    assert answer(server)["uid"] == pwd.getpwnam("nobody").pw_uid
+    assert server.stop() == 0
+    assert f"cannot remove unix:{path}: Permission denied" in server.log()
+    assert "Traceback" not in server.log()
+    # The control: what is left is in nobody's way.
+    server = start_as_root(service)
+    assert path.is_socket()
 
 
 @pytest.mark.forks
@@ -188,6 +237,13 @@ def start_as_root(service: Service, *, listens: bool = True) -> live.LiveServer:
     )
     path = os.pathsep.join([str(service.directory), os.environ.get("PYTHONPATH", "")])
     return service.start(env={"PYTHONPATH": path}, listens=listens)
+
+
+def _has_account(uid: int) -> bool:
+    try:
+        return bool(pwd.getpwuid(uid))
+    except KeyError:
+        return False
 
 
 def _is_free(port: int) -> bool:

@@ -7,10 +7,12 @@ import json
 import re
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import live
 import pytest
+from oslo_config import cfg
 from server.process.support import (
     HeldRequest,
     Service,
@@ -21,6 +23,9 @@ from server.process.support import (
     steady_requests,
     wait_for_answer,
 )
+from wsgi_server import _generation
+from wsgi_server._settings import Settings
+from wsgi_server.opts import register_opts
 
 pytestmark = pytest.mark.forks
 
@@ -218,6 +223,25 @@ def test_backlog_and_keepidle_are_applied_to_the_open_socket(service: Service) -
     reload(server)
     assert _backlog(server) == 50
     assert answer(server)["version"] == "one"
+
+
+def test_options_that_a_socket_cannot_have_do_not_hold_a_reload_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    conf = cfg.ConfigOpts()
+    register_opts(conf)
+    conf([], default_config_files=[], default_config_dirs=[])
+    settings = Settings.from_conf(conf, bind=[f"unix:{tmp_path / 's'}", "127.0.0.1:0"])
+    service = _generation.Service("api", settings, lambda: lambda *_: [])
+    old = _generation.build(1, [service])
+    # What Linux refuses.
+    settings = replace(settings, tcp_keepidle=1 << 20, binds=settings.binds[1:])
+    new = _generation.build(2, [replace(service, settings=settings)], present=old)
+    _generation.accept(old, new)
+    assert "127.0.0.1:0 keeps its old options: [Errno 22] Invalid" in caplog.text
+    # The rest of the change has happened.
+    assert not (tmp_path / "s").exists()
+    _generation.retire(new, keep=[])
 
 
 def test_a_second_sighup_during_a_reload_is_remembered(

@@ -222,6 +222,20 @@ def test_the_file_of_a_successor_is_not_removed(tmp_path: Path) -> None:
         assert path.exists()
 
 
+def test_closing_twice_does_not_remove_the_file_of_the_next_one(
+    opened: contextlib.ExitStack, tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    (first,) = open_listeners(settings(f"unix:{path}"))
+    first.close()
+    (second,) = listen(opened, f"unix:{path}")
+    # A file system may give the number of a file that is gone to the next one.
+    if first.file is not None:
+        first.file = second.file
+    first.close()
+    assert connects(second)
+
+
 def test_another_process_does_not_remove_the_file(tmp_path: Path) -> None:
     path = tmp_path / "s"
     (listener,) = open_listeners(settings(f"unix:{path}"))
@@ -230,6 +244,41 @@ def test_another_process_does_not_remove_the_file(tmp_path: Path) -> None:
     assert path.exists()
     listener.close()
     assert not path.exists()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_socket_whose_file_is_gone_is_bound_anew(
+    opened: contextlib.ExitStack, tmp_path: Path, replaced: bool
+) -> None:
+    path = tmp_path / "s"
+    (old,) = listen(opened, f"unix:{path}")
+    # Kept elsewhere, so that its inode is not given to the next file.
+    path.rename(tmp_path / "moved")
+    if replaced:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+    (new,) = open_listeners(settings(f"unix:{path}"), present=[old])
+    opened.callback(new.close)
+    assert new.sock is not old.sock
+    assert connects(new)
+    # Whatever inode the new file has, the old one leaves it alone.
+    old.file = new.file
+    old.close()
+    assert connects(new)
+
+
+def test_a_predecessors_socket_whose_file_is_gone_is_bound_anew(
+    opened: contextlib.ExitStack, tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    (old,) = listen(opened, f"unix:{path}")
+    path.unlink()
+    inheritance = Inheritance(predecessor={f"api {old.key}": os.dup(old.sock.fileno())})
+    (new,) = open_listeners(
+        settings(f"unix:{path}"), name="api", inheritance=inheritance
+    )
+    opened.callback(new.close)
+    assert connects(new)
 
 
 # -- descriptors from others --------------------------------------------------------------
@@ -241,6 +290,16 @@ def test_a_descriptor_can_be_inherited(opened: contextlib.ExitStack) -> None:
         (listener,) = listen(opened, f"fd://{fd}")
         assert listener.sock.fileno() == fd
         assert connects(listener)
+
+
+def test_passed_sockets_have_the_options_that_clients_inherit(
+    opened: contextlib.ExitStack,
+) -> None:
+    outer = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
+    fd = os.dup(outer.fileno())
+    (listener,) = listen(opened, f"fd://{fd}", tcp_keepidle=77)
+    assert listener.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert listener.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 77
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
@@ -278,6 +337,21 @@ def test_systemd_sockets_are_taken_all_or_by_name() -> None:
         ]
         for listener in both:
             listener.close()
+
+
+def test_systemd_sockets_are_for_this_process_alone_and_can_be_taken_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as api:
+        os.set_inheritable(api.fileno(), True)
+        inheritance = Inheritance([("api", api.fileno()), ("absent", 987)])
+        assert not os.get_inheritable(api.fileno())
+        for _ in range(2):
+            (listener,) = open_listeners(
+                settings("systemd:api"), inheritance=inheritance
+            )
+            assert connects(listener)
+            listener.close()
+        with pytest.raises(BindError, match="descriptor 987: Bad file descriptor"):
+            open_listeners(settings("systemd:absent"), inheritance=inheritance)
 
 
 def test_a_systemd_socket_that_was_not_passed_is_an_error() -> None:
@@ -323,6 +397,25 @@ def test_a_bind_can_be_added_and_removed_by_a_reload(
 
 
 @pytest.mark.forks
+@pytest.mark.parametrize("workers", [2, 0])
+def test_a_reload_makes_a_socket_file_that_somebody_removed(
+    service: Service, tmp_path: Path, workers: int
+) -> None:
+    path = tmp_path / "s"
+    service.configure(bind=["127.0.0.1:0", f"unix:{path}"], workers=workers)
+    server = service.start()
+    path.unlink()
+    reload(server)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b'"version": "one"' in b"".join(iter(lambda: client.recv(4096), b""))
+    assert f"the file of unix:{path} is gone; it is bound anew" in server.log()
+    assert server.stop() == 0
+    assert not path.exists()
+
+
+@pytest.mark.forks
 def test_socket_activation_passes_listening_sockets(
     service: Service, tmp_path: Path
 ) -> None:
@@ -354,4 +447,11 @@ def test_socket_activation_passes_listening_sockets(
     assert answer(server)["version"] == "one"
     server.send(signal.SIGHUP)
     server.wait_for_log("generation 2 serves")
+    assert answer(server)["version"] == "one"
+    # One that is given up may be asked for again.
+    service.configure(bind="127.0.0.1:0")
+    reload(server)
+    service.configure(bind="systemd:api")
+    reload(server)
+    server.wait_for_log("generation 4 serves")
     assert answer(server)["version"] == "one"

@@ -140,9 +140,11 @@ def test_the_watchdog_hears_nothing_while_no_worker_moves(
 
 
 @pytest.mark.forks
+@pytest.mark.parametrize("workers", [2, 0])
 def test_an_upgrade_names_the_new_main_process(
-    service: Service, manager: Manager, tmp_path: Path
+    service: Service, manager: Manager, tmp_path: Path, workers: int
 ) -> None:
+    service.configure(workers=workers)
     server = service.start(env=env(tmp_path))
     manager.hear("READY=1")
     server.send(signal.SIGUSR2)
@@ -150,8 +152,12 @@ def test_an_upgrade_names_the_new_main_process(
     new = int(message.partition("=")[2])
     assert f"process {new} starts on our sockets" in server.log()
     assert server.wait() == 0
+    # Not even that it stops: systemd would take it for the service.
+    assert not [m for m in manager.drain() if "STOPPING" in m]
     os.kill(new, signal.SIGTERM)
     server.wait_for("its end", lambda: not live.is_alive(new))
+    # The control: the new one says it.
+    manager.hear("STOPPING=1")
 
 
 def test_the_service_unit_fits_the_server() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,15 @@ def upgrade(server: live.LiveServer) -> int:
     """USR2, and the process id of the new supervisor."""
     server.send(signal.SIGUSR2)
     return int(server.wait_for_log(r"process (\d+) starts on our sockets").group(1))
+
+
+def get_through(path: Path) -> bytes:
+    """What the server behind a Unix socket answers."""
+    return subprocess.run(
+        ["curl", "-sS", "--unix-socket", str(path), "http://localhost/"],
+        capture_output=True,
+        check=True,
+    ).stdout
 
 
 @pytest.mark.parametrize("workers", [2, 0])
@@ -92,6 +102,31 @@ def test_a_new_server_that_fails_changes_nothing(
     assert answer(server)["version"] == "one"
 
 
+@pytest.mark.parametrize("workers", [2, 0])
+def test_a_new_server_that_fails_leaves_the_unix_socket_to_the_old_one(
+    service: Service, successors: list[int], tmp_path: Path, workers: int
+) -> None:
+    path = tmp_path / "s"
+    service.configure(bind=f"unix:{path}", workers=workers)
+    server = service.start()
+    code = service.application.read_text()
+    service.application.write_text("1 / 0\n")
+    failed = upgrade(server)
+    server.wait_for_log(f"upgrade: process {failed} failed; we go on")
+    server.wait_for("its end", lambda: not live.is_alive(failed))
+    assert b'"version": "one"' in get_through(path)
+    # The control: the file belongs to a new server that works.
+    service.application.write_text(code)
+    service.publish("two")
+    server.send(signal.SIGUSR2)
+    found = server.wait_for_log(r"process (\d+) has taken over")
+    successors.append(int(found.group(1)))
+    assert server.wait() == 0
+    assert b'"version": "two"' in get_through(path)
+    os.kill(successors[0], signal.SIGTERM)
+    server.wait_for("its end", lambda: not path.exists())
+
+
 def test_usr2_twice_starts_one_server(
     service: Service, successors: list[int], tmp_path: Path
 ) -> None:
@@ -115,15 +150,13 @@ def test_a_unix_socket_survives_the_upgrade(
     path = tmp_path / "s"
     service.configure(bind=f"unix:{path}")
     server = service.start()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    service.configure(unix_socket_mode="0600")
     successors.append(upgrade(server))
     assert server.wait() == 0
     assert path.is_socket()
-    shown = subprocess.run(
-        ["curl", "-sS", "--unix-socket", str(path), "http://localhost/"],
-        capture_output=True,
-        check=True,
-    )
-    assert b'"version": "one"' in shown.stdout
+    assert b'"version": "one"' in get_through(path)
+    server.wait_for("its mode", lambda: stat.S_IMODE(path.stat().st_mode) == 0o600)
     os.kill(successors[0], signal.SIGTERM)
     server.wait_for("its end", lambda: not path.exists())
 

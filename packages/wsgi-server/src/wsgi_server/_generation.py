@@ -157,12 +157,21 @@ def retire(generation: Generation, *, keep: Iterable[Listener]) -> None:
 
 def accept(old: Generation, new: Generation) -> None:
     """Makes `new` the present one: its socket options count, sockets only `old` had go."""
-    kept = {id(listener.sock) for listener in old.listeners}
-    for post in new.posts.values():
-        for listener in post.listeners:
-            if id(listener.sock) in kept:
-                reconfigure(listener, post.service.settings)
+    apply_options(new, to=old.listeners)
     retire(old, keep=new.listeners)
+
+
+def apply_options(generation: Generation, *, to: Iterable[Listener]) -> None:
+    """Sets the options of `generation` on what it shares with `to`; failures are logged."""
+    shared = {id(listener.sock) for listener in to}
+    for post in generation.posts.values():
+        for listener in post.listeners:
+            if id(listener.sock) in shared:
+                try:
+                    reconfigure(listener, post.service.settings)
+                # The workers have changed over: there is no way back any more.
+                except OSError as exc:
+                    LOG.warning("%s keeps its old options: %s", listener.source, exc)
 
 
 def log_changes(old: Generation, new: Sequence[Service]) -> None:

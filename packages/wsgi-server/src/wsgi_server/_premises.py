@@ -106,6 +106,7 @@ class Premises:
             self._number + 1,
             _generation.restart_bound(self.present, services),
             present=self.present,
+            inheritance=self._inheritance,
         )
         self._number += 1
         return generation
@@ -136,6 +137,9 @@ class Premises:
         if self.predecessor:
             self._write_pid()
             self.predecessor.dismiss()
+            for listener in self.present.listeners:
+                listener.owner = os.getpid()
+            _generation.apply_options(self.present, to=self.present.listeners)
 
     def upgrade(self) -> Successor | None:
         """Starts the command again on these sockets; None where that is impossible."""
@@ -167,7 +171,7 @@ class Premises:
             LOG.info("upgrade: process %d has taken over", successor.pid)
             self.notifier.main_pid(successor.pid)
             for listener in self.present.listeners:
-                listener.file = None
+                listener.owner = successor.pid
         else:
             if successor.unwanted:
                 LOG.info("upgrade: process %d has left", successor.pid)

@@ -7,12 +7,15 @@ workers, which do, give their privileges up before they load it.
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .errors import ConfigError
+
+# grp and pwd are imported where they are used: Windows has neither, and binds all the same.
+if TYPE_CHECKING:
+    import pwd
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,12 @@ class Identity:
                     os.initgroups(self.name, os.getgid())
                 os.setuid(self.uid)
         except OSError as exc:
+            halves = {"user": self.uid, "group": self.gid}
+            wanted = [
+                f"{what} {one}" for what, one in halves.items() if one is not None
+            ]
             raise ConfigError(
-                f"cannot become user {self.uid}, group {self.gid}: {exc.strerror}"
+                f"cannot become {', '.join(wanted)}: {exc.strerror}"
             ) from exc
 
     def own(self, path: str) -> None:
@@ -54,7 +61,8 @@ def resolve(user: str | None, group: str | None) -> Identity:
     """The identity that the options name.
 
     A user without a group brings its own primary group. Raises `ConfigError` for an
-    unknown name, and for anything but the present user and group unless run by root.
+    unknown name, for a user whose group nobody knows, and for anything but the present
+    user and groups unless run by root.
     """
     uid = gid = None
     name = None
@@ -71,12 +79,28 @@ def resolve(user: str | None, group: str | None) -> Identity:
     if os.geteuid() != 0:
         if uid not in (None, os.geteuid()):
             raise ConfigError(f"user = {user}: only root can become another user")
-        if gid not in (None, os.getegid(), *os.getgroups()):
-            raise ConfigError(f"group = {group}: only root can become another group")
+        if gid is not None and gid not in _own_groups():
+            named = (
+                f"user = {user}: group {gid}" if group is None else f"group = {group}"
+            )
+            raise ConfigError(f"{named}: only root can become another group")
+    elif uid and gid is None:
+        raise ConfigError(
+            f"user = {user}: no account says which group is its own (set group as well)"
+        )
     return Identity(uid, gid, name)
 
 
+def _own_groups() -> set[int]:
+    """Those that a process may become without root; supplementary ones are not."""
+    # macOS has no getresgid.
+    saved = os.getresgid() if hasattr(os, "getresgid") else ()
+    return {os.getgid(), os.getegid(), *saved}
+
+
 def _account(user: str) -> pwd.struct_passwd | None:
+    import pwd
+
     try:
         return pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
     except KeyError:
@@ -86,6 +110,8 @@ def _account(user: str) -> pwd.struct_passwd | None:
 def _gid(group: str) -> int:
     if group.isdecimal():
         return int(group)
+    import grp
+
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import stat
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -53,9 +54,10 @@ class Listener:
     source: Address
     part: int = 0
     tls: ssl.SSLContext | None = None
-    #: Device and inode of a Unix socket's file that this process created.
+    #: Device and inode of a Unix socket's file.
     file: tuple[int, int] | None = None
-    owner: int = dataclasses.field(default_factory=os.getpid)
+    #: The process that removes the file; None where that is not this server's business.
+    owner: int | None = dataclasses.field(default_factory=os.getpid)
 
     @property
     def family(self) -> int:
@@ -87,16 +89,30 @@ class Listener:
     def close(self, *, unlink: bool = True) -> None:
         """Closes this process's copy.
 
-        The file of a Unix socket goes with it if this very process created it and nobody
-        has put another in its place; `unlink=False` leaves it for a successor.
+        The file of a Unix socket goes with it if this very process owns it and nobody has
+        put another in its place; `unlink=False` leaves it for a successor.
         """
-        path = self.source.path if isinstance(self.source, UnixAddress) else ""
         if unlink and self.file is not None and self.owner == os.getpid():
-            with contextlib.suppress(FileNotFoundError):
-                found = os.lstat(path)
-                if (found.st_dev, found.st_ino) == self.file:
-                    os.unlink(path)
+            try:
+                if _file_at(self._path) == self.file:
+                    os.unlink(self._path)
+            except OSError as exc:
+                # A process that gave up root may not write in the file's directory.
+                LOG.warning("cannot remove %s: %s", self.source, exc.strerror)
+            # Its inode may be another's by the time this is called again.
+            self.file = None
         self.sock.close()
+
+    def is_lost(self) -> bool:
+        """Whether clients cannot come: a Unix socket's file is gone, or another's."""
+        # A directory that cannot be looked into says nothing.
+        with contextlib.suppress(OSError):
+            return self.file is not None and _file_at(self._path) != self.file
+        return False
+
+    @property
+    def _path(self) -> str:
+        return self.source.path if isinstance(self.source, UnixAddress) else ""
 
 
 class Inheritance:
@@ -107,7 +123,12 @@ class Inheritance:
         systemd: Sequence[tuple[str, int]] = (),
         predecessor: Mapping[str, int] | None = None,
     ) -> None:
+        #: Copied when they are taken, so that a later reload may take them again.
         self.systemd = list(systemd)
+        for _, fd in self.systemd:
+            # EBADF: fewer were passed than was said; whoever asks for it is told.
+            with contextlib.suppress(OSError):
+                os.set_inheritable(fd, False)
         #: By name of the service and `Listener.key`; emptied as they are taken.
         self.predecessor = dict(predecessor or {})
 
@@ -155,18 +176,24 @@ def reconfigure(listener: Listener, settings: Settings) -> None:
 
     Connections accepted from now on inherit the options; the rest counts at once.
     """
-    if listener.family in (socket.AF_INET, socket.AF_INET6):
-        _set_tcp_options(listener.sock, settings)
+    _set_tcp_options(listener.sock, settings)
     if listener.file is not None and isinstance(listener.source, UnixAddress):
         os.chmod(listener.source.path, settings.unix_socket_mode)
     listener.sock.listen(settings.backlog)
 
 
 def _present(known: Mapping[str, Listener], address: Address) -> list[Listener]:
-    """All the listeners there are for `address`, in order."""
+    """All the listeners there are for `address` and that clients reach, in order."""
     parts: list[Listener] = []
     while (key := f"{address}#{len(parts)}") in known:
-        parts.append(known[key])
+        part = known[key]
+        if part.is_lost():
+            if part.owner is not None:
+                LOG.warning("the file of %s is gone; it is bound anew", address)
+            # The new one may have the same inode, and is not the old one's to remove.
+            part.owner = None
+            return []
+        parts.append(part)
     return parts
 
 
@@ -182,13 +209,16 @@ def _open(
         case UnixAddress():
             return [_open_unix(address, settings)]
         case InheritedAddress():
-            return [Listener(_adopt(address.fd, str(address)), address)]
+            passed = [Listener(_adopt(address.fd, str(address)), address)]
         case SystemdAddress():
-            return _from_systemd(address, source)
+            passed = _from_systemd(address, source)
+    for listener in passed:
+        _set_tcp_options(listener.sock, settings)
+    return passed
 
 
 def _take(name: str, address: Address, source: Inheritance) -> list[Listener]:
-    """What a predecessor had for `address`."""
+    """What a predecessor had for `address`; it keeps files and options until it goes."""
     taken: list[Listener] = []
     while (
         fd := source.predecessor.pop(f"{name} {address}#{len(taken)}", None)
@@ -196,10 +226,12 @@ def _take(name: str, address: Address, source: Inheritance) -> list[Listener]:
         sock = _adopt(fd, str(address))
         file = None
         if isinstance(address, UnixAddress) and not address.path.startswith("@"):
-            with contextlib.suppress(FileNotFoundError):
-                status = os.lstat(address.path)
-                file = (status.st_dev, status.st_ino)
-        taken.append(Listener(sock, address, len(taken), file=file))
+            file = _file_at(address.path)
+            if file is None:
+                # Nobody reaches it any more: it is bound anew.
+                sock.close()
+                continue
+        taken.append(Listener(sock, address, len(taken), file=file, owner=None))
     return taken
 
 
@@ -276,7 +308,11 @@ def _bind_tcp(
     except OSError as exc:
         raise _NoSuchAddress(f"cannot bind {shown}: {exc.strerror}") from exc
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform == "win32":
+            # SO_REUSEADDR would let another server take the port from a running one there.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if settings.reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6 and (
@@ -299,6 +335,8 @@ def _binds_any_v4(settings: Settings, port: int) -> bool:
 
 
 def _set_tcp_options(sock: socket.socket, settings: Settings) -> None:
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
     # Linux hands all of these down from the listening socket to the accepted ones,
     # which saves a system call each per connection.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -337,8 +375,7 @@ def _open_unix(address: UnixAddress, settings: Settings) -> Listener:
         sock.bind(path)
         file = None
         if not abstract:
-            status = os.lstat(path)
-            file = (status.st_dev, status.st_ino)
+            file = _file_at(path)
             # Nobody can connect before listen(), so the mode is right from the start.
             os.chmod(path, settings.unix_socket_mode)
             _privileges.resolve(settings.user, settings.group).own(path)
@@ -348,6 +385,15 @@ def _open_unix(address: UnixAddress, settings: Settings) -> Listener:
         sock.close()
         raise _bind_error(address, exc) from exc
     return Listener(sock, address, file=file)
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    """Device and inode of what is there, None for nothing. Raises `OSError`."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _clear_stale(address: UnixAddress) -> None:
@@ -394,9 +440,12 @@ def _from_systemd(address: SystemdAddress, source: Inheritance) -> list[Listener
             f"bind = {address}: no such socket was passed by systemd "
             "(start the socket unit, or check FileDescriptorName)"
         )
-    return [
-        Listener(_adopt(fd, str(address)), address, part) for part, fd in enumerate(fds)
-    ]
+    taken: list[Listener] = []
+    for fd in fds:
+        given = _adopt(fd, str(address))
+        taken.append(Listener(given.dup(), address, len(taken)))
+        given.detach()
+    return taken
 
 
 def _adopt(fd: int, shown: str) -> socket.socket:

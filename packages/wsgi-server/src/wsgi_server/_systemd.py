@@ -80,8 +80,10 @@ class Notifier:
         self._send("WATCHDOG=1")
 
     def main_pid(self, pid: int) -> None:
-        """Another process is the service's main one from now on."""
+        """Another process is the service's main one; only that one speaks from now on."""
         self._send(f"MAINPID={pid}", patient=True)
+        self._path = ""
+        self.interval = None
 
     def _send(self, *lines: str, patient: bool = False) -> None:
         if not self._path:
