@@ -370,7 +370,9 @@ class Connection(Teardown):
             len(data) == PIECE
             or self.ended
             or (
-                self.site.tls is not None and cast("TlsTransport", self.sock).holds_more
+                self.site.tls is not None
+                and self.state is not _LINGERING
+                and cast("TlsTransport", self.sock).holds_more
             )
         ):
             # The kernel, or the TLS session, may hold more without a new edge.
