@@ -10,6 +10,7 @@ import functools
 import logging
 import operator
 import os
+import socket
 import stat
 import string
 import threading
@@ -18,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ._originals import original
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -111,6 +113,20 @@ _FIELDS: Final[dict[str, Callable[[Answered], Any]]] = {
 }
 
 
+def _socket_of(fd: int) -> Any:
+    """`fd` as a socket, where it is one: systemd's journal, which may stall.
+
+    Its description belongs to others as well, so it keeps blocking; single calls do not.
+    """
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        return None
+    sock = original("socket").socket(fileno=fd)
+    if sock.gettimeout() is not None:
+        # What a program sets by setdefaulttimeout would make it wait.
+        sock.settimeout(None)
+    return sock
+
+
 class AccessLog:
     """Formats, buffers and writes access lines; `flush` belongs at the end of a turn.
 
@@ -132,6 +148,7 @@ class AccessLog:
         self._dropped = 0
         self._failing = False
         self._fd = self._open()
+        self._sock = _socket_of(self._fd)
 
     def record(self, exchange: Answered) -> None:
         """Takes the line of a finished exchange."""
@@ -149,7 +166,10 @@ class AccessLog:
         text = "".join([self._lines.popleft() for _ in range(count)])
         data = self._backlog + text.encode("latin-1", "replace")
         try:
-            written = os.write(self._fd, data)
+            if self._sock is None:
+                written = os.write(self._fd, data)
+            else:
+                written = self._sock.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
             written = 0
         except OSError as exc:
@@ -173,13 +193,21 @@ class AccessLog:
             LOG.error("%s; the old file is kept", exc)  # noqa: TRY400  one line says it
             return
         self.flush()
-        os.close(self._fd)
-        self._fd = fd
+        with self._lock:
+            # The number stays ours throughout: a thread that writes next never meets one
+            # that somebody else was given meanwhile.
+            os.dup2(fd, self._fd, inheritable=False)
+        os.close(fd)
 
     def close(self) -> None:
         """Flushes and closes."""
         self.flush()
-        os.close(self._fd)
+        with self._lock:
+            if self._sock is not None:
+                self._sock.close()
+            else:
+                os.close(self._fd)
+            self._fd = -1
 
     def _lose(self, count: int, exc: OSError) -> None:
         self._dropped += count + self._backlog.count(b"\n")
