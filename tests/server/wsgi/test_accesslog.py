@@ -17,6 +17,7 @@ import live
 import pytest
 from wsgi_server._accesslog import AccessLog
 from wsgi_server._http11 import Request
+from wsgi_server.errors import ConfigError
 
 Start = Callable[..., live.LiveServer]
 APP = "apps.exercise:app"
@@ -173,3 +174,52 @@ def test_a_journal_that_stalls_holds_nobody_up() -> None:
         )
         assert os.get_blocking(journal.fileno())
         assert ours.recv(65536).startswith(b"200 xxx")
+
+
+@pytest.mark.parametrize(
+    ("environ", "line"),
+    [
+        ({}, "unix - - -"),
+        ({"REMOTE_ADDR": "", "REMOTE_USER": None}, "unix - - -"),
+        ({"REMOTE_ADDR": "::1", "REMOTE_PORT": 5, "REMOTE_USER": 7}, "::1 5 7 -"),
+        ({"REMOTE_ADDR": 'a" "b\n'}, r"a\" \"b\x0a - - -"),
+        ({"wsgi.url_scheme": "x\n", "REMOTE_PORT": "\r"}, r"unix \x0d - x\x0a"),
+        ({"REMOTE_USER": b"\xff"}, r"unix - b'\\xff' -"),
+    ],
+)
+def test_what_the_application_leaves_in_its_environ_breaks_no_line(
+    tmp_path: Path, environ: dict[str, Any], line: str
+) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path), "{client} {port} {user} {scheme}")
+    log.record(Answered(environ))
+    log.close()
+    assert path.read_text() == f"{line}\n"
+
+
+def test_a_line_that_cannot_be_made_costs_nothing_else(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path), "{status} {request_id}")
+    log.record(Answered(headers=[None]))  # type: ignore[list-item]
+    log.record(Answered())
+    log.close()
+    assert path.read_text() == "200 -\n"
+    assert "lost a line" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["status", "port", "time", "client"])
+def test_a_number_is_not_made_of_text(tmp_path: Path, name: str) -> None:
+    path = str(tmp_path / "access.log")
+    with pytest.raises(ConfigError, match="access_log_format: "):
+        AccessLog(path, f"{{{name}:d}}")
+    AccessLog(path, f"{{{name}:s}}").close()
+
+
+def test_numbers_have_the_forms_of_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path), "{bytes:04x} {seconds:.2f} {worker:d} {pid:s}")
+    log.record(Answered())
+    log.close()
+    assert path.read_text() == f"0006 0.50 0 {os.getpid()}\n"

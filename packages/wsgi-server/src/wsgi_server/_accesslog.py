@@ -72,6 +72,15 @@ def _header(key: str) -> Callable[[Answered], str]:
     return field
 
 
+def _from_environ(key: str, missing: str = "-") -> Callable[[Answered], str]:
+    def field(exchange: Answered) -> str:
+        # What the application has left there may be missing, or anything.
+        value = exchange.environ.get(key) or missing
+        return escaped(value if type(value) is str else str(value))
+
+    return field
+
+
 def _request_line(exchange: Answered) -> str:
     request = exchange.request
     version = "HTTP/1.1" if request.http11 else "HTTP/1.0"
@@ -93,24 +102,26 @@ def _from_response(name: str) -> Callable[[Answered], str]:
 
 
 _FIELDS: Final[dict[str, Callable[[Answered], Any]]] = {
-    "client": lambda x: x.environ["REMOTE_ADDR"] or "unix",
-    "port": lambda x: x.environ.get("REMOTE_PORT", "-"),
-    "user": lambda x: escaped(x.environ.get("REMOTE_USER") or "-"),
+    "client": _from_environ("REMOTE_ADDR", "unix"),
+    "port": _from_environ("REMOTE_PORT"),
+    "user": _from_environ("REMOTE_USER"),
     "request": _request_line,
     "method": lambda x: x.request.method,
     "path": lambda x: escaped(x.request.path),
     "query": lambda x: escaped(x.request.query),
-    "protocol": lambda x: x.environ["SERVER_PROTOCOL"],
+    "protocol": _from_environ("SERVER_PROTOCOL"),
     "status": _status,
     "bytes": operator.attrgetter("sent"),
     "referer": _header("HTTP_REFERER"),
     "agent": _header("HTTP_USER_AGENT"),
     "host": _header("HTTP_HOST"),
-    "scheme": lambda x: x.environ["wsgi.url_scheme"],
+    "scheme": _from_environ("wsgi.url_scheme"),
     "request_id": _from_response("x-openstack-request-id"),
     "seconds": operator.attrgetter("seconds"),
     "pid": lambda x: os.getpid(),
 }
+#: Of the fields that are not text, a value to try a format with.
+_NUMBERS: Final[dict[str, object]] = {"bytes": 0, "seconds": 0.0, "pid": 1, "worker": 0}
 
 
 def _socket_of(fd: int) -> Any:
@@ -151,8 +162,15 @@ class AccessLog:
         self._sock = _socket_of(self._fd)
 
     def record(self, exchange: Answered) -> None:
-        """Takes the line of a finished exchange."""
-        self._lines.append(self._form % tuple([get(exchange) for get in self._getters]))
+        """Takes the line of a finished exchange; never fails."""
+        try:
+            line = self._form % tuple([get(exchange) for get in self._getters])
+        # The application may have left anything in its environ and its headers, and the
+        # response is not to suffer for it.
+        except Exception:
+            LOG.exception("access log %s lost a line", self._path)
+        else:
+            self._lines.append(line)
 
     def flush(self) -> None:
         """Writes what was recorded since the last time, as far as the log takes it."""
@@ -245,7 +263,7 @@ class AccessLog:
                 if name is not None:
                     getters.append(self._fields[name])
                     template.append(f"%{spec}" if spec else "%s")
-                    trial.append(0.0 if spec else "")
+                    trial.append(_NUMBERS.get(name, "text"))
             line = "".join(template) + "\n"
             line % tuple(trial)
         except KeyError as exc:

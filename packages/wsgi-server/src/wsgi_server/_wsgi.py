@@ -337,7 +337,7 @@ class Exchange:
         return True
 
     def __str__(self) -> str:
-        peer = self.environ.get("REMOTE_ADDR") or "unix"
+        peer = escaped(str(self.environ.get("REMOTE_ADDR") or "unix"))
         return f"{self.request.method} {escaped(self.request.target)} from {peer}"
 
     @property
