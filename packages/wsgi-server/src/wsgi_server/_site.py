@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import sys
 import time
@@ -70,6 +71,13 @@ class Site:
         elif settings.max_keepalive_requests is not None:
             self.most_requests = settings.max_keepalive_requests
         self.patience = settings.keepalive_timeout
+        #: Seconds for a short body to arrive, and for the end of a response to be taken.
+        self.body_patience = _least(
+            settings.body_timeout, settings.client_socket_timeout
+        )
+        self.write_patience = _least(
+            settings.write_timeout, settings.client_socket_timeout
+        )
         self.limits = Limits(
             request_line=settings.max_request_line,
             header_line=settings.max_header_line,
@@ -171,6 +179,11 @@ class Site:
             "wsgi_server.worker": worker_id,
             "wsgi_server.client_gone": None,
         }
+
+
+def _least(*limits: float | None) -> float:
+    """The shortest of some limits, of which None is none."""
+    return min(math.inf if limit is None else limit for limit in limits)
 
 
 def _server_name(sock: socket.socket) -> tuple[str, str]:
