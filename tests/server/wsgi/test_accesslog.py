@@ -5,13 +5,41 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import live
+import pytest
+from wsgi_server._accesslog import AccessLog
+from wsgi_server._http11 import Request
+from wsgi_server.errors import ConfigError
 
 Start = Callable[..., live.LiveServer]
 APP = "apps.exercise:app"
+
+
+def make_request() -> Request:
+    request = Request()
+    request.method, request.target, request.http11 = "GET", "/", True
+    request.headers = {}
+    return request
+
+
+@dataclass
+class Answered:
+    """An exchange that is over."""
+
+    environ: dict[str, Any] = field(default_factory=dict)
+    status: str | None = "200 OK"
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    sent: int = 6
+    seconds: float = 0.5
+    request: Request = field(default_factory=make_request)
 
 
 def test_lines_go_to_stdout_by_default(live_server: Start) -> None:
@@ -96,3 +124,102 @@ def test_a_log_that_nobody_reads_holds_no_request_up(
         assert os.read(reader, 65536).startswith(b"127.0.0.1 - - [")
     finally:
         os.close(reader)
+
+
+@pytest.mark.parametrize("meanwhile", ["reopen", "close"])
+def test_no_thread_writes_lines_into_a_file_of_somebody_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, meanwhile: str
+) -> None:
+    """Who closes a descriptor lets others run, and they may be given its number."""
+    log = AccessLog(str(tmp_path / "access.log"), "{status}")
+    victim = tmp_path / "victim"
+    really_close = os.close
+    others: list[int] = []
+
+    def close(fd: int) -> None:
+        monkeypatch.undo()
+        really_close(fd)
+        others.append(os.open(victim, os.O_WRONLY | os.O_CREAT))
+        log.record(Answered())
+        if meanwhile == "reopen":
+            log.flush()
+
+    monkeypatch.setattr(os, "close", close)
+    getattr(log, meanwhile)()
+    log.flush()
+    assert victim.read_bytes() == b""
+    for fd in others:
+        os.close(fd)
+    assert others
+
+
+def test_a_journal_that_stalls_holds_nobody_up() -> None:
+    """It is a socket, whose description systemd and others share."""
+    ours, journal = socket.socketpair()
+    program = """if True:
+        import sys
+        from wsgi_server._accesslog import AccessLog
+        from types import SimpleNamespace
+        log = AccessLog("-", "{status} {bytes}")
+        for number in range(1000):
+            log.record(SimpleNamespace(status="200 OK", sent="x" * 1000))
+            log.flush()
+    """
+    with ours, journal:
+        subprocess.run(
+            [sys.executable, "-c", program],
+            stdout=journal,
+            check=True,
+            timeout=live.PATIENCE,
+        )
+        assert os.get_blocking(journal.fileno())
+        assert ours.recv(65536).startswith(b"200 xxx")
+
+
+@pytest.mark.parametrize(
+    ("environ", "line"),
+    [
+        ({}, "unix - - -"),
+        ({"REMOTE_ADDR": "", "REMOTE_USER": None}, "unix - - -"),
+        ({"REMOTE_ADDR": "::1", "REMOTE_PORT": 5, "REMOTE_USER": 7}, "::1 5 7 -"),
+        ({"REMOTE_ADDR": 'a" "b\n'}, r"a\" \"b\x0a - - -"),
+        ({"wsgi.url_scheme": "x\n", "REMOTE_PORT": "\r"}, r"unix \x0d - x\x0a"),
+        ({"REMOTE_USER": b"\xff"}, r"unix - b'\\xff' -"),
+    ],
+)
+def test_what_the_application_leaves_in_its_environ_breaks_no_line(
+    tmp_path: Path, environ: dict[str, Any], line: str
+) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path), "{client} {port} {user} {scheme}")
+    log.record(Answered(environ))
+    log.close()
+    assert path.read_text() == f"{line}\n"
+
+
+def test_a_line_that_cannot_be_made_costs_nothing_else(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path), "{status} {request_id}")
+    log.record(Answered(headers=[None]))  # type: ignore[list-item]
+    log.record(Answered())
+    log.close()
+    assert path.read_text() == "200 -\n"
+    assert "lost a line" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["status", "port", "time", "client"])
+def test_a_number_is_not_made_of_text(tmp_path: Path, name: str) -> None:
+    path = str(tmp_path / "access.log")
+    with pytest.raises(ConfigError, match="access_log_format: "):
+        AccessLog(path, f"{{{name}:d}}")
+    AccessLog(path, f"{{{name}:s}}").close()
+
+
+def test_numbers_have_the_forms_of_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path), "{bytes:04x} {seconds:.2f} {worker:d} {pid:s}")
+    log.record(Answered())
+    log.close()
+    assert path.read_text() == f"0006 0.50 0 {os.getpid()}\n"

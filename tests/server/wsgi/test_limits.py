@@ -40,10 +40,13 @@ def test_a_head_that_drips_is_answered_with_408(
     assert server.get("/whole").status == 200
 
 
+@pytest.mark.parametrize(
+    "limits", [{"body_timeout": 0.3}, {"body_timeout": 0, "client_socket_timeout": 0.3}]
+)
 def test_a_small_body_that_stalls_is_answered_with_408(
-    live_server: Start, tmp_path: Path
+    live_server: Start, tmp_path: Path, limits: dict[str, float]
 ) -> None:
-    server = live_server(APP, *configured(tmp_path, body_timeout=0.3))
+    server = live_server(APP, *configured(tmp_path, **limits))
     with server.connect() as sock:
         sock.sendall(
             b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,17 @@ from wsgi_server._settings import PeerSet
 Start = Callable[..., live.LiveServer]
 APP = "apps.exercise:app"
 TRUSTED = PeerSet((ipaddress.ip_network("10.0.0.0/8"),))
+
+
+def said_by_a_proxy(**fields: str) -> dict[str, Any]:
+    """The environ of a request from a proxy that adds these header fields."""
+    return {
+        "REMOTE_ADDR": "10.0.0.1",
+        "REMOTE_PORT": "1",
+        "wsgi.url_scheme": "http",
+        "HTTP_HOST": "us",
+        **{f"HTTP_{name}": value for name, value in fields.items()},
+    }
 
 
 @pytest.mark.parametrize(
@@ -42,25 +55,91 @@ TRUSTED = PeerSet((ipaddress.ip_network("10.0.0.0/8"),))
         ({"FORWARDED": 'for=9.9.9.9, for="1.2.3.4:5"'}, "1.2.3.4", "http", "us"),
         ({"FORWARDED": "for=_hidden;proto=https"}, "10.0.0.1", "https", "us"),
         ({"FORWARDED": 'for="a,b", for=1.2.3.4'}, "1.2.3.4", "http", "us"),
+        ({"FORWARDED": 'for=10.0.0.9;by="a\\",b\\\\",, '}, "10.0.0.9", "http", "us"),
+        ({"FORWARDED": 'for=1.2.3.4, for=10.0.0.9;by="a,b"'}, "1.2.3.4", "http", "us"),
+        ({"FORWARDED": "; for=1.2.3.4 ; proto=https;"}, "1.2.3.4", "https", "us"),
         ({}, "10.0.0.1", "http", "us"),
     ],
 )
 def test_a_trusted_proxy_names_the_client(
     fields: dict[str, str], client: str, scheme: str, host: str
 ) -> None:
-    environ: dict[str, Any] = {
-        "REMOTE_ADDR": "10.0.0.1",
-        "REMOTE_PORT": "1",
-        "wsgi.url_scheme": "http",
-        "HTTP_HOST": "us",
-        **{f"HTTP_{name}": value for name, value in fields.items()},
-    }
+    environ = said_by_a_proxy(**fields)
     believe(environ, TRUSTED)
     assert environ["REMOTE_ADDR"] == client
     assert environ["wsgi.url_scheme"] == scheme
     assert environ["HTTP_HOST"] == host
     strip(environ)
     assert not [name for name in environ if "FORWARDED" in name]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ['for=6.6.6.6;by="', 'for="', 'for=6.6.6.6;by="\\"', 'for="6.6.6.6";by=",",""'],
+)
+@pytest.mark.parametrize(
+    ("appended", "client"),
+    [
+        ('for="203.0.113.9:4711"', "203.0.113.9"),
+        ('for="[2001:db8::1]:80";by="a,b"', "2001:db8::1"),
+        # A proxy of ours that passes on what nobody can read.
+        ("for=10.0.0.9", "10.0.0.9"),
+    ],
+)
+def test_a_quote_left_open_hides_nothing_behind_it(
+    sent: str, appended: str, client: str
+) -> None:
+    environ = said_by_a_proxy(FORWARDED=f"{sent}, {appended}")
+    believe(environ, TRUSTED)
+    assert environ["REMOTE_ADDR"] == client
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"' + '\\"' * 200_000,
+        'for="' + '\\"' * 200_000,
+        "a" * 400_000,
+        'a="\\"' * 100_000,
+        '"' + "," * 400_000,
+        " " * 400_000 + "x",
+    ],
+    ids=["quotes", "value", "name", "values", "commas", "blanks"],
+)
+def test_a_field_of_any_kind_takes_no_longer_than_its_length_allows(text: str) -> None:
+    environ = said_by_a_proxy(FORWARDED=f"for=1.2.3.4, {text}")
+    started = time.process_time()
+    believe(environ, TRUSTED)
+    assert time.process_time() - started < 5
+    assert environ["REMOTE_ADDR"] == "10.0.0.1"
+
+
+@pytest.mark.parametrize("name", ["FOR", "PROTO", "HOST"])
+def test_of_two_families_of_fields_neither_is_believed(
+    caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """A proxy that sets one passes the other on, and its client wrote that."""
+    both = {"FORWARDED": "for=6.6.6.6;proto=https;host=evil", "X_FORWARDED_PORT": "1"}
+    environ = said_by_a_proxy(**both, **{f"X_FORWARDED_{name}": "https"})
+    before = said_by_a_proxy()
+    with caplog.at_level(logging.DEBUG):
+        believe(environ, TRUSTED)
+    assert environ == before
+    assert "10.0.0.1 sent both Forwarded and X-Forwarded-*" in caplog.text
+
+
+def test_of_strangers_every_forwarding_field_is_removed(live_server: Start) -> None:
+    names = ["For", "User", "Client-Cert", "Scheme"]
+    fields = [*(f"X-Forwarded-{name}" for name in names), "X-Real-IP", "Forwarded"]
+    for options in ((), ("--forwarded-allow", "10.0.0.0/8")):
+        server = live_server(APP, *options)
+        for field in fields:
+            answer = server.get(
+                "/environ", **{field.replace("-", "_"): "x", "X_A": "b"}
+            )
+            environ = json.loads(answer.body)
+            assert "HTTP_" + field.upper().replace("-", "_") not in environ
+            assert environ["HTTP_X_A"] == "b"
 
 
 @pytest.mark.parametrize(("allowed", "client"), [("127.0.0.0/8", "1.2.3.4"),

@@ -99,6 +99,32 @@ def test_a_large_upload_streams_through(site: live.LiveServer, chunked: bool) ->
             assert one.getresponse().read() == block * 40
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_that_is_answered_early_is_not_reset(
+    site: live.LiveServer, version: ssl.TLSVersion
+) -> None:
+    """It goes on sending, while the session holds records that nobody will read."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
+    head = b"POST /ignore HTTP/1.1\r\nHost: x\r\nContent-Length: 50000000\r\n\r\n"
+    with context.wrap_socket(site.connect(), suppress_ragged_eofs=False) as sock:
+        # Together, or the session may be given one record and no more.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        sock.sendall(head + b"x" * 50_000)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+        answer = read_to_end(sock)
+        assert answer.endswith(b"ignored")
+        # Time to close in, and then the first of the two would make it a reset.
+        assert get(site, "/whole") == b"onetwo"
+        with socket.socket(fileno=sock.detach()) as raw:
+            raw.sendall(b"x" * 100_000)
+            raw.sendall(b"x" * 100_000)
+            raw.shutdown(socket.SHUT_WR)
+            assert read_to_end(raw) == b""
+
+
 @pytest.mark.parametrize("length", [100, 65_536, 200_000])
 def test_a_request_in_the_same_record_is_answered(
     site: live.LiveServer, length: int

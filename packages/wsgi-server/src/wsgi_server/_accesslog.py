@@ -10,6 +10,7 @@ import functools
 import logging
 import operator
 import os
+import socket
 import stat
 import string
 import threading
@@ -18,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ._originals import original
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -70,6 +72,15 @@ def _header(key: str) -> Callable[[Answered], str]:
     return field
 
 
+def _from_environ(key: str, missing: str = "-") -> Callable[[Answered], str]:
+    def field(exchange: Answered) -> str:
+        # What the application has left there may be missing, or anything.
+        value = exchange.environ.get(key) or missing
+        return escaped(value if type(value) is str else str(value))
+
+    return field
+
+
 def _request_line(exchange: Answered) -> str:
     request = exchange.request
     version = "HTTP/1.1" if request.http11 else "HTTP/1.0"
@@ -91,24 +102,40 @@ def _from_response(name: str) -> Callable[[Answered], str]:
 
 
 _FIELDS: Final[dict[str, Callable[[Answered], Any]]] = {
-    "client": lambda x: x.environ["REMOTE_ADDR"] or "unix",
-    "port": lambda x: x.environ.get("REMOTE_PORT", "-"),
-    "user": lambda x: escaped(x.environ.get("REMOTE_USER") or "-"),
+    "client": _from_environ("REMOTE_ADDR", "unix"),
+    "port": _from_environ("REMOTE_PORT"),
+    "user": _from_environ("REMOTE_USER"),
     "request": _request_line,
     "method": lambda x: x.request.method,
     "path": lambda x: escaped(x.request.path),
     "query": lambda x: escaped(x.request.query),
-    "protocol": lambda x: x.environ["SERVER_PROTOCOL"],
+    "protocol": _from_environ("SERVER_PROTOCOL"),
     "status": _status,
     "bytes": operator.attrgetter("sent"),
     "referer": _header("HTTP_REFERER"),
     "agent": _header("HTTP_USER_AGENT"),
     "host": _header("HTTP_HOST"),
-    "scheme": lambda x: x.environ["wsgi.url_scheme"],
+    "scheme": _from_environ("wsgi.url_scheme"),
     "request_id": _from_response("x-openstack-request-id"),
     "seconds": operator.attrgetter("seconds"),
     "pid": lambda x: os.getpid(),
 }
+#: Of the fields that are not text, a value to try a format with.
+_NUMBERS: Final[dict[str, object]] = {"bytes": 0, "seconds": 0.0, "pid": 1, "worker": 0}
+
+
+def _socket_of(fd: int) -> Any:
+    """`fd` as a socket, where it is one: systemd's journal, which may stall.
+
+    Its description belongs to others as well, so it keeps blocking; single calls do not.
+    """
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        return None
+    sock = original("socket").socket(fileno=fd)
+    if sock.gettimeout() is not None:
+        # What a program sets by setdefaulttimeout would make it wait.
+        sock.settimeout(None)
+    return sock
 
 
 class AccessLog:
@@ -132,10 +159,18 @@ class AccessLog:
         self._dropped = 0
         self._failing = False
         self._fd = self._open()
+        self._sock = _socket_of(self._fd)
 
     def record(self, exchange: Answered) -> None:
-        """Takes the line of a finished exchange."""
-        self._lines.append(self._form % tuple([get(exchange) for get in self._getters]))
+        """Takes the line of a finished exchange; never fails."""
+        try:
+            line = self._form % tuple([get(exchange) for get in self._getters])
+        # The application may have left anything in its environ and its headers, and the
+        # response is not to suffer for it.
+        except Exception:
+            LOG.exception("access log %s lost a line", self._path)
+        else:
+            self._lines.append(line)
 
     def flush(self) -> None:
         """Writes what was recorded since the last time, as far as the log takes it."""
@@ -149,7 +184,10 @@ class AccessLog:
         text = "".join([self._lines.popleft() for _ in range(count)])
         data = self._backlog + text.encode("latin-1", "replace")
         try:
-            written = os.write(self._fd, data)
+            if self._sock is None:
+                written = os.write(self._fd, data)
+            else:
+                written = self._sock.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
             written = 0
         except OSError as exc:
@@ -173,13 +211,21 @@ class AccessLog:
             LOG.error("%s; the old file is kept", exc)  # noqa: TRY400  one line says it
             return
         self.flush()
-        os.close(self._fd)
-        self._fd = fd
+        with self._lock:
+            # The number stays ours throughout: a thread that writes next never meets one
+            # that somebody else was given meanwhile.
+            os.dup2(fd, self._fd, inheritable=False)
+        os.close(fd)
 
     def close(self) -> None:
         """Flushes and closes."""
         self.flush()
-        os.close(self._fd)
+        with self._lock:
+            if self._sock is not None:
+                self._sock.close()
+            else:
+                os.close(self._fd)
+            self._fd = -1
 
     def _lose(self, count: int, exc: OSError) -> None:
         self._dropped += count + self._backlog.count(b"\n")
@@ -217,7 +263,7 @@ class AccessLog:
                 if name is not None:
                     getters.append(self._fields[name])
                     template.append(f"%{spec}" if spec else "%s")
-                    trial.append(0.0 if spec else "")
+                    trial.append(_NUMBERS.get(name, "text"))
             line = "".join(template) + "\n"
             line % tuple(trial)
         except KeyError as exc:

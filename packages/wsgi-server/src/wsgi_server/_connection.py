@@ -278,7 +278,7 @@ class Connection(Teardown):
             if self._body is None and not request.expect_continue:
                 # Not worth occupying an application while it arrives.
                 self.state = _BODY
-                self.deadline = now + (self.site.settings.body_timeout or _NEVER)
+                self.deadline = now + self.site.body_patience
                 return False
         self.state = _READY
         self.deadline = _NEVER
@@ -292,7 +292,7 @@ class Connection(Teardown):
         if self.outbox is not None or site.tls is not None:
             self.state = _FLUSHING
             self._idle_bytes = 0
-            self.deadline = now + (site.settings.write_timeout or _NEVER)
+            self.deadline = now + site.write_patience
             return self._flush(now)
         return self._sent(now)
 
@@ -310,7 +310,7 @@ class Connection(Teardown):
         self._idle_bytes += left - len(self.outbox or b"")
         if self._idle_bytes >= PROGRESS:
             self._idle_bytes = 0
-            self.deadline = now + (self.site.settings.write_timeout or _NEVER)
+            self.deadline = now + self.site.write_patience
         return False
 
     def _sent(self, now: float) -> bool:
@@ -370,7 +370,9 @@ class Connection(Teardown):
             len(data) == PIECE
             or self.ended
             or (
-                self.site.tls is not None and cast("TlsTransport", self.sock).holds_more
+                self.site.tls is not None
+                and self.state is not _LINGERING
+                and cast("TlsTransport", self.sock).holds_more
             )
         ):
             # The kernel, or the TLS session, may hold more without a new edge.

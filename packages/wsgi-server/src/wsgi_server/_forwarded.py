@@ -6,46 +6,52 @@ left is hearsay that anybody could have sent.
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from ._settings import PeerSet
 
-FIELDS: Final = frozenset(
-    {
-        "HTTP_FORWARDED",
-        "HTTP_X_FORWARDED_FOR",
-        "HTTP_X_FORWARDED_PROTO",
-        "HTTP_X_FORWARDED_HOST",
-        "HTTP_X_FORWARDED_PORT",
-        "HTTP_X_FORWARDED_SSL",
-        "HTTP_X_FORWARDED_PREFIX",
-        "HTTP_X_REAL_IP",
-    }
-)
+LOG = logging.getLogger(__name__)
+
+_PREFIX: Final = "HTTP_X_FORWARDED_"
+_LISTED: Final = frozenset({f"{_PREFIX}FOR", f"{_PREFIX}PROTO", f"{_PREFIX}HOST"})
 
 _PAIR = re.compile(
-    r"""\s*([!#$%&'*+\-.^_`|~\w]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*""", re.ASCII
+    r"""[\s;]*([!#$%&'*+\-.^_`|~\w]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*(?:;|$)""",
+    re.ASCII,
 )
+_QUOTED_PAIR = re.compile(r"\\.")
 _NODE = re.compile(r"\[([0-9A-Fa-f:.%]+)\](?::\d+)?|([0-9.]+)(?::\d+)?|([0-9A-Fa-f:]+)")
 _HOST = re.compile(r"[A-Za-z0-9.\-_~\[\]:]+")
 
 
 def strip(environ: dict[str, Any]) -> None:
     """Removes what a stranger says about forwarding."""
-    for name in FIELDS:
-        environ.pop(name, None)
+    environ.pop("HTTP_FORWARDED", None)
+    environ.pop("HTTP_X_REAL_IP", None)
+    for name in [name for name in environ if name.startswith(_PREFIX)]:
+        del environ[name]
 
 
 def believe(environ: dict[str, Any], trusted: PeerSet) -> None:
     """Lets a trusted proxy name the client, the scheme and the host.
 
     REMOTE_ADDR, wsgi.url_scheme, HTTPS and HTTP_HOST change; the fields themselves stay
-    for the application to read.
+    for the application to read. Where both families are there, all of them are removed:
+    a proxy that sets one passes the other on as its client sent it, and nothing says
+    which is which.
     """
-    hops = _hops(environ)
-    for address, scheme, host in reversed(hops):
+    if "HTTP_FORWARDED" in environ and not _LISTED.isdisjoint(environ):
+        strip(environ)
+        LOG.debug(
+            "%s sent both Forwarded and X-Forwarded-*: neither is believed",
+            environ["REMOTE_ADDR"] or "unix",
+        )
+        return
+    for address, scheme, host in _hops(environ):
         if scheme in ("http", "https"):
             environ["wsgi.url_scheme"] = scheme
             environ["HTTPS"] = "on" if scheme == "https" else "off"
@@ -59,10 +65,10 @@ def believe(environ: dict[str, Any], trusted: PeerSet) -> None:
             break
 
 
-def _hops(environ: dict[str, Any]) -> list[tuple[str | None, str, str]]:
-    """(address, scheme, host) as each proxy reported them, nearest last."""
+def _hops(environ: dict[str, Any]) -> Iterator[tuple[str | None, str, str]]:
+    """(address, scheme, host) as each proxy reported them, nearest first."""
     if "HTTP_FORWARDED" in environ:
-        return [_element(text) for text in _split(environ["HTTP_FORWARDED"])]
+        return map(_element, _elements(environ["HTTP_FORWARDED"]))
     addresses = _listed(environ, "HTTP_X_FORWARDED_FOR") or [""]
     schemes = _listed(environ, "HTTP_X_FORWARDED_PROTO")
     hosts = _listed(environ, "HTTP_X_FORWARDED_HOST")
@@ -72,23 +78,39 @@ def _hops(environ: dict[str, Any]) -> list[tuple[str | None, str, str]]:
     # Proxies that overwrite send one value; it describes the nearest hop.
     scheme = schemes[-1].lower() if schemes else ""
     hops[-1] = (hops[-1][0], scheme, hosts[-1] if hosts else "")
-    return hops
+    return reversed(hops)
 
 
 def _listed(environ: dict[str, Any], name: str) -> list[str]:
     return [part.strip() for part in environ.get(name, "").split(",") if part.strip()]
 
 
-def _split(text: str) -> list[str]:
-    """The elements of a Forwarded field; commas inside quotes do not count."""
-    return re.findall(r'(?:"(?:[^"\\]|\\.)*"|[^,"])+', text)
+def _elements(text: str) -> Iterator[str]:
+    """The elements of a Forwarded field, last first; commas inside quotes do not count.
+
+    Whether a comma is inside is told by the quotes to its right, which nearer proxies
+    wrote. Ends where a quote has no partner: what is left is hearsay.
+    """
+    parts: list[str] = []
+    quotes = 0
+    for part in reversed(text.split(",")):
+        parts.append(part)
+        quotes += _QUOTED_PAIR.sub("", part).count('"')
+        if quotes % 2 == 0:
+            element = ",".join(reversed(parts))
+            parts.clear()
+            if element.strip():
+                yield element
 
 
 def _element(text: str) -> tuple[str | None, str, str]:
-    pairs = {
-        name.lower(): value[1:-1] if value.startswith('"') else value
-        for name, value in _PAIR.findall(text)
-    }
+    pairs = {}
+    end = 0
+    # Not a search: where something else stands, looking on costs time and finds no sense.
+    while (match := _PAIR.match(text, end)) is not None:
+        name, value = match.groups()
+        pairs[name.lower()] = value[1:-1] if value.startswith('"') else value
+        end = match.end()
     address = _node(pairs.get("for", ""))
     return address, pairs.get("proto", "").lower(), pairs.get("host", "")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import sys
 import time
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from . import _forwarded
 from ._http11 import Limits, ResponseHeads
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from ._stream import Stream
 
 SOFTWARE = "wsgi-server"
+
+#: Names of header fields that are remembered; with more of them it starts over.
+KNOWN_NAMES: Final = 1024
 
 
 class Waiting(Protocol):
@@ -67,6 +71,13 @@ class Site:
         elif settings.max_keepalive_requests is not None:
             self.most_requests = settings.max_keepalive_requests
         self.patience = settings.keepalive_timeout
+        #: Seconds for a short body to arrive, and for the end of a response to be taken.
+        self.body_patience = _least(
+            settings.body_timeout, settings.client_socket_timeout
+        )
+        self.write_patience = _least(
+            settings.write_timeout, settings.client_socket_timeout
+        )
         self.limits = Limits(
             request_line=settings.max_request_line,
             header_line=settings.max_header_line,
@@ -76,6 +87,8 @@ class Site:
             underscores=settings.underscore_headers,
         )
         self.believes = bool(settings.forwarded_allow)
+        #: Names of header fields that say nothing about forwarding.
+        self._harmless: set[str] = set()
         self._heads = ResponseHeads(SOFTWARE)
         self._second = 0.0
         self._next_second = 0.0
@@ -116,8 +129,8 @@ class Site:
         environ["RAW_URI"] = environ["REQUEST_URI"] = request.target
         environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.http11 else "HTTP/1.0"
         environ.update(request.headers)
-        if not self.believes and not _forwarded.FIELDS.isdisjoint(request.headers):
-            _forwarded.strip(environ)
+        if not self.believes and not self._harmless.issuperset(request.headers):
+            self._strip(environ, request)
         if request.familiar:
             request.note = (self, environ.copy())
         return environ
@@ -128,6 +141,12 @@ class Site:
             _forwarded.believe(environ, self.settings.forwarded_allow)
         else:
             _forwarded.strip(environ)
+
+    def _strip(self, environ: dict[str, Any], request: Request) -> None:
+        _forwarded.strip(environ)
+        if len(self._harmless) >= KNOWN_NAMES:
+            self._harmless.clear()
+        self._harmless.update(environ.keys() & request.headers.keys())
 
     def _base_environ(self, worker_id: int) -> dict[str, Any]:
         name, port = _server_name(self.listener.sock)
@@ -160,6 +179,11 @@ class Site:
             "wsgi_server.worker": worker_id,
             "wsgi_server.client_gone": None,
         }
+
+
+def _least(*limits: float | None) -> float:
+    """The shortest of some limits, of which None is none."""
+    return min(math.inf if limit is None else limit for limit in limits)
 
 
 def _server_name(sock: socket.socket) -> tuple[str, str]:

@@ -90,6 +90,9 @@ class Teardown(Stream):
     def _linger(self, now: float) -> None:
         """Half-closes, then listens until the client has read the answer and closes."""
         if self._shut():
+            if isinstance(self.sock, TlsTransport):
+                # The session reads nothing after its farewell, and nobody needs to.
+                self.sock = self.sock.raw
             self.state = _LINGERING
             self.deadline = now + LINGER_SECONDS
             self._idle_bytes = 0

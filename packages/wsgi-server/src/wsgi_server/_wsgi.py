@@ -337,7 +337,7 @@ class Exchange:
         return True
 
     def __str__(self) -> str:
-        peer = self.environ.get("REMOTE_ADDR") or "unix"
+        peer = escaped(str(self.environ.get("REMOTE_ADDR") or "unix"))
         return f"{self.request.method} {escaped(self.request.target)} from {peer}"
 
     @property
@@ -412,9 +412,12 @@ class Exchange:
     def _begin(self, body_length: int | None) -> Head:
         if self.status is None:
             raise AssertionError("the application returned without start_response")
+        head = self._channel.head(self, body_length)
+        # Not before: what cannot be rendered is answered with 500, and that claims as well.
         if self._claims is not None and not self.claim():
+            self._note_timeout()
             raise ClientGone("the request took too long and was answered already")
-        self._head = head = self._channel.head(self, body_length)
+        self._head = head
         return head
 
     def _finish(self) -> None:
@@ -452,7 +455,14 @@ class Exchange:
             self.headers = []
             self._channel.refuse(status, detail)
         else:
+            if self._head is None:
+                self._note_timeout()
             self._channel.abort()
+
+    def _note_timeout(self) -> None:
+        """The deadline answered: what the application says is not what was sent."""
+        self.status = "503"
+        self.headers = []
 
 
 def _check_block(data: object) -> None:
