@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +122,82 @@ def test_a_response_that_comes_after_the_deadline_counts_as_503(fails: bool) -> 
     assert channel.sent == b""
     assert channel.aborted
     assert (exchange.status, exchange.headers) == ("503", [])
+
+
+@pytest.mark.parametrize("module", [gzip, bz2, lzma])
+def test_a_wrapped_file_that_decompresses_sends_what_it_reads(
+    tmp_path: Path, module: Any
+) -> None:
+    path = tmp_path / "packed"
+    with module.open(path, "wb") as packed:
+        packed.write(CONTENT)
+    channel = answered(wrapping(module.open(path)))
+    assert channel.body == CONTENT
+    assert channel.files == 0
+
+
+def test_a_wrapped_file_of_no_size_is_read() -> None:
+    """The kernel's own files have none, and much to say."""
+    with Path("/proc/self/status").open("rb") as opened:
+        channel = answered(wrapping(opened))
+    assert b"Pid:" in channel.body
+
+
+@pytest.mark.parametrize("buffering", [-1, 0])
+def test_a_plain_file_is_still_left_to_the_kernel(
+    tmp_path: Path, buffering: int
+) -> None:
+    path = tmp_path / "plain"
+    path.write_bytes(CONTENT)
+    opened = path.open("rb", buffering)
+    opened.seek(7)
+    channel = answered(wrapping(opened))
+    assert channel.body == CONTENT[7:]
+    assert channel.files == 1
+
+
+def test_headers_that_can_be_read_only_once_are_sent() -> None:
+    def app(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        start("200 OK", (item for item in [("X-A", "a"), ("Set-Cookie", "b")]))
+        return [b"x"]
+
+    channel = answered(app)
+    assert b"\r\nX-A: a\r\nSet-Cookie: b\r\n" in channel.sent
+
+
+class Failing:
+    """A body whose `close` fails."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield CONTENT
+
+    def close(self) -> None:
+        raise RuntimeError("close failed")
+
+
+def test_a_whole_response_stays_whole_when_close_fails(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def app(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        start("200 OK", [])
+        return Failing()
+
+    channel = answered(app)
+    assert channel.body == CONTENT
+    assert not channel.aborted
+    assert "close failed" in caplog.text
+
+
+def test_a_response_that_broke_is_aborted_when_close_fails_too() -> None:
+    class Broken(Failing):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"begun"
+            raise ValueError("in the middle")
+
+    def app(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        start("200 OK", [])
+        return Broken()
+
+    channel = answered(app)
+    assert channel.body == b"begun"
+    assert channel.aborted

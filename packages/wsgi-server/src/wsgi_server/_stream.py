@@ -146,7 +146,7 @@ class Stream:
             self._let_others_in()
             try:
                 done = os.sendfile(
-                    self.fd, fd, offset + sent, min(count - sent, BREATH)
+                    self.sock.fileno(), fd, offset + sent, min(count - sent, BREATH)
                 )
             except BlockingIOError:
                 self._wait(patience, writable=True)

@@ -180,6 +180,9 @@ class BodyInput(io.BufferedIOBase):
         return self._file
 
 
+_BUFFERED: Final = (io.BufferedReader, io.BufferedRandom)
+
+
 class FileWrapper:
     """`wsgi.file_wrapper`: a file that the kernel may send by itself (PEP 3333)."""
 
@@ -193,14 +196,24 @@ class FileWrapper:
         return iter(lambda: cast("bytes", self.filelike.read(self.blksize)), b"")
 
     def span(self) -> tuple[int, int, int] | None:
-        """(descriptor, offset, bytes) of what is left; None unless a regular file."""
+        """(descriptor, offset, bytes) of what is left; None unless a regular file.
+
+        Others may have a descriptor as well, like those that decompress, but what they
+        read is not what it holds. Files of the kernel's own say that they are empty.
+        """
+        raw = self.filelike
+        if type(raw) in _BUFFERED:
+            raw = raw.raw
+        if type(raw) is not io.FileIO:
+            return None
         try:
             fd = self.filelike.fileno()
             found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
+            if not stat.S_ISREG(found.st_mode) or not found.st_size:
                 return None
             offset = self.filelike.tell()
-        except (AttributeError, OSError, io.UnsupportedOperation):
+        except (OSError, ValueError):
+            # ValueError: closed already.
             return None
         return fd, offset, max(0, found.st_size - offset)
 
@@ -256,7 +269,7 @@ class Exchange:
             finally:
                 close = getattr(body, "close", None)
                 if close is not None:
-                    close()
+                    self._run_close(close)
         except ClientGone as exc:
             LOG.debug("%s: %s", self, exc)
             self._channel.abort()
@@ -340,10 +353,15 @@ class Exchange:
         peer = escaped(str(self.environ.get("REMOTE_ADDR") or "unix"))
         return f"{self.request.method} {escaped(self.request.target)} from {peer}"
 
-    @property
-    def responding(self) -> bool:
-        """Whether anything was sent."""
-        return self._head is not None
+    def _run_close(self, close: Callable[[], object]) -> None:
+        """Whatever comes of it: the response is whole by now, or its failure is known."""
+        try:
+            close()
+        # As in `run`.
+        except BaseException as exc:
+            LOG.exception("%s: close() failed", self)
+            if isinstance(exc, GeneratorExit) or type(exc).__name__ == "GreenletExit":
+                raise
 
     def _send_body(self, body: Iterable[bytes]) -> None:
         if type(body) is tuple:

@@ -79,9 +79,11 @@ class ResponseHeads:
         `body_length` is the length of the whole body where the caller knows it; it becomes
         Content-Length if the application gave none. Raises `ResponseError`.
         """
+        # Once: what an application gives may be an iterator.
+        headers = tuple(headers)
         key = (
             status,
-            tuple(headers),
+            headers,
             http11,
             head_request,
             keep_alive,
