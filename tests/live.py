@@ -64,6 +64,18 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
+def refuses(address: tuple[str, int]) -> bool:
+    """Whether nobody listens there."""
+    try:
+        socket.create_connection(address, 1).close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:
+        # The socket was closed in this very moment.
+        return False
+    return False
+
+
 def born(pid: int) -> float:
     """When a process was forked, in seconds since the system's start (CLOCK_BOOTTIME)."""
     ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import time
 from pathlib import Path
 
@@ -106,7 +105,7 @@ def test_a_new_server_binds_while_an_orphan_is_still_busy(
         )
         server.wait_for("the request to run", begun.exists)
         kill(server)
-        server.wait_for("the port to be given up", lambda: refuses(server.address))
+        server.wait_for("the port to be given up", lambda: live.refuses(server.address))
         service.configure(bind_port=server.port)
         assert answer(service.start())["version"] == "one"
         assert live.is_alive(worker)
@@ -131,12 +130,3 @@ def kill(server: live.LiveServer) -> None:
     """KILL for the supervisor alone."""
     os.kill(server.pid, signal.SIGKILL)
     server.wait()
-
-
-def refuses(address: tuple[str, int]) -> bool:
-    """Whether nobody listens there."""
-    try:
-        socket.create_connection(address, 1).close()
-    except ConnectionRefusedError:
-        return True
-    return False

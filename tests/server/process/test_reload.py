@@ -203,15 +203,8 @@ def test_a_changed_port_is_bound_before_the_old_one_closes(
     assert answer(server)["version"] == "one"
     assert old_url != server.url
 
-    def refused() -> bool:
-        try:
-            socket.create_connection(old_address, 1).close()
-        except ConnectionRefusedError:
-            return True
-        return False
-
     # What the old one had accepted is finished, although nobody listens there any more.
-    server.wait_for("the old port to be closed", refused)
+    server.wait_for("the old port to be closed", lambda: live.refuses(old_address))
     assert held.release().status == 200
 
 
