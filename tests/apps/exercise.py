@@ -268,6 +268,17 @@ def gone(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     raise GeneratorExit
 
 
+def both_ways(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """Reads in one greenlet while it writes in another, more than a socket takes."""
+    import eventlet
+
+    write = start("200 OK", [TEXT])
+    eventlet.spawn_n(environ["wsgi.input"].read, 1)
+    eventlet.sleep(0)
+    write(b"x" * (64 << 20))
+    return []
+
+
 def sleepy(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """Waits as many seconds as the query says."""
     nap(float(environ["QUERY_STRING"]))
@@ -381,6 +392,7 @@ PATHS: dict[str, Callable[[Environ, StartResponse], Iterable[bytes]]] = {
     "/wait": wait,
     "/crowd": crowd,
     "/gone": gone,
+    "/both-ways": both_ways,
     "/sleepy": sleepy,
     "/busy": busy,
     "/chew": chew,

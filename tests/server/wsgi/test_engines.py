@@ -59,6 +59,18 @@ def test_what_ends_a_greenlet_ends_no_engine(live_server: Start) -> None:
     assert server.get("/whole").status == 200
 
 
+@pytest.mark.parametrize("engine", ["eventlet"])
+def test_a_second_greenlet_that_waits_for_a_client_is_told(live_server: Start) -> None:
+    """Threads wait for themselves; here it would take the first one's place."""
+    server = live_server(APP)
+    with server.connect() as client:
+        client.sendall(
+            b"POST /both-ways HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+        )
+        server.wait_for_log("RuntimeError: two greenlets wait for one client")
+    assert server.get("/whole").status == 200
+
+
 @pytest.fixture
 def many_descriptors() -> Iterator[None]:
     """Room for a thousand connections here and in the servers that are started."""

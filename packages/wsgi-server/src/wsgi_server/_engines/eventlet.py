@@ -157,7 +157,8 @@ class EventletEngine(Loop):
         while True:
             try:
                 self._serve_ready(me)
-            except GreenletExit:
+            except (GreenletExit, KeyboardInterrupt, SystemExit):
+                # Meant for this greenlet, or for the program, which the hub leaves then.
                 raise
             # The engine must survive its own faults. In the hub they would cost it the
             # descriptor that everything depends on.
