@@ -42,6 +42,8 @@ SIGNALS: Final = (
 #: Those that stop the server.
 STOPPING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 
+#: The longest wait, in seconds: poll() counts milliseconds in an int.
+LONGEST_WAIT: Final = 86400.0
 #: Seconds between two attempts at an address that is in use.
 BIND_PAUSE: Final = 0.5
 

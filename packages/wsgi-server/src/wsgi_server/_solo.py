@@ -13,11 +13,11 @@ import math
 import signal
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from . import _generation, hooks
 from ._engines import create_engine
-from ._premises import STOPPING, Premises
+from ._premises import LONGEST_WAIT, STOPPING, Premises
 from ._scoreboard import Slot, State
 from ._upgrade import Successor
 from ._worker import remaining, set_title
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 LOG = logging.getLogger(__name__)
-
-#: Seconds between two turns of an idle loop: no poll() waits for a month.
-_DAY: Final = 86400.0
 
 
 class Solo:
@@ -91,7 +88,7 @@ class Solo:
         interval = self._premises.notifier.interval
         if interval is not None:
             self._premises.notifier.alive()
-        self._engine.call_at(monotonic() + (interval or _DAY), self._live)
+        self._engine.call_at(monotonic() + (interval or LONGEST_WAIT), self._live)
 
     def _on_signals(self) -> None:
         for signum in self._premises.signals.take():

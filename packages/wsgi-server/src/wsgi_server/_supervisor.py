@@ -13,14 +13,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from ._crew import Crew, Worker, last_words
 from ._generation import Generation, Post, Service
 from ._messages import Message, Topic
 from ._originals import original
 from ._plan import Backoff, Spawn, complete, plan
-from ._premises import Premises
+from ._premises import LONGEST_WAIT, Premises
 from ._renewal import Renewal
 from ._upgrade import Successor
 from ._worker import MARGIN, set_title
@@ -33,9 +33,6 @@ LOG = logging.getLogger(__name__)
 # Bound now: a later monkey_patch() changes the module, not these.
 _select: Any = original("select")
 _poll, _POLLIN = _select.poll, _select.POLLIN
-
-#: The longest wait, in seconds: poll() counts milliseconds in an int.
-_DAY: Final = 86400.0
 
 
 class Phase(enum.Enum):
@@ -194,7 +191,7 @@ class Supervisor:
         wake = self._deadline()
         wait = None
         if wake != math.inf:
-            left = min(_DAY, wake - time.monotonic())
+            left = min(LONGEST_WAIT, wake - time.monotonic())
             wait = max(0, math.ceil(left * 1000))
         ready = {fd for fd, _ in self._poller.poll(wait)}
         try:
