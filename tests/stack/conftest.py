@@ -32,6 +32,14 @@ def _imported(name: str) -> Iterator[types.ModuleType]:
         sys.modules.pop(name, None)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs a program of its own here starts a server, or imports a service."""
+    for item in items:
+        if {"run_program", "serving"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.forks)
+
+
 @pytest.fixture
 def glance() -> Iterator[types.ModuleType]:
     yield from _imported("wsgi_stack.glance")

@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+pytestmark = pytest.mark.forks
+
 INI = """
 [app:main]
 paste.app_factory = wsgi_paste:app_factory

@@ -12,6 +12,8 @@ from pathlib import Path
 import live
 import pytest
 
+pytestmark = pytest.mark.forks
+
 Start = Callable[..., live.LiveServer]
 APP = "apps.exercise:app"
 
