@@ -28,6 +28,9 @@ from packaging.requirements import Requirement
 
 nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "uv|virtualenv"
+# As pip does: servers are started thousands of times, and some machines tell Python not
+# to write what it compiles.
+os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 nox.options.sessions = ["lint", "typing", "tests", "cover"]
 # A machine without some interpreter tests with those that it has, CI included; whoever
 # must not miss one passes --error-on-missing-interpreters and names the session.
