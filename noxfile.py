@@ -156,11 +156,13 @@ def typing(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Test everything, installed, on each Python found; arguments go to pytest.
 
-    Without arguments, the tests marked `forks` run on the newest Python only, two at a
-    time: they take most of the time, and all of it must stay under ten minutes.
+    Without arguments, two kinds run on the newest Python only, because they take most of
+    the time and all of it must stay under ten minutes: those marked `forks`, and the
+    property tests, which hypothesis marks and which try the same examples everywhere.
     """
     _install_distributions(session, *_group("test"), extras=True)
-    share = ["-n", "2"] if session.python == FOUND[-1] else ["-m", "not forks"]
+    newest = session.python == FOUND[-1]
+    share = ["-n", "3"] if newest else ["-m", "not forks and not hypothesis"]
     session.run("python", "-m", "pytest", *(session.posargs or share))
 
 

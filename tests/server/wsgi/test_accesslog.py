@@ -42,6 +42,7 @@ class Answered:
     request: Request = field(default_factory=make_request)
 
 
+@pytest.mark.forks
 def test_lines_go_to_stdout_by_default(live_server: Start) -> None:
     server = live_server(APP)
     server.get("/whole?a=1", User_Agent='a "quoted" agent', Referer="http://x/")
@@ -53,6 +54,7 @@ def test_lines_go_to_stdout_by_default(live_server: Start) -> None:
     )
 
 
+@pytest.mark.forks
 def test_a_field_cannot_forge_a_line(live_server: Start) -> None:
     server = live_server(APP)
     server.exchange(b"GET /whole HTTP/1.0\r\nUser-Agent: a\xff\tb\\\r\n\r\n")
@@ -61,6 +63,7 @@ def test_a_field_cannot_forge_a_line(live_server: Start) -> None:
     assert r"a\xff\x09b\\" in line
 
 
+@pytest.mark.forks
 def test_every_request_has_its_line(live_server: Start, tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     server = live_server(APP, "--access-log", str(log))
@@ -79,6 +82,7 @@ def test_every_request_has_its_line(live_server: Start, tmp_path: Path) -> None:
     assert server.output() == ""
 
 
+@pytest.mark.forks
 def test_the_form_can_be_chosen_and_mistakes_are_named(
     live_server: Start,
     command: Callable[..., object],
@@ -96,6 +100,7 @@ def test_the_form_can_be_chosen_and_mistakes_are_named(
     assert "unknown field 'nonsense'" in result.stderr  # type: ignore[attr-defined]
 
 
+@pytest.mark.forks
 def test_usr1_opens_the_file_anew(live_server: Start, tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     server = live_server(APP, "--access-log", str(log))
@@ -110,6 +115,7 @@ def test_usr1_opens_the_file_anew(live_server: Start, tmp_path: Path) -> None:
     assert "/whole" in (tmp_path / "access.log.1").read_text()
 
 
+@pytest.mark.forks
 def test_a_log_that_nobody_reads_holds_no_request_up(
     live_server: Start, tmp_path: Path
 ) -> None:

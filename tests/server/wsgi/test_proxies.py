@@ -128,6 +128,7 @@ def test_of_two_families_of_fields_neither_is_believed(
     assert "10.0.0.1 sent both Forwarded and X-Forwarded-*" in caplog.text
 
 
+@pytest.mark.forks
 def test_of_strangers_every_forwarding_field_is_removed(live_server: Start) -> None:
     names = ["For", "User", "Client-Cert", "Scheme"]
     fields = [*(f"X-Forwarded-{name}" for name in names), "X-Real-IP", "Forwarded"]
@@ -142,6 +143,7 @@ def test_of_strangers_every_forwarding_field_is_removed(live_server: Start) -> N
             assert environ["HTTP_X_A"] == "b"
 
 
+@pytest.mark.forks
 @pytest.mark.parametrize(("allowed", "client"), [("127.0.0.0/8", "1.2.3.4"),
                                                  ("10.0.0.0/8", "127.0.0.1")])  # fmt: skip
 def test_only_listed_proxies_are_believed(
@@ -204,6 +206,7 @@ def test_what_is_no_proxy_header_is_refused(data: bytes) -> None:
         parse_proxy_header(data)
 
 
+@pytest.mark.forks
 def test_a_listed_balancer_must_begin_with_its_header(
     live_server: Start, tmp_path: Path
 ) -> None:
