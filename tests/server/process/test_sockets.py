@@ -37,6 +37,25 @@ def settings(*binds: str, **values: object) -> Settings:
     return Settings.from_conf(conf, bind=list(binds), **values)
 
 
+@pytest.mark.parametrize(
+    ("missing", "bind", "values", "message"),
+    [
+        ("SO_REUSEPORT", "127.0.0.1:0", {"reuse_port": True}, "reuse_port is set: "),
+        ("AF_UNIX", "unix:/run/x.sock", {}, "bind = unix:/run/x.sock: "),
+    ],
+)
+def test_what_a_system_lacks_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+    missing: str,
+    bind: str,
+    values: dict[str, object],
+    message: str,
+) -> None:
+    monkeypatch.delattr(socket, missing)
+    with pytest.raises(ConfigError, match=message + "this system has no "):
+        settings(bind, **values)
+
+
 @pytest.fixture
 def opened() -> Iterator[contextlib.ExitStack]:
     with contextlib.ExitStack() as stack:

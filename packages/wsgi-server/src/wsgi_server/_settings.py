@@ -10,6 +10,7 @@ import ipaddress
 import math
 import os
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,7 +18,7 @@ from typing import Any, Final
 from oslo_config import cfg
 
 from . import opts
-from ._addresses import Address, TcpAddress, parse_address
+from ._addresses import Address, TcpAddress, UnixAddress, parse_address
 from ._section import Section
 from .errors import ConfigError
 
@@ -152,6 +153,11 @@ class Settings:
             if value is not None and not math.isfinite(value):
                 off = "; 0 sets no limit" if name in _OFF_AT_ZERO else ""
                 raise ConfigError(f"{name} = {value}: not a number of seconds{off}")
+        if self.reuse_port and not hasattr(socket, "SO_REUSEPORT"):
+            raise ConfigError("reuse_port is set: this system has no SO_REUSEPORT")
+        for bind in self.binds:
+            if isinstance(bind, UnixAddress) and not hasattr(socket, "AF_UNIX"):
+                raise ConfigError(f"bind = {bind}: this system has no Unix sockets")
         if self.key_file and not self.cert_file:
             raise ConfigError("key_file is set without cert_file: name the certificate")
         if self.ca_file and not self.cert_file:

@@ -18,7 +18,6 @@ import contextlib
 import heapq
 import itertools
 import logging
-import math
 import sys
 import threading
 import traceback
@@ -50,6 +49,8 @@ MOST_CAUTION: Final = 0.8
 QUIET: Final = 100
 #: Seconds after which a thread that nobody needed ends.
 THREAD_IDLE: Final = 30.0
+#: Seconds that one call of `poll` waits at most: it counts milliseconds in an int.
+LONGEST_POLL: Final = 86400.0
 #: Seconds that `serve` waits for threads that are still in an application at the end.
 JOIN: Final = 1.0
 
@@ -142,10 +143,11 @@ class ThreadsEngine(Loop):
         """Blocks this thread until the client moves. `TimeoutError` at `deadline`."""
         poll = select.poll()
         poll.register(conn.fd, select.POLLOUT if writable else select.POLLIN)
-        remaining = deadline - monotonic()
-        timeout = None if remaining == math.inf else max(0.0, remaining) * 1000
-        if not poll.poll(timeout):
-            raise TimeoutError
+        remaining = max(0.0, deadline - monotonic())
+        while not poll.poll(min(remaining, LONGEST_POLL) * 1000):
+            remaining = deadline - monotonic()
+            if remaining <= 0:
+                raise TimeoutError
 
     def breathe(self) -> None:
         """Threads are scheduled by the system."""
