@@ -36,8 +36,8 @@ nox.options.sessions = ["lint", "typing", "tests", "cover"]
 # must not miss one passes --error-on-missing-interpreters and names the session.
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
-# Tests wait for processes almost as much as they compute.
-nox.options.parallel = 3
+# Tests wait for processes almost as much as they compute: two Pythons at a time.
+nox.options.parallel = 2
 
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")

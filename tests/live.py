@@ -44,14 +44,17 @@ def wait_until(
 def children_of(pid: int) -> set[int]:
     """The living children of a process, without zombies."""
     found = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    # Asked over and over while tests wait, so without the comfort of pathlib.
+    for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
-            # The second field is the name in parentheses, which may hold anything.
-            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            with open(f"/proc/{entry}/stat", "rb", buffering=0) as stat:
+                line = stat.read()
         except (FileNotFoundError, ProcessLookupError):
             continue  # gone since the directory was read
-        if int(parent) == pid and state != "Z":
-            found.add(int(stat.parent.name))
+        # The second field is the name in parentheses, which may hold anything.
+        state, parent = line.rpartition(b")")[2].split(maxsplit=2)[:2]
+        if int(parent) == pid and state != b"Z":
+            found.add(int(entry))
     return found
 
 

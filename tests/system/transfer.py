@@ -114,7 +114,8 @@ def steady_requests(server: live.LiveServer, path: str) -> Iterator[Seen]:
 
     def run(*, keeps: bool) -> None:
         with contextlib.closing(server.client()) as client:
-            while not enough.is_set():
+            # A pause, because the server's new processes start on the same machine.
+            while not enough.wait(0.01):
                 try:
                     ask(client)
                 except (OSError, http.client.HTTPException) as exc:

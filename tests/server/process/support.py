@@ -141,8 +141,13 @@ def count(server: live.LiveServer, pattern: str) -> int:
 
 @dataclass
 class Load:
-    """Clients that go on until they are told to stop, and what became of each request."""
+    """Clients that go on until they are told to stop, and what became of each request.
 
+    Each rests for `pause` seconds after every request: clients that never do leave the
+    processes which start under this load little of a small machine.
+    """
+
+    pause: float = 0.01
     done: int = 0
     failures: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -167,7 +172,7 @@ class Load:
         """Runs `turn` again and again; what it raises is a failed request."""
 
         def go() -> None:
-            while not self._stop.is_set():
+            while not self._stop.wait(self.pause):
                 began = time.monotonic()
                 try:
                     turn()
