@@ -61,6 +61,20 @@ def test_an_application_that_monkey_patches_is_green(
     assert server.stop() == 0
 
 
+@pytest.mark.parametrize("engine", ["threads"])
+def test_an_application_that_patches_select_alone_has_its_threads(
+    live_server: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "half.py").write_text(
+        "import eventlet\n"
+        "eventlet.monkey_patch(all=False, select=True)\n"
+        "from apps.exercise import app\n"
+    )
+    server = live_server("half:app")
+    # More than fits into the socket: a thread waits for the client with poll().
+    assert len(server.get("/big?20000000").body) == 20_000_000
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_program_that_was_monkey_patched_before_is_served(
     live_program: Start, tmp_path: Path, workers: int

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from . import _worker
+from ._engines import preload
 from ._messages import Inbox, Message
 from ._originals import original
 from ._scoreboard import Scoreboard, Slot, State
@@ -137,6 +138,7 @@ class Crew:
         `foreign` are descriptors of this process that the worker has no use for, beside
         those of the crew.
         """
+        preload(post.service.settings.engine)
         with contextlib.ExitStack() as undo:
             slot = self._claim(worker_id, generation, now)
             undo.callback(setattr, slot, "state", State.FREE)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 select: Any = original("select")
+# Bound now: a later monkey_patch() takes it out of the module.
+_epoll: Any = select.epoll
 
 #: Connections accepted per listener and turn, so that sibling workers get theirs.
 ACCEPT_BATCH: Final = 16
@@ -74,7 +76,7 @@ class Loop(ABC):
         self._request_limit = math.inf if request_limit is None else request_limit
         self._on_request_limit = on_request_limit
         self._log = _open_log(settings, worker_id)
-        self._epoll = select.epoll()
+        self._epoll = _epoll()
         self._sites: dict[int, Site] = {}
         self._doors = Doors(
             self._epoll, has_room=self._has_room, come_back=self._come_back

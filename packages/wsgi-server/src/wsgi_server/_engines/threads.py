@@ -26,7 +26,8 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._connection import Connection
-from wsgi_server._engines.loop import READABLE, WRITABLE, Loop, call_back, select
+from wsgi_server._engines.loop import READABLE, WRITABLE, Loop, call_back
+from wsgi_server._originals import original
 from wsgi_server._state import State
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     from wsgi_server._stream import Stream
 
 LOG = logging.getLogger(__name__)
+
+# Bound now: a later monkey_patch() takes it out of the module.
+_select: Any = original("select")
+_poll, _POLLIN, _POLLOUT = _select.poll, _select.POLLIN, _select.POLLOUT
 
 #: Seconds inside an application after which the leader is replaced.
 OVERTIME: Final = 0.001
@@ -141,8 +146,8 @@ class ThreadsEngine(Loop):
 
     def wait(self, conn: Stream, deadline: float, *, writable: bool) -> None:
         """Blocks this thread until the client moves. `TimeoutError` at `deadline`."""
-        poll = select.poll()
-        poll.register(conn.fd, select.POLLOUT if writable else select.POLLIN)
+        poll = _poll()
+        poll.register(conn.fd, _POLLOUT if writable else _POLLIN)
         remaining = max(0.0, deadline - monotonic())
         while not poll.poll(min(remaining, LONGEST_POLL) * 1000):
             remaining = deadline - monotonic()
