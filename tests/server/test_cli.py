@@ -114,7 +114,9 @@ def test_hup_serves_new_code_and_new_configuration(
     app.write_text(source.format("renewed"))
     conf.write_text("[DEFAULT]\nmax_header_line = 1000\n")
     server.send(signal.SIGHUP)
-    server.wait_for("the new code", lambda: server.get().text == "renewed")
+    # Both generations answer for a moment.
+    server.wait_for_log(r"worker \d+ \(changing:app 1\) left")
+    assert server.get().text == "renewed"
     assert server.get(X_Long="x" * 200).status == 200
 
 
