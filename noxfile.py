@@ -36,7 +36,7 @@ nox.options.sessions = ["lint", "typing", "tests", "cover"]
 # must not miss one passes --error-on-missing-interpreters and names the session.
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
-# Tests wait for processes almost as much as they compute: two Pythons at a time.
+# Two Pythons at a time: the newest, which has the most to do, beside one of the others.
 nox.options.parallel = 2
 
 ROOT = Path(__file__).parent

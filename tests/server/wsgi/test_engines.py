@@ -32,6 +32,18 @@ def test_importing_the_package_loads_no_engine() -> None:
     assert result.stdout.strip() == "[]"
 
 
+def test_what_workers_share_is_loaded_without_an_engine(engine: str) -> None:
+    script = (
+        "import sys; from wsgi_server._engines import preload; "
+        f"preload({engine!r}); names = ('eventlet', 'greenlet', "
+        "'wsgi_server._engines.threads', 'wsgi_server._connection'); "
+        "print([name for name in names if name in sys.modules])"
+    )
+    words = [sys.executable, "-W", "error", "-c", script]
+    result = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "['wsgi_server._connection']"
+
+
 @pytest.mark.parametrize("engine", ["threads"])
 def test_the_threads_engine_never_loads_eventlet(live_server: Start) -> None:
     server = live_server(APP)

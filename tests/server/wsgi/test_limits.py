@@ -106,7 +106,9 @@ def test_a_client_that_does_not_read_is_given_up(
 
 def test_a_client_may_be_given_a_month(live_server: Start, tmp_path: Path) -> None:
     """More than one call of poll() can wait."""
-    server = live_server(APP, *configured(tmp_path, write_timeout=30 * 86400))
+    month = 30 * 86400
+    limits = configured(tmp_path, write_timeout=month, client_socket_timeout=month)
+    server = live_server(APP, *limits)
     with server.connect() as sock:
         sock.sendall(b"GET /big?90000000 HTTP/1.0\r\n\r\n")
         assert len(read_to_end(sock).partition(b"\r\n\r\n")[2]) == 90000000
