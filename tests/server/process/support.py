@@ -113,6 +113,20 @@ class HeldRequest:
         self._answers.append(self._server.get(path))
 
 
+def hang(service: Service) -> Path:
+    """Has the application load for ever; the file is there when that has begun.
+
+    In short sleeps: Python does not notice a signal that comes between its last look and
+    the beginning of a long one.
+    """
+    begun = service.directory / "begun"
+    service.application.write_text(
+        f"import time\nopen({str(begun)!r}, 'w').close()\n"
+        "while True:\n    time.sleep(0.1)\n"
+    )
+    return begun
+
+
 def reload(server: live.LiveServer) -> None:
     """HUP, and wait until the reload has ended one way or the other."""
     ends = r"reload: generation \d+ serves|reload failed"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import live
 import pytest
-from server.process.support import Service, answer, both_engines
+from server.process.support import Service, answer, both_engines, hang
 
 pytestmark = pytest.mark.forks
 
@@ -76,13 +76,8 @@ def test_an_orphan_whose_application_holds_the_loop_up_ends_at_graceful_timeout(
 
 
 @both_engines
-def test_an_orphan_that_still_loads_ends_at_once(
-    service: Service, tmp_path: Path
-) -> None:
-    begun = tmp_path / "begun"
-    service.application.write_text(
-        f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(300)\n"
-    )
+def test_an_orphan_that_still_loads_ends_at_once(service: Service) -> None:
+    begun = hang(service)
     server = service.start(listens=False)
     server.wait_for("a worker that loads", begun.exists)
     workers = server.worker_pids()

@@ -14,6 +14,7 @@ from server.process.support import (
     answer,
     both_engines,
     count,
+    hang,
     reload,
     steady_requests,
 )
@@ -46,11 +47,9 @@ def test_sigterm_finishes_the_request_in_flight(solo: Service, tmp_path: Path) -
 def test_an_application_that_is_loading_does_not_hold_up_the_end(
     solo: Service, tmp_path: Path, signum: signal.Signals
 ) -> None:
-    begun, pid_file = tmp_path / "begun", tmp_path / "serve.pid"
+    pid_file = tmp_path / "serve.pid"
     solo.configure(pid_file=str(pid_file))
-    solo.application.write_text(
-        f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(300)\n"
-    )
+    begun = hang(solo)
     server = solo.start(listens=False)
     server.wait_for("the application", begun.exists)
     server.send(signum)

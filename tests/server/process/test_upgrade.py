@@ -16,6 +16,7 @@ from server.process.support import (
     Service,
     answer,
     both_engines,
+    hang,
     reload,
     steady_requests,
 )
@@ -159,15 +160,6 @@ def test_a_unix_socket_survives_the_upgrade(
     server.wait_for("its mode", lambda: stat.S_IMODE(path.stat().st_mode) == 0o600)
     os.kill(successors[0], signal.SIGTERM)
     server.wait_for("its end", lambda: not path.exists())
-
-
-def hang(service: Service) -> Path:
-    """Has the application load for ever; the file is there when that has begun."""
-    begun = service.directory / "begun"
-    service.application.write_text(
-        f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(300)\n"
-    )
-    return begun
 
 
 @both_engines
