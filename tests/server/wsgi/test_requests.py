@@ -169,6 +169,42 @@ def test_pipelined_requests_are_answered_in_order(site: live.LiveServer) -> None
     assert answer.endswith(b"onetwo")
 
 
+@pytest.mark.parametrize("ready", [1, 2])
+def test_what_comes_behind_pipelined_requests_is_answered(
+    site: live.LiveServer, ready: int
+) -> None:
+    """The kernel tells of it once: while the first request runs, or with it."""
+    get = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /whole HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with site.connect() as sock:
+        sock.sendall(get % b"/sleepy?0.5" + get % b"/whole" * ready)
+        # Answered at once, so the first one runs by now, and has not been asked since.
+        site.get("/whole")
+        sock.sendall(last)
+        site.get("/whole")
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 1 + ready + 1
+
+
+def test_what_comes_behind_a_request_whose_client_reads_slowly_is_answered(
+    site: live.LiveServer,
+) -> None:
+    length = 64 << 20
+    last = b"GET /whole HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with site.connect() as sock:
+        sock.sendall(b"GET /big?%d HTTP/1.1\r\nHost: x\r\n\r\n" % length)
+        answer = sock.recv(1024)
+        # The application has sent what the sockets hold, and waits for us.
+        for _ in range(3):
+            site.get("/whole")
+        sock.sendall(last)
+        site.get("/whole")
+        answer += b"".join(iter(lambda: sock.recv(1 << 20), b""))
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 2
+    assert len(answer) > length
+    assert answer.endswith(b"onetwo")
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("length", [65_536, 200_000, 1_000_000])
 def test_a_request_behind_a_large_body_is_answered(

@@ -103,10 +103,10 @@ class Connection(Teardown):
 
     def step(self, now: float) -> bool:
         """Takes in what has arrived; true when a request is ready to `run`."""
-        self.signalled = False
         state = self.state
         if state is not _IDLE and state is not _HEAD:
             return self._step_aside(now)
+        self.signalled = False
         data = self._take()
         if not data:
             return False
@@ -334,18 +334,17 @@ class Connection(Teardown):
         """`step` in the states that do not read a head."""
         state = self.state
         if state is _READY:
+            # Nothing is read: what has arrived behind this request stays signalled.
             return True
-        if state is _RUNNING:
-            self.signalled = True
-        elif state is _HANDSHAKE:
+        # While a response is under way, what has arrived is read when it is out.
+        self.signalled = state is _RUNNING or state is _FLUSHING
+        if state is _HANDSHAKE:
             return self._shake_hands(now)
         elif state is _PREFACE:
             return self._read_preface(now)
         elif state is _BODY:
             return self._read_small_body()
         elif state is _FLUSHING:
-            # What has arrived meanwhile is read when the response is out.
-            self.signalled = True
             return self._flush(now)
         elif state is _DISCARDING:
             return self._read_over() and self._discard(now)

@@ -135,6 +135,9 @@ class EventletEngine(Loop):
             conn.deadline = math.inf
         if outcome is _TIMED_OUT:
             raise TimeoutError
+        if not writable:
+            # It is taken next; whoever leaves some of it there says so again.
+            conn.signalled = False
 
     def breathe(self) -> None:
         """Lets others run, if it is their turn."""

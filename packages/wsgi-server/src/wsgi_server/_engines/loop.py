@@ -49,6 +49,7 @@ ACCEPT_PAUSE: Final = 0.25
 #: What a connection is watched for. Edge-triggered: registered once, never re-armed.
 READABLE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 WRITABLE: Final = READABLE | select.EPOLLOUT
+INPUT: Final = select.EPOLLIN
 ENDED: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 #: The runner of a request that waits in the queue.
@@ -318,6 +319,9 @@ class Loop(ABC):
                 # The end of input shares its edge with the last bytes: look again.
                 conn.ended = True
             if conn.waiter is not None:
+                if mask & INPUT:
+                    # Perhaps a next request, while who waits wants to send.
+                    conn.signalled = True
                 self._resume(conn, timed_out=False)
             elif conn.runner is not None:
                 conn.signalled = True

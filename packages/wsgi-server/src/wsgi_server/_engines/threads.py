@@ -307,6 +307,7 @@ class ThreadsEngine(Loop):
             conn = ready.popleft()
             if conn.runner is not None:
                 # Handed over since it was put here; its thread gives it back.
+                conn.signalled = True
                 continue
             try:
                 if conn.step(now):
