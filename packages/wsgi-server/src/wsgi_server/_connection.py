@@ -340,15 +340,15 @@ class Connection(Teardown):
         self.signalled = state is _RUNNING or state is _FLUSHING
         if state is _HANDSHAKE:
             return self._shake_hands(now)
-        elif state is _PREFACE:
+        if state is _PREFACE:
             return self._read_preface(now)
-        elif state is _BODY:
+        if state is _BODY:
             return self._read_small_body()
-        elif state is _FLUSHING:
+        if state is _FLUSHING:
             return self._flush(now)
-        elif state is _DISCARDING:
+        if state is _DISCARDING:
             return self._read_over() and self._discard(now)
-        elif state is _LINGERING:
+        if state is _LINGERING:
             self._count_lingering(len(self._take()))
         return False
 
