@@ -10,7 +10,7 @@ import wsgi_paste
 from oslo_config import cfg
 from paste.deploy import loadwsgi
 from wsgi_paste import AppFactory, BasePasteFactory, FilterFactory, errors
-from wsgi_paste._factories import import_object
+from wsgi_paste._imports import import_object
 
 SPECS = ["service:make_app", "  service:make_app  ", "\nservice:make_app\n"]
 SPECS += ["service : make_app", "service.make_app", "service:Holder.make_app"]

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 from paste.deploy import loadwsgi
 
-from ._factories import import_object
+from ._imports import import_object
 from .errors import (
     FactoryFailed,
     ImportFailed,

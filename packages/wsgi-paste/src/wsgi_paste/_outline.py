@@ -14,7 +14,7 @@ from typing import Final
 
 from paste.deploy import loadwsgi
 
-from ._factories import import_object
+from ._imports import import_object
 from ._ini import IniLoader, as_load_error
 from .errors import LoadError, MissingSection
 
