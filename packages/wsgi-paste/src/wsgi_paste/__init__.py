@@ -1,8 +1,8 @@
 """PasteDeploy for services that are configured by oslo.config.
 
-Filters (`Middleware`, `Debug`), factories that hand a `ConfigOpts` to applications and
-filters, and loading that several threads and nested loads may do at once. The exceptions
-are in `wsgi_paste.errors`.
+Filters (``Middleware``, ``Debug``), factories that hand a ``ConfigOpts`` to
+applications and filters, and loading that several threads and nested loads may do at
+once. The exceptions are in ``wsgi_paste.errors``.
 """
 
 from ._factories import (

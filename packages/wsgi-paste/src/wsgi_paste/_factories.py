@@ -1,10 +1,11 @@
-"""Factories that hand a `ConfigOpts` to the applications and filters of a paste file.
+"""Factories that hand a ``ConfigOpts`` to the applications and filters of a paste file.
 
-PasteDeploy knows nothing of oslo.config: it imports `module:attribute` and calls what it
-finds with the settings of the section. The factories here are what it finds. They import
-the real constructor, named by the section's `KEY`, and add the `ConfigOpts` of the load
-that is under way. That is kept in a context variable, so loads in different threads or
-greenlets do not see each other, and a load inside another gives way to it again.
+PasteDeploy knows nothing of oslo.config: it imports ``module:attribute`` and calls what
+it finds with the settings of the section. The factories here are what it finds. They
+import the real constructor, named by the section's ``KEY``, and add the ``ConfigOpts``
+of the load that is under way. That is kept in a context variable, so loads in different
+threads or greenlets do not see each other, and a load inside another gives way to it
+again.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ _confs: ContextVar[tuple[cfg.ConfigOpts, ...]] = ContextVar("wsgi_paste_confs")
 
 
 class BasePasteFactory(abc.ABC):
-    """Base of paste application and filter factories; `conf` goes to what they make.
+    """Base of paste application and filter factories; ``conf`` goes to what they make.
 
-    Subclasses set `KEY`, the setting that names the callable, and define `__call__`.
+    Subclasses set ``KEY``, the setting that names the callable, and define
+    ``__call__``.
     """
 
     KEY: ClassVar[str | None] = None
@@ -37,7 +39,7 @@ class BasePasteFactory(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, global_conf: dict[str, str] | None, **local_conf: str) -> Any:
-        """The PasteDeploy factory protocol."""
+        """Follows the PasteDeploy factory protocol: returns what the section makes."""
 
     def _import_factory(self, local_conf: dict[str, str]) -> Callable[..., Any]:
         if self.KEY is None:
@@ -54,7 +56,7 @@ class BasePasteFactory(abc.ABC):
 
 
 class AppFactory(BasePasteFactory):
-    """Makes the application that `KEY` names, calling it as `(conf, **settings)`.
+    """Makes the application that ``KEY`` names, calling it as ``(conf, **settings)``.
 
     ::
 
@@ -66,17 +68,17 @@ class AppFactory(BasePasteFactory):
     KEY: ClassVar[str | None] = "wsgi_paste.app_factory"
 
     def __call__(self, global_conf: dict[str, str] | None, **local_conf: str) -> Any:
-        """The `paste.app_factory` protocol.
+        """Follows the ``paste.app_factory`` protocol: returns the application.
 
-        Raises `wsgi_paste.errors.LoadError` when `KEY` is missing or names nothing that
-        can be imported.
+        Raises ``wsgi_paste.errors.LoadError`` when ``KEY`` is missing or names nothing
+        that can be imported.
         """
         factory = self._import_factory(local_conf)
         return factory(self.conf, **local_conf)
 
 
 class FilterFactory(AppFactory):
-    """Makes the filter that `KEY` names, calling it as `(app, conf, **settings)`.
+    """Makes the filter that ``KEY`` names, calling it as ``(app, conf, **settings)``.
 
     ::
 
@@ -90,7 +92,7 @@ class FilterFactory(AppFactory):
     def __call__(
         self, global_conf: dict[str, str] | None, **local_conf: str
     ) -> Callable[[WSGIApplication], Any]:
-        """The `paste.filter_factory` protocol; raises as `AppFactory` does."""
+        """Follows the ``paste.filter_factory`` protocol; raises as ``AppFactory``."""
         factory = self._import_factory(local_conf)
 
         def make_filter(app: WSGIApplication) -> Any:
@@ -100,28 +102,29 @@ class FilterFactory(AppFactory):
 
 
 def app_factory(global_conf: dict[str, str] | None, **local_conf: str) -> Any:
-    """`AppFactory` with the conf of the load under way, for ini files to name."""
+    """Calls an ``AppFactory`` with the conf of the load under way; for ini files."""
     return AppFactory(current_conf())(global_conf, **local_conf)
 
 
 def filter_factory(
     global_conf: dict[str, str] | None, **local_conf: str
 ) -> Callable[[WSGIApplication], Any]:
-    """`FilterFactory` with the conf of the load under way, for ini files to name."""
+    """Calls a ``FilterFactory`` with the conf of the load under way; for ini files."""
     return FilterFactory(current_conf())(global_conf, **local_conf)
 
 
 def setup_paste_factories(conf: cfg.ConfigOpts) -> None:
-    """Lets `app_factory` and `filter_factory` work with `conf` from here on.
+    """Lets ``app_factory`` and ``filter_factory`` work with ``conf`` from here on.
 
-    For those who call PasteDeploy themselves; `paste_deploy_app` needs no set-up. Holds
-    for this thread or greenlet until `teardown_paste_factories`; calls may be nested.
+    For those who call PasteDeploy themselves; ``paste_deploy_app`` needs no set-up.
+    Holds for this thread or greenlet until ``teardown_paste_factories``; calls may be
+    nested.
     """
     _confs.set((*_confs.get(()), conf))
 
 
 def teardown_paste_factories() -> None:
-    """Undoes the latest `setup_paste_factories`; raises `RuntimeError` without one."""
+    """Undoes the latest ``setup_paste_factories``, or raises ``RuntimeError``."""
     confs = _confs.get(())
     if not confs:
         raise RuntimeError("teardown_paste_factories without setup_paste_factories")
@@ -129,10 +132,10 @@ def teardown_paste_factories() -> None:
 
 
 def current_conf() -> cfg.ConfigOpts:
-    """The `ConfigOpts` of the load under way.
+    """Returns the ``ConfigOpts`` of the load under way.
 
-    Raises `wsgi_paste.errors.MissingSetting` outside `paste_deploy_app` and of
-    `setup_paste_factories`.
+    Raises ``wsgi_paste.errors.MissingSetting`` outside ``paste_deploy_app`` and of
+    ``setup_paste_factories``.
     """
     confs = _confs.get(())
     if not confs:

@@ -13,12 +13,12 @@ _DOTTED = re.compile(r"(?P<module>\w+(\.\w+)*)\.(?P<attribute>\w+)")
 
 
 def import_object(spec: str, *, key: str | None = None) -> Any:
-    """What `spec` names: `module:attribute`, `module:Class.method`, or all dots.
+    """Returns what ``spec`` names: ``module:attribute``, or dots throughout.
 
     White space and newlines around it do not matter (ConfigParser gives a value that
-    begins on the next line a leading newline). Raises `InvalidSetting` for another form,
-    `ImportFailed` when there is nothing of that name; what the module itself raises while
-    it is imported passes through.
+    begins on the next line a leading newline). Raises ``InvalidSetting`` for another
+    form, ``ImportFailed`` when there is nothing of that name; what the module itself
+    raises while it is imported passes through.
     """
     text = spec.strip()
     match = _SPEC.fullmatch(text) or _DOTTED.fullmatch(text)

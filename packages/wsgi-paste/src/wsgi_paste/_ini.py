@@ -1,9 +1,9 @@
 """PasteDeploy's ini loader, made to say where in the file a fault is.
 
 PasteDeploy builds a tree of contexts (one for each section it meets) and then creates
-objects from it, leaf by leaf. `IniLoader` follows both steps, gives every error the file,
-section and key that it met first, refuses sections that refer to themselves, and reads
-files whose path contains a `%` or a `#`.
+objects from it, leaf by leaf. ``IniLoader`` follows both steps, gives every error the
+file, section and key that it met first, refuses sections that refer to themselves, and
+reads files whose path contains a ``%`` or a ``#``.
 
 Everything that touches PasteDeploy's inner methods stands in this module.
 """
@@ -38,10 +38,11 @@ _open_sections: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("open", def
 
 
 class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no types
-    """One paste file, read once; `global_conf` is as if it stood in `[DEFAULT]`.
+    """One paste file, read once; ``global_conf`` is as if it stood in ``[DEFAULT]``.
 
-    Without `imports` contexts have no objects: enough to see whether they would resolve.
-    Raises `UnreadableFile` or `InvalidSetting` when the file cannot be read or parsed.
+    Without ``imports`` contexts have no objects: enough to see whether they would
+    resolve. Raises ``UnreadableFile`` or ``InvalidSetting`` when the file cannot be
+    read or parsed.
     """
 
     def __init__(
@@ -84,9 +85,9 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         name: str | None = None,
         global_conf: dict[str, str] | None = None,
     ) -> Any:
-        """The context of the section `name` of this kind, or of another source.
+        """Returns the context of the section ``name`` of this kind, or of a URI.
 
-        `name` may be a URI: `config:other.ini#name`, `egg:dist#name`, `call:mod:func`.
+        URIs are ``config:other.ini#name``, ``egg:dist#name`` and ``call:mod:func``.
         """
         if name is not None and self.absolute_name(name):
             return self._from_uri(object_type, name, global_conf)
@@ -97,7 +98,7 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         return _LocatedContext(context, self, section)
 
     def find_config_section(self, object_type: Any, name: str | None = None) -> str:
-        """The one section of this kind and name; raises `MissingSection` otherwise."""
+        """Returns the section of this kind and name; raises ``MissingSection``."""
         prefixes = [prefix for group in object_type.config_prefixes for prefix in group]
         found: list[str] = [
             section
@@ -149,11 +150,11 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
             _open_sections.reset(token)
 
     def settings(self, section: str) -> dict[str, str]:
-        """The section's own settings as written, without those of `[DEFAULT]`."""
+        """Returns the section's own settings as written, without ``[DEFAULT]``."""
         return dict(self.parser._sections[section])
 
     def _key_behind(self, exc: LoadError, section: str) -> str | None:
-        """The key whose value names the section that is missing."""
+        """Returns the key whose value names the section that is missing."""
         name = getattr(exc, "name", None)
         for key, value in self.settings(section).items():
             if name is not None and name in value.split():
@@ -161,7 +162,7 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         return None
 
     def _check_references(self, section: str, global_conf: Mapping[str, str]) -> None:
-        """What PasteDeploy would answer with an exception that names no key."""
+        """Raises where PasteDeploy would raise an exception that names no key."""
         keys = self.settings(section)
         known = {key.removeprefix("set ").strip() for key in keys if key[:4] == "set "}
         known |= {*global_conf, *self.parser.defaults()}
@@ -287,10 +288,11 @@ def egg_context(
     name: str | None,
     global_conf: dict[str, str] | None,
 ) -> Any:
-    """The context of an entry point (`main` without a name) of an installed distribution.
+    """Returns the context of an entry point of an installed distribution.
 
-    Raises `ImportFailed` when the distribution is not installed or the entry point cannot
-    be imported, `MissingSetting` when it has no such entry point.
+    Without a name it is ``main``. Raises ``ImportFailed`` when the distribution is not
+    installed or the entry point cannot be imported, ``MissingSetting`` when it has no
+    such entry point.
     """
     name = name or "main"
     uri = f"egg:{distribution}#{name}"
@@ -352,7 +354,7 @@ _NOTE = "while loading "
 
 
 def _add_note(exc: BaseException, place: str) -> None:
-    """Notes on `exc` where it came from, as PEP 678 does, on 3.10 as well."""
+    """Notes on ``exc`` where it came from, as PEP 678 does, on 3.10 as well."""
     notes = getattr(exc, "__notes__", None)
     if notes is None:
         notes = []
@@ -361,9 +363,9 @@ def _add_note(exc: BaseException, place: str) -> None:
 
 
 def as_load_error(exc: Exception | SystemExit, place: str) -> LoadError:
-    """`exc` itself if it is a `LoadError`, else a `FactoryFailed` with it as the cause.
+    """Returns ``exc`` if it is a ``LoadError``, else a ``FactoryFailed`` caused by it.
 
-    `place` is where it came from, unless a loader has noted a closer one on it.
+    ``place`` is where it came from, unless a loader has noted a closer one on it.
     """
     if isinstance(exc, LoadError):
         return exc

@@ -1,8 +1,8 @@
-"""Loading applications: for services, and for the `wsgi-server` command.
+"""Loading applications: for services, and for the ``wsgi-server`` command.
 
-`paste_deploy_app` leaves exceptions of a service's own factories as they are, because
-services handle them by type. `load_config` and `load_egg` are called by a command that
-prints one line, so there a factory's error gets its place in the file as well.
+``paste_deploy_app`` leaves exceptions of a service's own factories as they are, because
+services handle them by type. ``load_config`` and ``load_egg`` are called by a command
+that prints one line, so there a factory's error gets its place in the file as well.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 def paste_deploy_app(
     paste_config_file: str, app_name: str | None, conf: cfg.ConfigOpts
 ) -> WSGIApplication:
-    """The application `app_name` (`main` when None) of a PasteDeploy ini file.
+    """Returns the application ``app_name`` (``main`` when None) of a paste file.
 
-    `conf` is passed to the applications and filters of `app_factory` and
-    `filter_factory`. Any number of threads may load at once, and a factory may load
+    ``conf`` is passed to the applications and filters of ``app_factory`` and
+    ``filter_factory``. Any number of threads may load at once, and a factory may load
     another file. A relative path starts at the current directory. Values of the file
-    follow ConfigParser: `%%` is a percent sign, `%(here)s` the file's directory.
+    follow ConfigParser: ``%%`` is a percent sign, ``%(here)s`` the file's directory.
 
-    Raises `wsgi_paste.errors.LoadError` for faults of the file. Every such error is also
-    a `LookupError`, `ValueError`, `ImportError` or `OSError`. What factories raise passes
-    through, with a note (PEP 678) of the section.
+    Raises ``wsgi_paste.errors.LoadError`` for faults of the file. Every such error is
+    also a ``LookupError``, ``ValueError``, ``ImportError`` or ``OSError``. What
+    factories raise passes through, with a note (PEP 678) of the section.
     """
     setup_paste_factories(conf)
     try:
@@ -48,11 +48,11 @@ def paste_deploy_app(
 
 
 def load_config(uri: str, conf: cfg.ConfigOpts) -> WSGIApplication:
-    """The `config` entry point of `wsgi_server.app_loaders`.
+    """Loads ``config:`` URIs: an entry point of ``wsgi_server.app_loaders``.
 
-    `uri` is `path/to/api-paste.ini#name`; without `#name` it is `main`. A relative path
-    is looked for in the current directory, then among oslo.config's directories. Raises
-    `wsgi_paste.errors.LoadError`.
+    ``uri`` is ``path/to/api-paste.ini#name``; without ``#name`` it is ``main``. A
+    relative path is looked for in the current directory, then among oslo.config's
+    directories. Raises ``wsgi_paste.errors.LoadError``.
     """
     path, _, name = uri.rpartition("#")
     if not path or "/" in name:
@@ -62,10 +62,10 @@ def load_config(uri: str, conf: cfg.ConfigOpts) -> WSGIApplication:
 
 
 def load_egg(uri: str, conf: cfg.ConfigOpts) -> WSGIApplication:
-    """The `egg` entry point of `wsgi_server.app_loaders`.
+    """Loads ``egg:`` URIs: an entry point of ``wsgi_server.app_loaders``.
 
-    `uri` is `distribution#name`, an entry point `name` (else `main`) of one of the groups
-    that PasteDeploy knows. Raises `wsgi_paste.errors.LoadError`.
+    ``uri`` is ``distribution#name``, an entry point ``name`` (else ``main``) of one of
+    the groups that PasteDeploy knows. Raises ``wsgi_paste.errors.LoadError``.
     """
     distribution, _, name = uri.partition("#")
     setup_paste_factories(conf)

@@ -2,7 +2,7 @@
 
 A filter costs what it uses. One that overrides nothing is a plain call of the next
 application; one that looks at requests only never holds a response; only a filter that
-changes responses pays for a `webob.Response`.
+changes responses pays for a ``webob.Response``.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ LOG = logging.getLogger(__name__)
 
 
 class Middleware:
-    """Base of WSGI filters: wraps `application`, which is called next.
+    """Base of WSGI filters: wraps ``application``, which is called next.
 
-    Override `process_request`, `process_response` or both; override neither and requests
-    pass through untouched. `webob.exc` exceptions raised by these methods or by the
-    application become the response.
+    Override ``process_request``, ``process_response`` or both; override neither and
+    requests pass through untouched. ``webob.exc`` exceptions raised by these methods or
+    by the application become the response.
     """
 
     def __init__(self, application: WSGIApplication) -> None:
@@ -38,7 +38,7 @@ class Middleware:
     def factory(
         cls, global_conf: dict[str, str] | None, **local_conf: str
     ) -> Callable[[WSGIApplication], WSGIApplication]:
-        """The `paste.filter_factory` protocol: `paste.filter_factory = mod:Cls.factory`.
+        """Follows the ``paste.filter_factory`` protocol: ``= module:Class.factory``.
 
         Returns a function from an application to this filter around it. Settings of the
         ini file are accepted and not used; override the method to take some.
@@ -50,17 +50,18 @@ class Middleware:
         return make_filter
 
     def process_request(self, req: webob.Request) -> Any:
-        """Called with each request. None passes it on to the application.
+        """Looks at each request; None passes it on to the application.
 
         Anything else is the response, and the application is not called: a
-        `webob.Response`, any WSGI application, or a text.
+        ``webob.Response``, any WSGI application, or a text.
         """
         return None
 
     def process_response(self, response: webob.Response) -> Any:
-        """Called with each response; returns the one to send.
+        """Looks at each response; returns the one to send.
 
-        `response.request` is the request. Not called for what `process_request` answered.
+        ``response.request`` is the request. Not called for what ``process_request``
+        answered.
         """
         return response
 
@@ -77,7 +78,7 @@ class Middleware:
         environ: WSGIEnvironment | webob.Request,
         start_response: StartResponse | None = None,
     ) -> Any:
-        """The WSGI protocol; given a `webob.Request` alone, returns the response."""
+        """Follows PEP 3333; given a ``webob.Request`` alone, returns the response."""
         if start_response is None:
             return self._respond(cast("webob.Request", environ))
         environ = cast("WSGIEnvironment", environ)
@@ -132,10 +133,10 @@ _CHANGE_NOTHING = Middleware.process_response
 class Debug(Middleware):
     """Prints every request's environ and every response's headers and body.
 
-    `stream` is a text stream, stdout when left out. The response is passed on piece by
-    piece as the application makes it, closed as the server closes it. Credentials show
-    their length only. Output that cannot be written is given up with a warning; the
-    response goes on.
+    ``stream`` is a text stream, stdout when left out. The response is passed on piece
+    by piece as the application makes it, closed as the server closes it. Credentials
+    show their length only. Output that cannot be written is given up with a warning;
+    the response goes on.
     """
 
     def __init__(
@@ -148,10 +149,10 @@ class Debug(Middleware):
     def factory(
         cls, global_conf: dict[str, str] | None, **local_conf: str
     ) -> Callable[[WSGIApplication], WSGIApplication]:
-        """The `paste.filter_factory` protocol, with one setting.
+        """Follows the ``paste.filter_factory`` protocol, with one setting.
 
-        `output` is `stdout` (the default), `stderr` or the path of a file to append to.
-        Raises `OSError` when that file cannot be opened.
+        ``output`` is ``stdout`` (the default), ``stderr`` or the path of a file to
+        append to. Raises ``OSError`` when that file cannot be opened.
         """
         stream = _open_output(local_conf.get("output", "stdout"))
 
@@ -166,7 +167,7 @@ class Debug(Middleware):
         environ: WSGIEnvironment | webob.Request,
         start_response: StartResponse | None = None,
     ) -> Any:
-        """The WSGI protocol; given a `webob.Request` alone, returns the response."""
+        """Follows PEP 3333; given a ``webob.Request`` alone, returns the response."""
         if start_response is None:
             return cast("webob.Request", environ).get_response(self)
         environ = cast("WSGIEnvironment", environ)
@@ -194,10 +195,10 @@ class Debug(Middleware):
     def print_generator(
         app_iter: Iterable[bytes], stream: TextIO | None = None
     ) -> Iterator[bytes]:
-        """`app_iter` again, printing each piece to `stream` as it is taken.
+        """Returns ``app_iter`` again, printing each piece to ``stream`` as it is taken.
 
-        The result has the `close()` of `app_iter`, and its length where it has one, for
-        servers that look at it.
+        The result has the ``close()`` of ``app_iter``, and its length where it has one,
+        for servers that look at it.
         """
         if hasattr(app_iter, "__len__"):
             return _SizedPrintedBody(app_iter, stream)
@@ -205,15 +206,15 @@ class Debug(Middleware):
 
 
 def debug_filter(app: WSGIApplication, conf: Any, **local_conf: str) -> Debug:
-    """A `Debug` around `app`: the callable for `FilterFactory` to name in an ini file.
+    """Returns a ``Debug`` around ``app``: what ``FilterFactory`` can name in a file.
 
-    `conf` is not used; `output` of the section is as for `Debug.factory`.
+    ``conf`` is not used; ``output`` of the section is as for ``Debug.factory``.
     """
     return Debug(app, _open_output(local_conf.get("output", "stdout")))
 
 
 class _PrintedBody:
-    """An iterator with `close()`; a generator never started would not run its own."""
+    """An iterator with ``close()``; a generator never started would not run its own."""
 
     def __init__(self, app_iter: Iterable[bytes], stream: TextIO | None) -> None:
         self._app_iter = app_iter
@@ -287,7 +288,7 @@ def _print(stream: TextIO | None, text: str) -> None:
 
 
 def _is_complete(answer: Any) -> bool:
-    """Whether nothing in it can lead to the body of another response."""
+    """Tells whether nothing in it can lead to the body of another response."""
     if isinstance(answer, webob.Response):
         return isinstance(answer.app_iter, list)
     return isinstance(answer, (str, bytes))

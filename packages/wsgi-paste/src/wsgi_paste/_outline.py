@@ -1,7 +1,7 @@
 """What a paste file says, section by section, without creating anything of it.
 
-PasteDeploy itself only follows the one name it is asked for; this reads every section, so
-that all faults are found at once and the whole can be drawn.
+PasteDeploy itself only follows the one name it is asked for; this reads every section,
+so that all faults are found at once and the whole can be drawn.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _COMPOSITES: Final = ("composite", "composit")
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """One section; `title` is what stands in the brackets, `kind` the word before `:`."""
+    """One section: ``title`` stands in the brackets, ``kind`` before the colon."""
 
     title: str
     kind: str
@@ -60,7 +60,7 @@ class Section:
 
 
 def generic_factory_setting(section: Section) -> str | None:
-    """The `KEY` of `AppFactory` and its kin (any `x.app_factory`), where one is set."""
+    """Returns the ``KEY`` that a factory of our kind reads, any ``x.app_factory``."""
     for key in section.settings:
         group, _, role = key.rpartition(".")
         if role in ("app_factory", "filter_factory") and group not in ("", "paste"):
@@ -70,7 +70,7 @@ def generic_factory_setting(section: Section) -> str | None:
 
 @dataclass(frozen=True)
 class Member:
-    """A name in a setting; `section` is None where the file has none of that name."""
+    """A name in a setting; ``section`` is None where the file has none of that name."""
 
     name: str
     kind: object
@@ -81,7 +81,7 @@ class Member:
 class Branch:
     """Something a section leads to: the members of one setting, as a request meets them.
 
-    `label` is the setting, empty where the kind of the section says it already.
+    ``label`` is the setting, empty where the kind of the section says it already.
     """
 
     label: str
@@ -89,10 +89,10 @@ class Branch:
 
 
 class Outline:
-    """The sections of the paste file `path`, in its order.
+    """The sections of the paste file ``path``, in its order.
 
-    Sections that are not PasteDeploy's, such as `[loggers]`, are left out. Raises
-    `LoadError` when the file cannot be read or parsed.
+    Sections that are not PasteDeploy's, such as ``[loggers]``, are left out. Raises
+    ``LoadError`` when the file cannot be read or parsed.
     """
 
     def __init__(self, path: str) -> None:
@@ -108,7 +108,7 @@ class Outline:
                 self.sections[title] = section
 
     def _settings(self, title: str) -> dict[str, str]:
-        """With values as a load would find them; as written where it would fail."""
+        """Returns values as a load would find them; as written where it would fail."""
         settings = self._loader.settings(title)
         for key in settings:
             with suppress(configparser.InterpolationError):
@@ -116,11 +116,11 @@ class Outline:
         return settings
 
     def application(self, name: str) -> Section:
-        """The application, composite or pipeline `name`; raises `MissingSection`."""
+        """Returns the application ``name``; raises ``MissingSection``."""
         return self.sections[self._loader.find_config_section(loadwsgi.APP, name)]
 
     def roots(self) -> list[Section]:
-        """The applications no other one uses; all of them if each is used by another."""
+        """Returns the applications no other one uses; all of them if each is used."""
         applications = [each for each in self.sections.values() if each.is_application]
         used = {
             member.section
@@ -131,7 +131,7 @@ class Outline:
         return [each for each in applications if each not in used] or applications
 
     def branches(self, section: Section) -> list[Branch]:
-        """What `section` leads to, in the order of its settings."""
+        """Returns what ``section`` leads to, in the order of its settings."""
         found = []
         # A filter-app is a filter and the application that comes next.
         filters_next = section.kind == "filter-app"
@@ -158,9 +158,9 @@ class Outline:
         return found
 
     def faults(self, *, imports: bool) -> list[LoadError]:
-        """Everything that would keep a section from loading; empty when all is well.
+        """Returns what would keep a section from loading; empty when all is well.
 
-        With `imports` every factory is imported as well.
+        With ``imports`` every factory is imported as well.
         """
         loader = IniLoader(self.path, imports=imports)
         # A fault shows again in each section that leads to it, with the same place.
@@ -171,7 +171,7 @@ class Outline:
         return list(found.values())
 
     def tree(self, roots: Sequence[Section]) -> Iterator[str]:
-        """Lines that draw what requests to `roots` pass through, each part once."""
+        """Yields lines that draw what requests to ``roots`` pass, each part once."""
         drawn: set[Section] = set()
         for root in roots:
             yield from self._section(root, "", "", drawn)
@@ -263,5 +263,5 @@ def _described(section: Section) -> str:
 
 
 def _corner(number: int, siblings: Sequence[object]) -> tuple[str, str]:
-    """What leads to this one of `siblings`, and what stands before all below it."""
+    """Returns what leads to this one of ``siblings``, and to all below it."""
     return ("`-- ", "    ") if number == len(siblings) - 1 else ("|-- ", "|   ")

@@ -1,7 +1,7 @@
-"""The `wsgi-paste` command: look at a PasteDeploy file without starting a service.
+"""The ``wsgi-paste`` command: look at a PasteDeploy file without starting a service.
 
-Exit statuses are in `ExitStatus`. Nothing is created: factories are imported, which finds
-misspelt names, but not called.
+Exit statuses are in ``ExitStatus``. Nothing is created: factories are imported, which
+finds misspelt names, but not called.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .errors import LoadError
 
 
 class ExitStatus(enum.IntEnum):
-    """The exit statuses of the `wsgi-paste` command."""
+    """The exit statuses of the ``wsgi-paste`` command."""
 
     OK = 0
     #: The file has faults, or lacks what was asked for.
@@ -44,9 +44,9 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command with `argv` (`sys.argv` without it); returns the exit status.
+    """Runs the command with ``argv``, else ``sys.argv``; returns the exit status.
 
-    Raises `SystemExit` where argparse does: --help, --version, a wrong command line.
+    Raises ``SystemExit`` where argparse does: --help, --version, a wrong command line.
     """
     arguments = _parser().parse_args(argv)
     try:

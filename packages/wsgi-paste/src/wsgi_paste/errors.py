@@ -2,7 +2,8 @@
 
 Each error is one line that begins with the file, the section and the key it is about,
 and belongs to the builtin family a caller of PasteDeploy has always caught: a missing
-section is a `LookupError`, a factory that cannot be imported an `ImportError`, and so on.
+section is a ``LookupError``, a factory that cannot be imported an ``ImportError``, and
+so on.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 class LoadError(Exception):
     """Base of the errors that a paste file can cause.
 
-    `problem` says what is wrong; `file`, `section` and `key` say where, each None while
-    it is not known.
+    ``problem`` says what is wrong; ``file``, ``section`` and ``key`` say where, each
+    None while it is not known.
     """
 
     def __init__(
@@ -74,4 +75,4 @@ class ImportFailed(LoadError, ImportError):
 
 
 class FactoryFailed(LoadError, ValueError):
-    """A factory raised while it made its application or filter; `__cause__` tells more."""
+    """A factory raised while it made what it makes; ``__cause__`` tells more."""

@@ -1,8 +1,8 @@
 """What both drop-ins share: the service that they work for, and its way with errors.
 
-A service catches the exceptions that it defines; look-alikes would pass its handlers and
-reach the client as 500. So the drop-ins take the service's own classes, and without the
-service the ones of wsgi_api.
+A service catches the exceptions that it defines; look-alikes would pass its handlers
+and reach the client as 500. So the drop-ins take the service's own classes, and without
+the service the ones of wsgi_api.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wsgi_server.errors import ServerError
 
 
 def installed(name: str) -> Any:
-    """The module `name`, or None when its distribution is not installed.
+    """Returns the module ``name``, or None when its distribution is not installed.
 
     An error inside the module is the service's own and propagates.
     """
@@ -30,9 +30,10 @@ def installed(name: str) -> Any:
 
 @contextmanager
 def start_errors(*own: type[Exception]) -> Iterator[None]:
-    """Turns what the server refuses into a `RuntimeError`, the one that services handle.
+    """Turns what the server refuses into the ``RuntimeError`` that services handle.
 
-    A cause of a type that the service tells apart itself, one of `own`, is raised as it is.
+    A cause of a type that the service tells apart itself, one of ``own``, is raised as
+    it is.
     """
     try:
         yield
@@ -43,7 +44,7 @@ def start_errors(*own: type[Exception]) -> Iterator[None]:
 
 
 def renew_logging(conf: Any, name: str) -> None:
-    """Sets up oslo.log again, where the service uses it, with what `conf` says now."""
+    """Sets up oslo.log again, where the service uses it, as ``conf`` says now."""
     log = installed("oslo_log.log")
     if log is not None and "log_file" in conf:
         log.setup(conf, name)

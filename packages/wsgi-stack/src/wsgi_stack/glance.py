@@ -1,24 +1,25 @@
-"""Drop-in for `glance.common.wsgi`: the names, signatures and options of the original.
+"""Drop-in for ``glance.common.wsgi``: the original's names, signatures and options.
 
-`from wsgi_stack import glance as wsgi`. Importing it registers options on `cfg.CONF`, as
-the original does and nothing else of this project. Where Glance is installed its own
-exceptions are raised, and a server does Glance's start-up work.
+``from wsgi_stack import glance as wsgi``. Importing it registers options on
+``cfg.CONF``, as the original does and nothing else of this project. Where Glance is
+installed its own exceptions are raised, and a server does Glance's start-up work.
 
 What differs from the original on purpose:
 
-- Every fault of a start is a `RuntimeError` of one line, an occupied port as well; only a
-  value that does not fit its option is a `ConfigFileValueError`.
+- Every fault of a start is a ``RuntimeError`` of one line, an occupied port as well;
+  only a value that does not fit its option is a ``ConfigFileValueError``.
 - TLS uses a server-side context; the handshake does not hold up accepting.
 - A reload starts new workers and retires the old ones only when the new ones answer; a
   configuration that does not work leaves the old workers serving.
 - A worker that dies is replaced, whatever its exit status was.
-- Signals are noted and handled in the server's loop; `hup` raises nothing, and
-  `kill_children` tells the server's own workers, not its whole process group.
-- `Debug` prints bodies of bytes, keeps `close()`, and hides credentials.
-- A `process_response` that returns nothing keeps the response.
-- A filter without `process_response` passes the response on untouched: no absolute
-  `Location`, no response object.
-- JSON nested deeper than 100 levels is refused with 400, and so are `NaN` and `Infinity`.
+- Signals are noted and handled in the server's loop; ``hup`` raises nothing, and
+  ``kill_children`` tells the server's own workers, not its whole process group.
+- ``Debug`` prints bodies of bytes, keeps ``close()``, and hides credentials.
+- A ``process_response`` that returns nothing keeps the response.
+- A filter without ``process_response`` passes the response on untouched: no absolute
+  ``Location``, no response object.
+- JSON nested deeper than 100 levels is refused with 400, and so are ``NaN`` and
+  ``Infinity``.
 - Errors of a serializer are logged and answered with 500.
 - Languages are matched by RFC 4647 without webob.
 """
@@ -192,33 +193,33 @@ def register_cli_opts() -> None:
 
 
 def get_num_workers() -> int:
-    """The configured number of workers; one for each CPU, at most 8, without one."""
+    """Returns the configured number of workers, else one for each CPU, at most 8."""
     with _start_errors():
         return wsgi_server.get_num_workers(CONF)
 
 
 def get_bind_addr(default_port: int | None = None) -> tuple[str, int | None]:
-    """Host and port to listen on; `default_port` where none is configured."""
+    """Returns host and port to listen on; ``default_port`` where none is configured."""
     with _start_errors():
         return wsgi_server.get_bind_addr(CONF, default_port)
 
 
 def get_socket(default_port: int | None) -> socket.socket:
-    """A listening socket for the configured address; raises `RuntimeError`."""
+    """Returns a listening socket for that address; raises ``RuntimeError``."""
     with _start_errors():
         return wsgi_server.get_socket(CONF, default_port)
 
 
 def ssl_wrap_socket(sock: socket.socket) -> socket.socket:
-    """`sock` with TLS around it, as CONF says; raises `RuntimeError`."""
+    """Returns ``sock`` with TLS around it, as CONF says; raises ``RuntimeError``."""
     with _start_errors():
         return wsgi_server.ssl_wrap_socket(sock, CONF)
 
 
 def set_eventlet_hub() -> None:
-    """Chooses eventlet's `poll` hub, or `selects`.
+    """Chooses eventlet's ``poll`` hub, or ``selects``.
 
-    Raises Glance's `WorkerCreationFailure` where there is neither.
+    Raises Glance's ``WorkerCreationFailure`` where there is neither.
     """
     try:
         wsgi_server.set_eventlet_hub()
@@ -234,14 +235,14 @@ def initialize_glance_store() -> None:
 
 
 def initialize_multi_store() -> None:
-    """Makes and verifies the stores of `enabled_backends` and the reserved ones."""
+    """Makes and verifies the stores of ``enabled_backends`` and the reserved ones."""
     wsgi_server.initialize_multi_store(CONF, reserved_stores=RESERVED_STORES)
 
 
 class BaseServer(wsgi_server.BaseServer):
-    """`wsgi_server.BaseServer` on the global CONF, with Glance's start-up work.
+    """``wsgi_server.BaseServer`` on the global CONF, with Glance's start-up work.
 
-    `threads` bounds the requests that run at the same time in a worker.
+    ``threads`` bounds the requests that run at the same time in a worker.
     """
 
     def __init__(
@@ -265,7 +266,7 @@ class BaseServer(wsgi_server.BaseServer):
         old_conf: Mapping[str, Any] | None = None,
         has_changed: Callable[[str], bool] | None = None,
     ) -> None:
-        """Applies the configuration; raises `RuntimeError` for what does not work."""
+        """Applies the configuration; raises ``RuntimeError`` for what does not work."""
         if old_conf is not None:
             renew_logging(CONF, "glance")
             config = installed("glance.common.config")
@@ -279,7 +280,7 @@ class BaseServer(wsgi_server.BaseServer):
         old_conf: Mapping[str, Any] | None = None,
         has_changed: Callable[[str], bool] | None = None,
     ) -> None:
-        """Opens the sockets; raises `RuntimeError` when that is not possible.
+        """Opens the sockets; raises ``RuntimeError`` when that is not possible.
 
         At a start Glance's own checks come first: its stores are there by now, and
         nothing is bound yet.
@@ -291,23 +292,23 @@ class BaseServer(wsgi_server.BaseServer):
             super().configure_socket(old_conf, has_changed)
 
     def start(self, application: WSGIApplication, default_port: int | None) -> None:
-        """Serves `application`, on `default_port` where CONF has none.
+        """Serves ``application``, on ``default_port`` where CONF has none.
 
-        Raises `RuntimeError` when it cannot, and what Glance's own checks raise.
+        Raises ``RuntimeError`` when it cannot, and what Glance's own checks raise.
         """
         self._starting = True
         with _start_errors():
             super().start(application, default_port)
 
     def wait(self) -> ExitStatus:
-        """Serves until the server is stopped; raises `RuntimeError` if it had to."""
+        """Serves until the server is stopped; raises ``RuntimeError`` if it had to."""
         status = super().wait()
         if status:
             raise RuntimeError(f"the server ended: {status.name.lower()} (see its log)")
         return status
 
     def run_server(self) -> None:
-        """Serves in this worker; the first one of all clears the staging store before."""
+        """Serves in this worker; the first of all clears the staging store before."""
         if self._staging is not None and os.read(self._staging, 1):
             try:
                 _clear_staging()
@@ -324,7 +325,7 @@ def _clear_staging() -> None:
 
 
 def _check_premises() -> int | None:
-    """Glance's checks before a start; a turn at clearing the staging store, if there is."""
+    """Runs Glance's checks; returns a turn at clearing the staging store, if there is."""
     migration = installed("glance.sqlite_migration")
     if migration is None:
         return None
@@ -340,7 +341,7 @@ def _check_premises() -> int | None:
 
 
 def _one_turn() -> int:
-    """A descriptor from which one process of those that inherit it reads one byte."""
+    """Returns a descriptor from which one of those that inherit it reads one byte."""
     end, other = os.pipe()
     os.write(other, b"1")
     os.close(other)
@@ -359,7 +360,7 @@ Server: type[BaseServer] = Win32Server if os.name == "nt" else PosixServer
 
 
 class Router(wsgi_api.Router):
-    """Lets a parameter `_method` choose the route, as the original does."""
+    """Lets a parameter ``_method`` choose the route, as the original does."""
 
     use_method_override = True
 
@@ -367,12 +368,12 @@ class Router(wsgi_api.Router):
 def translate_exception(
     req: webob.Request, e: wsgi_api.errors.AnyException
 ) -> wsgi_api.errors.AnyException:
-    """`e` with what the client may read in the language that `req` asks for."""
+    """Returns ``e`` with its texts in the language that ``req`` asks for."""
     return wsgi_api.translate_for(req, e)
 
 
 class Request(wsgi_api.Request):
-    """A request in Glance's languages; raises Glance's `InvalidContentType`."""
+    """A request in Glance's languages; raises Glance's ``InvalidContentType``."""
 
     i18n_domain: ClassVar[str] = "glance"
     if _exception is not None:
@@ -400,5 +401,5 @@ class Resource(wsgi_api.Resource):
         )
 
     def translate(self, request: webob.Request, exc: Exception) -> Exception:
-        """`exc` in the client's language."""
+        """Returns ``exc`` in the client's language."""
         return translate_exception(request, exc)

@@ -1,30 +1,31 @@
-"""Drop-in for `heat.common.wsgi`: the names, signatures and options of the original.
+"""Drop-in for ``heat.common.wsgi``: the original's names, signatures and options.
 
-`from wsgi_stack import heat as wsgi`. Importing it registers options on `cfg.CONF`, as
-the original does and nothing else of this project. Where Heat is installed its own
+``from wsgi_stack import heat as wsgi``. Importing it registers options on ``cfg.CONF``,
+as the original does and nothing else of this project. Where Heat is installed its own
 exceptions are raised and passed on.
 
 What differs from the original on purpose:
 
-- Every fault of a start is a `RuntimeError` of one line, an occupied port as well.
+- Every fault of a start is a ``RuntimeError`` of one line, an occupied port as well.
 - TLS uses a server-side context; the handshake does not hold up accepting.
 - A reload starts new workers and retires the old ones only when the new ones answer; a
   configuration that does not work leaves the old workers serving.
 - A worker that dies is replaced, whatever its exit status was.
-- Signals are noted and handled in the server's loop; `hup` raises nothing, and
-  `kill_children` tells the server's own workers, not its whole process group.
-- `workers = 0` counts the CPUs that the process may use, not those of the machine.
-- `app_factory` and `filter_factory` are always there, and loads in several threads do not
-  share them. They take their own key out of the settings that they pass on.
-- `Debug` prints bodies of bytes, keeps `close()`, and hides credentials.
-- A `process_response` that returns nothing keeps the response; a filter without
-  `process_response` passes the response on untouched.
-- Only wrong arguments of an action are a 400; any other `TypeError` is an error of the
-  service, logged with its traceback where `debug` is set.
-- An error of the CFN API that is asked for with `ContentType=JSON` has its own status and
-  an error document; the original answers 200 and a text.
+- Signals are noted and handled in the server's loop; ``hup`` raises nothing, and
+  ``kill_children`` tells the server's own workers, not its whole process group.
+- ``workers = 0`` counts the CPUs that the process may use, not those of the machine.
+- ``app_factory`` and ``filter_factory`` are always there, and loads in several threads
+  do not share them. They take their own key out of the settings that they pass on.
+- ``Debug`` prints bodies of bytes, keeps ``close()``, and hides credentials.
+- A ``process_response`` that returns nothing keeps the response; a filter without
+  ``process_response`` passes the response on untouched.
+- Only wrong arguments of an action are a 400; any other ``TypeError`` is an error of
+  the service, logged with its traceback where ``debug`` is set.
+- An error of the CFN API that is asked for with ``ContentType=JSON`` has its own status
+  and an error document; the original answers 200 and a text.
 - The wording of a 400.
-- JSON nested deeper than 100 levels is refused with 400, and so are `NaN` and `Infinity`.
+- JSON nested deeper than 100 levels is refused with 400, and so are ``NaN`` and
+  ``Infinity``.
 - Languages are matched by RFC 4647 without webob.
 """
 
@@ -191,7 +192,7 @@ _aws_exception = installed("heat.api.aws.exception")
 
 
 def list_opts() -> Iterator[tuple[str | None, list[cfg.Opt]]]:
-    """The options by group, for `oslo-config-generator`."""
+    """Yields the options by group, for ``oslo-config-generator``."""
     yield None, [json_size_opt]
     yield "heat_api", api_opts
     yield "heat_api_cfn", api_cfn_opts
@@ -225,31 +226,31 @@ class _ServerConf:
 
 
 def get_bind_addr(conf: Any, default_port: int | None = None) -> tuple[str, int | None]:
-    """Host and port to listen on; `default_port` where the group has none."""
+    """Returns host and port to listen on; ``default_port`` where the group has none."""
     with start_errors():
         return wsgi_server.get_bind_addr(conf, default_port)
 
 
 def get_socket(conf: Any, default_port: int | None) -> socket.socket:
-    """A listening socket for the group's address; raises `RuntimeError`."""
+    """Returns a listening socket for the group's address; raises ``RuntimeError``."""
     with start_errors():
         return wsgi_server.get_socket(conf, default_port)
 
 
 class Server(wsgi_server.Server):
-    """The server of one API: `conf` is its group, such as `CONF.heat_api`.
+    """The server of one API: ``conf`` is its group, such as ``CONF.heat_api``.
 
-    `name` is the program's, for logs; `threads` bounds the requests that run at the same
-    time in a worker.
+    ``name`` is the program's, for logs; ``threads`` bounds the requests that run at the
+    same time in a worker.
     """
 
     def __init__(self, name: str, conf: Any, threads: int = 1000) -> None:
         super().__init__(threads, conf=_ServerConf(conf), name=name)
 
     def start(self, application: WSGIApplication, default_port: int | None) -> None:
-        """Serves `application`, on `default_port` where the group has none.
+        """Serves ``application``, on ``default_port`` where the group has none.
 
-        Raises `RuntimeError` when it cannot.
+        Raises ``RuntimeError`` when it cannot.
         """
         with start_errors():
             super().start(application, default_port)
@@ -259,14 +260,14 @@ class Server(wsgi_server.Server):
         old_conf: Mapping[str, Any] | None = None,
         has_changed: Callable[[str], bool] | None = None,
     ) -> None:
-        """Applies the configuration; raises `RuntimeError` for what does not work."""
+        """Applies the configuration; raises ``RuntimeError`` for what does not work."""
         if old_conf is not None:
             renew_logging(cfg.CONF, self.name)
         with start_errors():
             super().configure(old_conf, has_changed)
 
     def wait(self) -> ExitStatus:
-        """Serves until the server is stopped; raises `RuntimeError` if it had to."""
+        """Serves until the server is stopped; raises ``RuntimeError`` if it had to."""
         status = super().wait()
         if status:
             raise RuntimeError(f"the server ended: {status.name.lower()} (see its log)")
@@ -276,7 +277,7 @@ class Server(wsgi_server.Server):
 class Router(wsgi_api.Router):
     """Answers 404 to every method where no route matches, and an empty path as well.
 
-    Lets a parameter `_method` choose the route, as the original does.
+    Lets a parameter ``_method`` choose the route, as the original does.
     """
 
     use_method_override = True
@@ -287,18 +288,18 @@ class Router(wsgi_api.Router):
 def translate_exception(
     exc: wsgi_api.errors.AnyException, locale: str | None
 ) -> wsgi_api.errors.AnyException:
-    """`exc` with what the client may read in the language `locale`."""
+    """Returns ``exc`` with what the client may read in the language ``locale``."""
     return wsgi_api.translate_exception(exc, locale)
 
 
 def log_exception(err: BaseException, exc_info: wsgi_api.errors.ExcInfo) -> None:
-    """Logs an error that no one expected; its traceback where `debug` is set."""
+    """Logs an error that no one expected; its traceback where ``debug`` is set."""
     debug = getattr(cfg.CONF, "debug", False)
     wsgi_api.log_exception(err, exc_info if debug else None)
 
 
 class Request(wsgi_api.Request):
-    """A request in Heat's languages; raises Heat's `InvalidContentType`."""
+    """A request in Heat's languages; raises Heat's ``InvalidContentType``."""
 
     i18n_domain: ClassVar[str] = "heat"
     if _exception is not None:
@@ -306,23 +307,23 @@ class Request(wsgi_api.Request):
 
 
 class JSONRequestDeserializer(wsgi_api.JSONRequestDeserializer):
-    """Reads JSON bodies up to `max_json_body_size`, as Heat's APIs recognize them."""
+    """Reads JSON bodies up to ``max_json_body_size``, as Heat's APIs recognize them."""
 
     @property
     def max_json_body_size(self) -> int:  # type: ignore[override]  # read late
         return int(cfg.CONF.max_json_body_size)
 
     def has_body(self, request: webob.Request) -> bool:
-        """Whether there is a body that is JSON."""
+        """Tells whether there is a body that is JSON."""
         return (request.content_length or 0) > 0 and is_json_content_type(request)
 
     def from_json(self, datastring: str | bytes) -> Any:
-        """What a JSON text stands for; raises Heat's `RequestLimitExceeded`, or 400."""
+        """Returns what a JSON text means; raises ``RequestLimitExceeded``, or 400."""
         with self._errors(len(datastring)):
             return super().from_json(datastring)
 
     def read(self, request: webob.Request) -> bytes:
-        """The bytes of the body; raises as `from_json`."""
+        """Returns the bytes of the body; raises as ``from_json``."""
         with self._errors(request.content_length or 0):
             return super().read(request)
 
@@ -343,7 +344,7 @@ class JSONRequestDeserializer(wsgi_api.JSONRequestDeserializer):
 
 
 class _Serializer:
-    """JSON or XML, whichever the parameter `ContentType` of the CFN API asks for."""
+    """JSON or XML, whichever the parameter ``ContentType`` of the CFN API asks for."""
 
     def default(self, response: webob.Response, result: Any) -> None:
         if response.request is not None and _wants_json(response.request):
@@ -376,7 +377,7 @@ class Resource(wsgi_api.Resource):
         )
 
     def dispatch(self, obj: Any, action: str | None, *args: Any, **kwargs: Any) -> Any:
-        """Calls the method of `obj` for an action, or else its `default`.
+        """Calls the method of ``obj`` for an action, or else its ``default``.
 
         An error that a controller of the CFN API returns has its body in JSON where the
         request asks for it.
@@ -388,7 +389,7 @@ class Resource(wsgi_api.Resource):
         return result
 
     def translate(self, request: webob.Request, exc: Exception) -> Exception:
-        """`exc` in the client's language."""
+        """Returns ``exc`` in the client's language."""
         return translate_exception(exc, request.best_match_language())
 
     def log_unexpected(self, exc: Exception) -> None:
@@ -403,35 +404,35 @@ class Resource(wsgi_api.Resource):
 
 
 class AppFactory(wsgi_paste.AppFactory):
-    """`wsgi_paste.AppFactory` that looks for `heat.app_factory`."""
+    """``wsgi_paste.AppFactory`` that looks for ``heat.app_factory``."""
 
     KEY = "heat.app_factory"
 
 
 class FilterFactory(wsgi_paste.FilterFactory):
-    """`wsgi_paste.FilterFactory` that looks for `heat.filter_factory`."""
+    """``wsgi_paste.FilterFactory`` that looks for ``heat.filter_factory``."""
 
     KEY = "heat.filter_factory"
 
 
 def app_factory(global_conf: dict[str, str] | None, **local_conf: str) -> Any:
-    """`AppFactory` with the conf of the load under way, for ini files to name."""
+    """Calls an ``AppFactory`` with the conf of the load under way; for ini files."""
     return AppFactory(wsgi_paste.current_conf())(global_conf, **local_conf)
 
 
 def filter_factory(
     global_conf: dict[str, str] | None, **local_conf: str
 ) -> Callable[[WSGIApplication], Any]:
-    """`FilterFactory` with the conf of the load under way, for ini files to name."""
+    """Calls a ``FilterFactory`` with the conf of the load under way; for ini files."""
     return FilterFactory(wsgi_paste.current_conf())(global_conf, **local_conf)
 
 
 def paste_deploy_app(
     paste_config_file: str, app_name: str | None, conf: cfg.ConfigOpts
 ) -> WSGIApplication:
-    """The application `app_name` of a PasteDeploy file, made with `conf`.
+    """Returns the application ``app_name`` of a PasteDeploy file, made with ``conf``.
 
-    Raises what `wsgi_paste.paste_deploy_app` raises.
+    Raises what ``wsgi_paste.paste_deploy_app`` raises.
     """
     return wsgi_paste.paste_deploy_app(paste_config_file, app_name, conf)
 
