@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import wsgi_server
+from oslo_config import cfg
 from wsgi_server.errors import ServerError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+    from wsgi_server.errors import ExitStatus
 
 
 def installed(name: str) -> Any:
@@ -43,8 +49,41 @@ def start_errors(*own: type[Exception]) -> Iterator[None]:
         raise RuntimeError(str(exc)) from exc
 
 
-def renew_logging(conf: Any, name: str) -> None:
-    """Sets up oslo.log again, where the service uses it, as ``conf`` says now."""
+class ServiceServer(wsgi_server.BaseServer):
+    """A server that refuses with the errors its service handles, and renews its log."""
+
+    #: Causes of a refusal that the service tells apart itself.
+    own_errors: ClassVar[tuple[type[Exception], ...]] = ()
+
+    def start(self, application: WSGIApplication, default_port: int | None) -> None:
+        """Serves ``application``, on ``default_port`` where no other is configured.
+
+        Raises ``RuntimeError`` when it cannot, and what the service's own checks raise.
+        """
+        with start_errors(*self.own_errors):
+            super().start(application, default_port)
+
+    def configure(
+        self,
+        old_conf: Mapping[str, Any] | None = None,
+        has_changed: Callable[[str], bool] | None = None,
+    ) -> None:
+        """Applies the configuration; raises ``RuntimeError`` for what does not work."""
+        if old_conf is not None:
+            _renew_logging(self.name)
+        with start_errors(*self.own_errors):
+            super().configure(old_conf, has_changed)
+
+    def wait(self) -> ExitStatus:
+        """Serves until the server is stopped; raises ``RuntimeError`` if it had to."""
+        status = super().wait()
+        if status:
+            raise RuntimeError(f"the server ended: {status.name.lower()} (see its log)")
+        return status
+
+
+def _renew_logging(name: str) -> None:
+    """Sets up oslo.log again, where the service uses it, as its options say now."""
     log = installed("oslo_log.log")
-    if log is not None and "log_file" in conf:
-        log.setup(conf, name)
+    if log is not None and "log_file" in cfg.CONF:
+        log.setup(cfg.CONF, name)

@@ -42,13 +42,12 @@ from wsgi_api import APIMapper, JSONResponseSerializer, RejectMethodController
 from wsgi_paste import Debug, Middleware
 from wsgi_server import Win32ProcessLauncher, get_asynchronous_eventlet_pool
 
-from ._service import installed, renew_logging, start_errors
+from ._service import ServiceServer, installed, start_errors
 
 if TYPE_CHECKING:
     import socket
 
     from _typeshed.wsgi import WSGIApplication
-    from wsgi_server.errors import ExitStatus
 
 __all__ = [
     "CONF",
@@ -184,7 +183,8 @@ if _profiler_opts is not None:
 _exception = installed("glance.common.exception")
 
 # Glance's command has an exit status for a value that does not fit.
-_start_errors = functools.partial(start_errors, cfg.ConfigFileValueError)
+_OWN_ERRORS = (cfg.ConfigFileValueError,)
+_start_errors = functools.partial(start_errors, *_OWN_ERRORS)
 
 
 def register_cli_opts() -> None:
@@ -239,11 +239,13 @@ def initialize_multi_store() -> None:
     wsgi_server.initialize_multi_store(CONF, reserved_stores=RESERVED_STORES)
 
 
-class BaseServer(wsgi_server.BaseServer):
+class BaseServer(ServiceServer):
     """``wsgi_server.BaseServer`` on the global CONF, with Glance's start-up work.
 
     ``threads`` bounds the requests that run at the same time in a worker.
     """
+
+    own_errors = _OWN_ERRORS
 
     def __init__(
         self,
@@ -268,12 +270,10 @@ class BaseServer(wsgi_server.BaseServer):
     ) -> None:
         """Applies the configuration; raises ``RuntimeError`` for what does not work."""
         if old_conf is not None:
-            renew_logging(CONF, "glance")
             config = installed("glance.common.config")
             if config is not None:
                 config.set_config_defaults()
-        with _start_errors():
-            super().configure(old_conf, has_changed)
+        super().configure(old_conf, has_changed)
 
     def configure_socket(
         self,
@@ -297,15 +297,7 @@ class BaseServer(wsgi_server.BaseServer):
         Raises ``RuntimeError`` when it cannot, and what Glance's own checks raise.
         """
         self._starting = True
-        with _start_errors():
-            super().start(application, default_port)
-
-    def wait(self) -> ExitStatus:
-        """Serves until the server is stopped; raises ``RuntimeError`` if it had to."""
-        status = super().wait()
-        if status:
-            raise RuntimeError(f"the server ended: {status.name.lower()} (see its log)")
-        return status
+        super().start(application, default_port)
 
     def run_server(self) -> None:
         """Serves in this worker; the first of all clears the staging store before."""

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -56,13 +56,12 @@ from wsgi_paste import (
     teardown_paste_factories,
 )
 
-from ._service import installed, renew_logging, start_errors
+from ._service import ServiceServer, installed, start_errors
 
 if TYPE_CHECKING:
     import socket
 
     from _typeshed.wsgi import WSGIApplication
-    from wsgi_server.errors import ExitStatus
 
 __all__ = [
     "URL_LENGTH_LIMIT",
@@ -237,7 +236,7 @@ def get_socket(conf: Any, default_port: int | None) -> socket.socket:
         return wsgi_server.get_socket(conf, default_port)
 
 
-class Server(wsgi_server.Server):
+class Server(ServiceServer, wsgi_server.Server):
     """The server of one API: ``conf`` is its group, such as ``CONF.heat_api``.
 
     ``name`` is the program's, for logs; ``threads`` bounds the requests that run at the
@@ -246,32 +245,6 @@ class Server(wsgi_server.Server):
 
     def __init__(self, name: str, conf: Any, threads: int = 1000) -> None:
         super().__init__(threads, conf=_ServerConf(conf), name=name)
-
-    def start(self, application: WSGIApplication, default_port: int | None) -> None:
-        """Serves ``application``, on ``default_port`` where the group has none.
-
-        Raises ``RuntimeError`` when it cannot.
-        """
-        with start_errors():
-            super().start(application, default_port)
-
-    def configure(
-        self,
-        old_conf: Mapping[str, Any] | None = None,
-        has_changed: Callable[[str], bool] | None = None,
-    ) -> None:
-        """Applies the configuration; raises ``RuntimeError`` for what does not work."""
-        if old_conf is not None:
-            renew_logging(cfg.CONF, self.name)
-        with start_errors():
-            super().configure(old_conf, has_changed)
-
-    def wait(self) -> ExitStatus:
-        """Serves until the server is stopped; raises ``RuntimeError`` if it had to."""
-        status = super().wait()
-        if status:
-            raise RuntimeError(f"the server ended: {status.name.lower()} (see its log)")
-        return status
 
 
 class Router(wsgi_api.Router):
