@@ -1,0 +1,1 @@
+"""Arguments and application URIs to a server that is configured."""

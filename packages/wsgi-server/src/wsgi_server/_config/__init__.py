@@ -1,0 +1,1 @@
+"""From oslo.config to settings: the last room that knows where a value comes from."""

@@ -1,0 +1,1 @@
+"""The supervisor, its workers, and the single process that has none."""

@@ -1,0 +1,1 @@
+"""What each worker is doing, in memory that all processes share."""

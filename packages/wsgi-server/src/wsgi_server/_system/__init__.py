@@ -1,0 +1,1 @@
+"""What the operating system gives, and the standard library as nobody has patched it."""

@@ -1,0 +1,1 @@
+"""PEP 3333: one request, its environ, its input, its response."""
