@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import wsgi_server
 from oslo_config import cfg
-from wsgi_server import _binding, opts
+from wsgi_server import opts
+from wsgi_server._net import standalone
 from wsgi_server.errors import BindError, ConfigError
 
 
@@ -143,7 +144,7 @@ def test_get_socket_waits_for_an_address_in_use() -> None:
 
 
 def test_get_socket_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_binding, "PATIENCE", 0.2)
+    monkeypatch.setattr(standalone, "PATIENCE", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(BindError, match=f"cannot bind 127.0.0.1:{port}.*in use"):

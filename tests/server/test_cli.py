@@ -14,6 +14,7 @@ import live
 import pytest
 from oslo_config import cfg
 from wsgi_server import cli, opts
+from wsgi_server._command.arguments import _SECTIONS
 from wsgi_server.errors import ExitStatus
 
 pytestmark = pytest.mark.forks
@@ -353,7 +354,7 @@ def test_the_version(command: Run) -> None:
 
 
 def test_every_common_option_has_a_section() -> None:
-    shown = [opt for _, options in cli._SECTIONS for opt in options]
+    shown = [opt for _, options in _SECTIONS for opt in options]
     assert {id(opt) for opt in opts.CLI_OPTS} <= {id(opt) for opt in shown}
 
 

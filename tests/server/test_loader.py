@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from oslo_config import cfg
-from wsgi_server._loader import load
+from wsgi_server._command.loader import load
 from wsgi_server.errors import ExitStatus, LoadError
 
 HELLO = """

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from wsgi_server import _log, _logfiles
+from wsgi_server._logs import rotation
+from wsgi_server._logs import server as server_log
 from wsgi_server.errors import ConfigError
 
 
@@ -17,13 +18,13 @@ def record(message: str, *args: object) -> logging.LogRecord:
 
 
 @pytest.fixture
-def pipe() -> Iterator[tuple[int, _log.StreamLog]]:
+def pipe() -> Iterator[tuple[int, server_log.StreamLog]]:
     """A pipe, its reader's descriptor and a handler that writes to it."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     os.set_blocking(writer, False)
     with open(writer, "w") as stream:
-        yield reader, _log.StreamLog(stream)
+        yield reader, server_log.StreamLog(stream)
     os.close(reader)
 
 
@@ -37,14 +38,14 @@ def drain(reader: int) -> bytes:
             return found
 
 
-def test_a_record_is_a_line(pipe: tuple[int, _log.StreamLog]) -> None:
+def test_a_record_is_a_line(pipe: tuple[int, server_log.StreamLog]) -> None:
     reader, handler = pipe
     handler.emit(record("hello %s", "w\u00f6rld"))
     assert drain(reader) == "hello w\u00f6rld\n".encode()
 
 
 def test_what_a_pipe_does_not_take_waits_for_the_next_line(
-    pipe: tuple[int, _log.StreamLog],
+    pipe: tuple[int, server_log.StreamLog],
 ) -> None:
     reader, handler = pipe
     for number in range(200):
@@ -60,10 +61,10 @@ def test_what_a_pipe_does_not_take_waits_for_the_next_line(
 
 
 def test_beyond_the_buffer_lines_are_counted_not_kept(
-    pipe: tuple[int, _log.StreamLog],
+    pipe: tuple[int, server_log.StreamLog],
 ) -> None:
     reader, handler = pipe
-    count = 2 * _log.BUFFER // 1000
+    count = 2 * server_log.BUFFER // 1000
     for number in range(count):
         handler.emit(record("%06d %s", number, "x" * 1000))
     text = b""
@@ -79,7 +80,7 @@ def test_beyond_the_buffer_lines_are_counted_not_kept(
 
 def test_a_full_disk_loses_lines_and_nothing_else() -> None:
     with open("/dev/full", "w") as full:
-        handler = _log.StreamLog(full)
+        handler = server_log.StreamLog(full)
         handler.emit(record("one"))
         handler.emit(record("two"))
         reader, writer = os.pipe()
@@ -91,7 +92,7 @@ def test_a_full_disk_loses_lines_and_nothing_else() -> None:
 
 
 def test_a_record_that_cannot_be_formatted_is_reported_and_survived(
-    pipe: tuple[int, _log.StreamLog], capsys: pytest.CaptureFixture[str]
+    pipe: tuple[int, server_log.StreamLog], capsys: pytest.CaptureFixture[str]
 ) -> None:
     reader, handler = pipe
     handler.emit(record("%d", "no number"))
@@ -101,25 +102,25 @@ def test_a_record_that_cannot_be_formatted_is_reported_and_survived(
 
 
 def test_closing_gives_a_slow_reader_a_moment(
-    pipe: tuple[int, _log.StreamLog], monkeypatch: pytest.MonkeyPatch
+    pipe: tuple[int, server_log.StreamLog], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, handler = pipe
     handler.emit(record("x" * 100_000))
-    monkeypatch.setattr(_log, "FAREWELL", 0.05)
+    monkeypatch.setattr(server_log, "FAREWELL", 0.05)
     handler.close()
     assert 0 < len(drain(reader)) < 100_000
 
 
 def test_a_file_is_reopened_after_rotation(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
-    handler = _log.FileLog(str(path))
+    handler = server_log.FileLog(str(path))
     logger = logging.getLogger("wsgi_server.test_log")
     logger.addHandler(handler)
     try:
         handler.emit(record("before"))
         path.rename(tmp_path / "x.log.1")
         handler.emit(record("still the old one"))
-        _logfiles.reopen()
+        rotation.reopen()
         handler.emit(record("after"))
     finally:
         logger.removeHandler(handler)
@@ -130,4 +131,4 @@ def test_a_file_is_reopened_after_rotation(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_opened_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"log_file: cannot write .*: No such file"):
-        _log.set_up(str(tmp_path / "no" / "x.log"), debug=False)
+        server_log.set_up(str(tmp_path / "no" / "x.log"), debug=False)

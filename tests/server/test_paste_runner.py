@@ -8,8 +8,8 @@ from pathlib import Path
 
 import live
 import pytest
-from wsgi_server import _paste_runner
-from wsgi_server._addresses import TcpAddress, UnixAddress
+from wsgi_server._command import paste_runner
+from wsgi_server._config.addresses import TcpAddress, UnixAddress
 from wsgi_server.errors import ConfigError, ExitStatus
 
 Start = Callable[..., live.LiveServer]
@@ -60,7 +60,7 @@ def test_what_is_wrong_is_one_line(
 
 
 def test_settings_are_the_servers_options() -> None:
-    settings = _paste_runner.read(
+    settings = paste_runner.read(
         {"port": "81", "host": "::1", "http_keepalive": "false", "max-requests": "5"}
     )
     assert settings.binds == (TcpAddress("::1", 81),)
@@ -69,18 +69,18 @@ def test_settings_are_the_servers_options() -> None:
 
 
 def test_several_binds_are_separated_by_blanks() -> None:
-    settings = _paste_runner.read({"bind": "127.0.0.1:1\n  unix:/run/x"})
+    settings = paste_runner.read({"bind": "127.0.0.1:1\n  unix:/run/x"})
     assert settings.binds == (TcpAddress("127.0.0.1", 1), UnixAddress("/run/x"))
 
 
 def test_the_default_port_is_that_of_the_command() -> None:
-    assert _paste_runner.read({}).binds == (TcpAddress("0.0.0.0", 8080),)
+    assert paste_runner.read({}).binds == (TcpAddress("0.0.0.0", 8080),)
 
 
 def test_the_environment_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OS_DEFAULT__WORKERS", "7")
-    assert _paste_runner.read({"workers": "3"}).workers == 3
-    assert _paste_runner.read({"backlog": "5"}).backlog == 5
+    assert paste_runner.read({"workers": "3"}).workers == 3
+    assert paste_runner.read({"backlog": "5"}).backlog == 5
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ def test_the_environment_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_settings_that_do_not_work(settings: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
-        _paste_runner.read(settings)
+        paste_runner.read(settings)

@@ -9,7 +9,7 @@ from pathlib import Path
 import live
 import pytest
 from oslo_config import cfg
-from wsgi_server._settings import Settings
+from wsgi_server._config.settings import Settings
 from wsgi_server.errors import ConfigError, ExitStatus
 
 Start = Callable[..., live.LiveServer]

@@ -16,7 +16,7 @@ import wsgi_server
 from apps.service import OPTIONS as service_options
 from oslo_config import cfg
 from wsgi_server import BaseServer, PosixServer, Server, opts
-from wsgi_server._settings import DEFAULT_THREADS
+from wsgi_server._config.settings import DEFAULT_THREADS
 from wsgi_server.errors import BindError, ConfigError, ExitStatus, ServerError
 
 pytestmark = pytest.mark.forks

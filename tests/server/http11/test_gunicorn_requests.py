@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import pytest
 from server.http11.reading import Outcome, read
+from wsgi_server._connection.proxy_protocol import ProxyHeaderError, parse_proxy_header
 from wsgi_server._http11 import Limits
-from wsgi_server._proxy_protocol import ProxyHeaderError, parse_proxy_header
 
 SOURCE: Final = os.environ.get("GUNICORN_SOURCE")
 if SOURCE is None:

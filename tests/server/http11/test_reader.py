@@ -20,7 +20,7 @@ from wsgi_server._http11 import (
 )
 from wsgi_server._http11 import lines as module
 from wsgi_server._http11.bodies import LARGE
-from wsgi_server._http11.request import KNOWN_HEAD, KNOWN_HEADS
+from wsgi_server._http11.reader import KNOWN_HEAD, KNOWN_HEADS
 
 POST = b"POST /case HTTP/1.1"
 
@@ -528,7 +528,7 @@ def test_the_core_knows_no_socket_clock_thread_or_option() -> None:
         check=True,
         timeout=60,
     ).stdout.split()
-    assert "wsgi_server._http11.request" in found
+    assert "wsgi_server._http11.reader" in found
     foreign = {"socket", "select", "selectors", "logging", "threading", "eventlet"}
     assert foreign.isdisjoint(found)
     assert not [name for name in found if name.startswith("oslo")]

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from wsgi_server._premises import SIGNALS
+from wsgi_server._process.main_process import SIGNALS
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[2] / "docs"

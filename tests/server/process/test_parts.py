@@ -14,13 +14,14 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from wsgi_server import _logfiles
-from wsgi_server._crew import Worker, last_words
-from wsgi_server._messages import Inbox, Message, Reporter, Topic
-from wsgi_server._privileges import Identity
-from wsgi_server._scoreboard import Scoreboard, Slot, State
-from wsgi_server._signals import SignalPipe, blocked
-from wsgi_server._worker import MARGIN, resident
+from wsgi_server._logs import rotation
+from wsgi_server._process.worker import MARGIN
+from wsgi_server._process.worker_pipe import Inbox, Message, Reporter, Topic
+from wsgi_server._process.workers import Worker, last_words
+from wsgi_server._scoreboard.slots import Scoreboard, Slot, State
+from wsgi_server._system.privileges import Identity
+from wsgi_server._system.process import resident
+from wsgi_server._system.signals import SignalPipe, blocked
 
 # -- signals ------------------------------------------------------------------------------
 
@@ -312,7 +313,7 @@ def test_a_moved_log_file_is_opened_anew(tmp_path: Path) -> None:
     try:
         logger.warning("first")
         path.rename(moved)
-        _logfiles.reopen(Identity())
+        rotation.reopen(Identity())
         logger.warning("second")
         assert moved.read_text() == "first\n"
         assert path.read_text() == "second\n"
@@ -332,7 +333,7 @@ def test_a_log_file_that_cannot_be_opened_keeps_the_old_one(
     try:
         moved = tmp_path / "moved"
         folder.rename(moved)
-        _logfiles.reopen()
+        rotation.reopen()
         logger.warning("still here")
         assert (moved / "a.log").read_text() == "still here\n"
         assert "the old file is kept" in caplog.text

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wsgi_server._plan import BURST, LONGEST, Backoff, Spawn, Stop, complete, plan
+from wsgi_server._process.backoff import BURST, LONGEST, Backoff
+from wsgi_server._process.plan import Spawn, Stop, complete, plan
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from pathlib import Path
 import live
 import pytest
 from server.process.support import Service, answer, reload, wait_for_answer
-from wsgi_server._pidfile import PidFile
-from wsgi_server._privileges import Identity, resolve
+from wsgi_server._system.pid_file import PidFile
+from wsgi_server._system.privileges import Identity, resolve
 from wsgi_server.errors import ConfigError
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another")
@@ -62,7 +62,7 @@ def test_a_user_without_an_account_needs_a_group() -> None:
 def test_without_root_a_supplementary_group_is_refused() -> None:
     code = (
         "import os\n"
-        "from wsgi_server._privileges import resolve\n"
+        "from wsgi_server._system.privileges import resolve\n"
         "from wsgi_server.errors import ConfigError\n"
         "os.setgroups([4321, 4322]), os.setresgid(4320, 4320, 4323), os.setuid(65534)\n"
         "for group in '4320', '4323', '4321':\n"
@@ -177,7 +177,7 @@ def test_log_files_belong_to_the_user_and_can_be_reopened(
 def test_a_user_that_cannot_become_another_is_refused(service: Service) -> None:
     service.configure(user="daemon")
     code = (
-        "import os, locale, wsgi_server.cli, wsgi_server._supervisor\n"
+        "import os, locale, wsgi_server.cli, wsgi_server._process.supervisor\n"
         "os.setgid(65534), os.setuid(65534)\n"
         "raise SystemExit(wsgi_server.cli.main())\n"
     )

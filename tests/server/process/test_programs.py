@@ -26,8 +26,8 @@ COMMON = """
 import json, logging, os, signal, sys, threading, time
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
 from oslo_config import cfg
-from wsgi_server._settings import Settings
-from wsgi_server._supervisor import Service, Supervisor
+from wsgi_server._config.settings import Settings
+from wsgi_server._process.supervisor import Service, Supervisor
 from wsgi_server.opts import register_opts
 
 def service(name, load=None, **values):
@@ -372,7 +372,7 @@ def test_importing_the_supervisor_loads_no_engine(tmp_path: Path) -> None:
         "import sys, oslo_config.cfg\n"
         # Some versions of it load asyncio, by way of debtcollector and wrapt.
         "before = set(sys.modules) - {'eventlet', 'greenlet', 'webob'}\n"
-        "import wsgi_server, wsgi_server._supervisor\n"
+        "import wsgi_server, wsgi_server._process.supervisor\n"
         "print(sorted({'eventlet', 'greenlet', 'ssl', 'asyncio', 'webob'} "
         "& (sys.modules.keys() - before)))\n"
     )

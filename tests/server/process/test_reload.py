@@ -23,8 +23,9 @@ from server.process.support import (
     steady_requests,
     wait_for_answer,
 )
-from wsgi_server import _generation
-from wsgi_server._settings import Settings
+from wsgi_server._config.settings import Settings
+from wsgi_server._process import generation as generations
+from wsgi_server._process import service as services
 from wsgi_server.opts import register_opts
 
 pytestmark = pytest.mark.forks
@@ -225,16 +226,16 @@ def test_options_that_a_socket_cannot_have_do_not_hold_a_reload_up(
     register_opts(conf)
     conf([], default_config_files=[], default_config_dirs=[])
     settings = Settings.from_conf(conf, bind=[f"unix:{tmp_path / 's'}", "127.0.0.1:0"])
-    service = _generation.Service("api", settings, lambda: lambda *_: [])
-    old = _generation.build(1, [service])
+    service = services.Service("api", settings, lambda: lambda *_: [])
+    old = generations.build(1, [service])
     # What Linux refuses.
     settings = replace(settings, tcp_keepidle=1 << 20, binds=settings.binds[1:])
-    new = _generation.build(2, [replace(service, settings=settings)], present=old)
-    _generation.accept(old, new)
+    new = generations.build(2, [replace(service, settings=settings)], present=old)
+    generations.accept(old, new)
     assert "127.0.0.1:0 keeps its old options: [Errno 22] Invalid" in caplog.text
     # The rest of the change has happened.
     assert not (tmp_path / "s").exists()
-    _generation.retire(new, keep=[])
+    generations.retire(new, keep=[])
 
 
 def test_a_second_sighup_during_a_reload_is_remembered(

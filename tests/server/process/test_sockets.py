@@ -18,8 +18,8 @@ import live
 import pytest
 from oslo_config import cfg
 from server.process.support import Service, answer, reload
-from wsgi_server._settings import Settings
-from wsgi_server._sockets import (
+from wsgi_server._config.settings import Settings
+from wsgi_server._net.listeners import (
     AddressInUse,
     Inheritance,
     Listener,

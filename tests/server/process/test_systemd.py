@@ -16,11 +16,11 @@ import live
 import pytest
 from oslo_config import cfg
 from server.process.support import Service, reload
-from wsgi_server._crew import DUMP_PATIENCE
-from wsgi_server._settings import Settings
-from wsgi_server._systemd import Notifier, listen_fds
-from wsgi_server._worker import MARGIN
-from wsgi_server.cli import parse
+from wsgi_server._command.arguments import parse
+from wsgi_server._config.settings import Settings
+from wsgi_server._process.worker import MARGIN
+from wsgi_server._process.workers import DUMP_PATIENCE
+from wsgi_server._system.systemd import Notifier, listen_fds
 from wsgi_server.errors import ExitStatus
 from wsgi_server.opts import register_opts
 

@@ -16,8 +16,8 @@ import live
 import pytest
 from oslo_config import cfg
 from server.process.support import Service, both_engines, reload
-from wsgi_server._settings import Settings
-from wsgi_server._tls import server_context
+from wsgi_server._config.settings import Settings
+from wsgi_server._net.tls import server_context
 from wsgi_server.errors import ConfigError
 from wsgi_server.opts import register_opts
 

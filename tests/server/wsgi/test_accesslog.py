@@ -15,8 +15,8 @@ from typing import Any
 
 import live
 import pytest
-from wsgi_server._accesslog import AccessLog
 from wsgi_server._http11 import Request
+from wsgi_server._logs.access import AccessLog
 from wsgi_server.errors import ConfigError
 
 Start = Callable[..., live.LiveServer]
@@ -165,7 +165,7 @@ def test_a_journal_that_stalls_holds_nobody_up() -> None:
     ours, journal = socket.socketpair()
     program = """if True:
         import sys
-        from wsgi_server._accesslog import AccessLog
+        from wsgi_server._logs.access import AccessLog
         from types import SimpleNamespace
         log = AccessLog("-", "{status} {bytes}")
         for number in range(1000):

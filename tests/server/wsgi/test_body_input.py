@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wsgi_server._wsgi import READ_AHEAD, BodyInput
+from wsgi_server._wsgi.input import READ_AHEAD, BodyInput
 
 SIZES = st.sampled_from(
     [None, -1, 0, 1, 7, READ_AHEAD - 1, READ_AHEAD, 2 * READ_AHEAD, 70_000]

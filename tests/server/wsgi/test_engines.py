@@ -36,12 +36,12 @@ def test_what_workers_share_is_loaded_without_an_engine(engine: str) -> None:
     script = (
         "import sys; from wsgi_server._engines import preload; "
         f"preload({engine!r}); names = ('eventlet', 'greenlet', "
-        "'wsgi_server._engines.threads', 'wsgi_server._connection'); "
+        "'wsgi_server._engines.threads', 'wsgi_server._connection.connection'); "
         "print([name for name in names if name in sys.modules])"
     )
     words = [sys.executable, "-W", "error", "-c", script]
     result = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "['wsgi_server._connection']"
+    assert result.stdout.strip() == "['wsgi_server._connection.connection']"
 
 
 @pytest.mark.parametrize("engine", ["threads"])

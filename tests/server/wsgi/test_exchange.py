@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from wsgi_server._http11 import Head, Request, ResponseHeads
-from wsgi_server._wsgi import Exchange, FileWrapper
+from wsgi_server._wsgi.exchange import Exchange
+from wsgi_server._wsgi.file_wrapper import FileWrapper
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 CONTENT = b"what the application means " * 1000

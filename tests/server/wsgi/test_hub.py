@@ -12,13 +12,13 @@ import live
 import pytest
 
 Start = Callable[..., live.LiveServer]
-OURS = "wsgi_server._engines.hub"
+OURS = "wsgi_server._engines.epoll_hub"
 
 # A program of its own: eventlet watches over the forks of whoever imports it.
 POLLS = textwrap.dedent(
     """
     import fcntl, os, resource, select, sys
-    from wsgi_server._engines.hub import FD_SETSIZE, NEAR, Hub
+    from wsgi_server._engines.epoll_hub import FD_SETSIZE, NEAR, Hub
 
     beyond = sys.argv[1] == "beyond"
     resource.setrlimit(resource.RLIMIT_NOFILE, (FD_SETSIZE + 10,) * 2)

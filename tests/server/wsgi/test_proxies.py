@@ -13,13 +13,13 @@ from typing import Any
 
 import live
 import pytest
-from wsgi_server._forwarded import believe, strip
-from wsgi_server._proxy_protocol import (
+from wsgi_server._config.addresses import PeerSet
+from wsgi_server._connection.proxy_protocol import (
     LONGEST,
     ProxyHeaderError,
     parse_proxy_header,
 )
-from wsgi_server._settings import PeerSet
+from wsgi_server._wsgi.forwarded import believe, strip
 
 Start = Callable[..., live.LiveServer]
 APP = "apps.exercise:app"

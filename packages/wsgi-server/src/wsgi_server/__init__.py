@@ -11,7 +11,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._binding import get_bind_addr, get_num_workers, get_socket, ssl_wrap_socket
+    from ._config.lookup import get_bind_addr, get_num_workers
+    from ._net.standalone import get_socket, ssl_wrap_socket
     from .opts import register_cli_opts
     from .pools import (
         get_asynchronous_eventlet_pool,
@@ -52,14 +53,14 @@ _HOMES = {
     "Win32Server": "win32",
     "get_asynchronous_eventlet_pool": "pools",
     "get_asynchronous_pool": "pools",
-    "get_bind_addr": "_binding",
-    "get_num_workers": "_binding",
-    "get_socket": "_binding",
+    "get_bind_addr": "_config.lookup",
+    "get_num_workers": "_config.lookup",
+    "get_socket": "_net.standalone",
     "initialize_glance_store": "stores",
     "initialize_multi_store": "stores",
     "register_cli_opts": "opts",
     "set_eventlet_hub": "pools",
-    "ssl_wrap_socket": "_binding",
+    "ssl_wrap_socket": "_net.standalone",
 }
 
 

@@ -8,72 +8,28 @@ command line wins over what stands in a file.
 from __future__ import annotations
 
 import argparse
-import difflib
 import logging
 import os
-import platform
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
-from . import __version__, _loader, _log, opts, pools
-from ._settings import Settings
+from . import opts, pools
+from ._command import loader
+from ._command.arguments import DEFAULT_PORT, PROG, parse
+from ._config.settings import Settings
+from ._logs import server as server_log
 from .errors import ConfigError, ExitStatus, LoadError, ServerError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from ._generation import Service
+    from ._process.service import Service
 
 LOG = logging.getLogger(__name__)
-
-PROG: Final = "wsgi-server"
-DEFAULT_PORT: Final = 8080
-
-_DESCRIPTION: Final = """\
-Serves a WSGI application from pre-forked worker processes.
-
-APP is module:callable, module:factory() or, with wsgi-paste installed,
-config:api-paste.ini#main.
-"""
-
-_EPILOG: Final = """\
-Every option can stand in a configuration file, with underscores, and many more can:
-`oslo-config-generator --namespace wsgi_server` writes a sample with all of them.
-
-signals:
-  HUP        reload configuration, certificates and application; no request is lost,
-             and whatever fails leaves everything as it was
-  TERM       finish the requests in flight, then stop
-  INT, QUIT  stop now
-  USR1       reopen the log files
-  USR2       start a new server on the same sockets; it replaces this one once it answers
-  TTIN, TTOU one worker more, one worker less
-
-exit statuses:
-  0 stopped as asked        1 unforeseen fault       2 wrong command line
-  3 workers never ready     4 application not loaded 5 wrong configuration
-  6 address not available
-"""
-
-#: Sections of the help, in the order of a reader's questions.
-_SECTIONS: Final[Sequence[tuple[str, Sequence[cfg.Opt]]]] = (
-    ("where to listen", opts.BIND_OPTS),
-    ("TLS", opts.TLS_OPTS),
-    ("processes", opts.PROCESS_OPTS),
-    ("workers that go", opts.SUPERVISION_OPTS),
-    ("requests", opts.HTTP_OPTS),
-    ("logs", opts.LOG_OPTS),
-)
-
-
-class UsageError(ServerError):
-    """The command line does not parse."""
-
-    exit_status = ExitStatus.USAGE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,10 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     settings = _settings(_read_files(arguments, server=True))
     if settings.cert_file is not None:
-        from ._tls import server_context
+        from ._net.tls import server_context
 
         server_context(settings)
-    _loader.load(arguments.app, _read_files(arguments, server=False))
+    loader.load(arguments.app, _read_files(arguments, server=False))
     print(f"{PROG}: the configuration and {arguments.app} are fine")
     return ExitStatus.OK
 
@@ -125,12 +81,12 @@ class _Run:
         self._served = self._settings
         # The log file is one of those that it is meant for.
         os.umask(self._settings.umask)
-        _log.set_up(self._settings.log_file, debug=self._settings.debug)
+        server_log.set_up(self._settings.log_file, debug=self._settings.debug)
 
     def serve(self) -> int:
         """Supervises the workers until they are told to stop."""
         # Imported here, because --help and --check-config need no supervisor.
-        from ._supervisor import Supervisor
+        from ._process.supervisor import Supervisor
 
         supervisor = Supervisor(
             self._configure,
@@ -152,7 +108,7 @@ class _Run:
 
     def _configure(self) -> list[Service]:
         """What one generation serves, read anew for each of them."""
-        from ._generation import Service
+        from ._process.service import Service
 
         self._served = self._settings
         self._adopt(_settings(_read_files(self._arguments, server=True)))
@@ -173,11 +129,11 @@ class _Run:
         """From now on the log, too, is as `settings` say. Raises `ConfigError`."""
         old, self._settings = self._settings, settings
         if (old.log_file, old.debug) != (settings.log_file, settings.debug):
-            _log.set_up(settings.log_file, debug=settings.debug)
+            server_log.set_up(settings.log_file, debug=settings.debug)
 
     def _load(self, conf: cfg.ConfigOpts) -> WSGIApplication:
         try:
-            return _loader.load(self._arguments.app, conf)
+            return loader.load(self._arguments.app, conf)
         except LoadError as exc:
             self._faults.append(exc)
             # The line says it all; the traceback is for those who debug.
@@ -226,120 +182,3 @@ def _settings(conf: cfg.ConfigOpts) -> Settings:
 
 
 # -- arguments --------------------------------------------------------------------------
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {PROG} --help)")
-
-
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments by the names of their options; None for those not given.
-
-    Raises `UsageError`; leaves by `SystemExit` after `--help` and `--version`.
-    """
-    parser = _parser()
-    arguments, unknown = parser.parse_known_args(argv)
-    options = [word for word in unknown if word.startswith("-")]
-    if options:
-        name = options[0].partition("=")[0]
-        near = difflib.get_close_matches(name, parser._option_string_actions, n=1)
-        parser.error(
-            f"there is no option {name}"
-            + (f"; did you mean {near[0]}?" if near else "")
-        )
-    if unknown:
-        parser.error(f"one application, please: {unknown[0]!r} is one too many")
-    if arguments.app is None:
-        parser.error("name an application, such as module:callable")
-    return arguments
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
-        PROG,
-        usage=f"{PROG} APP [--config-file FILE] [options]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
-    )
-    parser.add_argument("app", metavar="APP", nargs="?", help=argparse.SUPPRESS)
-    general = parser.add_argument_group("general")
-    for name, what in (("file", "FILE"), ("dir", "DIR")):
-        general.add_argument(
-            f"--config-{name}",
-            metavar=what,
-            action="append",
-            default=[],
-            type=os.path.abspath,
-            help="oslo.config file; may be given several times, the last one wins"
-            if name == "file"
-            else "directory whose *.conf files are read after the others",
-        )
-    general.add_argument(
-        "--check-config",
-        action="store_true",
-        help="load the configuration and the application, say what is wrong, do not "
-        "serve",
-    )
-    general.add_argument("--version", action="version", version=_version())
-    general.add_argument("-h", "--help", action="help", help="show this and stop")
-    for title, options in _SECTIONS:
-        section = parser.add_argument_group(title)
-        for opt in options:
-            if opt in opts.CLI_OPTS:
-                _add(section, opt)
-    return parser
-
-
-def _add(section: argparse._ArgumentGroup, opt: cfg.Opt) -> None:
-    keywords: dict[str, Any] = {"dest": opt.dest, "help": _help(opt)}
-    if isinstance(opt, cfg.BoolOpt):
-        keywords["action"] = argparse.BooleanOptionalAction
-    else:
-        keywords["type"] = _converter(opt)
-        keywords["metavar"] = _metavar(opt)
-        if isinstance(opt, cfg.MultiStrOpt):
-            keywords["action"] = "append"
-    section.add_argument(f"--{opt.name}", **keywords)
-
-
-def _help(opt: cfg.Opt) -> str:
-    text = (opt.help or "").rstrip(".")
-    if opt.default not in (None, [], False):
-        text += f" (default: {'on' if opt.default is True else opt.default})"
-    return text.replace("%", "%%")
-
-
-def _metavar(opt: cfg.Opt) -> str:
-    kinds = {
-        cfg.IntOpt: "N",
-        cfg.PortOpt: "PORT",
-        cfg.FloatOpt: "SECONDS",
-        cfg.HostAddressOpt: "HOST",
-        cfg.MultiStrOpt: "ADDRESS",
-        cfg.ListOpt: "LIST",
-    }
-    if type(opt) in kinds:
-        return kinds[type(opt)]
-    choices = getattr(opt.type, "choices", None)
-    if choices:
-        return "|".join(choices)
-    return "FILE" if opt.name.endswith(("file", "log")) else "TEXT"
-
-
-def _converter(opt: cfg.Opt) -> Callable[[str], Any]:
-    def convert(text: str) -> Any:
-        try:
-            return opt.type(text)
-        except ValueError as exc:
-            raise argparse.ArgumentTypeError(f"{text!r}: {exc}") from exc
-
-    return convert
-
-
-def _version() -> str:
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{PROG} {__version__} ({python})"

@@ -6,29 +6,16 @@ of its functions needs it.
 
 from __future__ import annotations
 
-import importlib
 import logging
-import os
 import sys
 import threading
-import warnings
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 from weakref import WeakSet
-
-from .errors import ServerError
-
-if TYPE_CHECKING:
-    import socket
-
-    from _typeshed.wsgi import WSGIApplication
 
 LOG = logging.getLogger(__name__)
 
-#: Hubs that work, the fastest first; the first that the platform has is taken.
-_HUBS: Final = ("epolls", "kqueue", "poll", "selects")
 
 # A pool lives as long as somebody uses it or one of its greenlets runs.
 _pools: WeakSet[Any] = WeakSet()
@@ -41,16 +28,9 @@ def set_eventlet_hub() -> None:
     Belongs to the start of a program: whatever waited in an earlier hub is forgotten.
     Raises `ServerError` when there is none.
     """
-    from eventlet import hubs
+    from ._engines.hubs import use_best_hub
 
-    for name in _HUBS:
-        module = importlib.import_module(f"eventlet.hubs.{name}")
-        if module.is_available():
-            hubs.use_hub(module)
-            return
-    raise ServerError(
-        f"eventlet has no hub for this platform (tried {', '.join(_HUBS)})"
-    )
+    use_best_hub()
 
 
 def get_asynchronous_eventlet_pool(size: int = 1000) -> Any:
@@ -122,66 +102,14 @@ def _wait_for_greenlets(timeout: float | None) -> bool:
     return finished
 
 
-def serve(
-    sockets: Sequence[socket.socket],
-    app: WSGIApplication,
-    pool: Any,
-    told: Callable[[], object],
-    **keywords: Any,
-) -> None:
-    """Serves with eventlet's own server until `told`, run in a native thread, returns.
-
-    For platforms without what our engines poll with. `keywords` are those of
-    `eventlet.wsgi.server`.
-    """
-    import eventlet.wsgi
-    from eventlet import greenio, tpool
-
-    servers = [
-        eventlet.spawn(
-            eventlet.wsgi.server,
-            greenio.GreenSocket(sock),
-            app,
-            custom_pool=pool,
-            log=LOG,
-            log_output=False,
-            **keywords,
-        )
-        for sock in sockets
-    ]
-    tpool.execute(told)
-    for server in servers:
-        server.kill()
-    pool.waitall()
-
-
 def renew(*, green: bool) -> None:
-    """In a forked child, before anything runs: leaves behind what only the parent runs.
+    """For the server, in a forked child before anything runs: a hub and empty pools.
 
-    Pools are emptied, and eventlet gets a hub of our own, for that of the parent would
-    share its epoll set with us. With `green` there is a hub afterwards in any case: it
-    belongs to the main greenlet, where the engine runs, whoever needs it first.
-
-    It is of the kind that the program chose, or EVENTLET_HUB in the environment; where
-    that is the usual one, `wsgi_server._engines.hub` takes its place.
+    What only the parent runs is left behind; `green` as in `renew_hub`.
     """
+    from ._engines.hubs import renew_hub
+
     _executors.clear()
     for pool in list(_pools):
         pool.__init__(pool.size)
-    if not green and "eventlet.hubs" not in sys.modules:
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from eventlet import hubs
-    here = hubs._threadlocal
-    if hasattr(here, "hub"):
-        here.Hub = type(here.hub)
-    elif not green:
-        return
-    elif not hasattr(here, "Hub"):
-        hubs.use_hub()
-    module = sys.modules[here.Hub.__module__]
-    if module.__name__ == "eventlet.hubs.epolls" and "EVENTLET_HUB" not in os.environ:
-        module = importlib.import_module("wsgi_server._engines.hub")
-    hubs.use_hub(module)
-    hubs.get_hub()
+    renew_hub(green=green)

@@ -27,10 +27,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from oslo_config import cfg
 
-from . import _shift, pools, stores
-from ._binding import get_num_workers, option
-from ._reloading import Reading
-from ._settings import DEFAULT_THREADS, Settings
+from . import pools, stores
+from ._config.lookup import get_num_workers, option
+from ._config.settings import DEFAULT_THREADS, Settings
+from ._config.snapshot import Reading
+from ._process import run_server
 from .errors import ConfigError, ExitStatus, LoadError, ServerError
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import WSGIApplication
 
-    from ._embedded import Embedded
-    from ._generation import Service
+    from ._process.embedded import Embedded
+    from ._process.service import Service
 
 LOG = logging.getLogger(__name__)
 
@@ -247,7 +248,7 @@ class BaseServer(ABC):
         something before and after `super().run_server()`. Called by itself it serves in
         this process, without workers.
         """
-        if _shift.serve():
+        if run_server.serve():
             return
         if self._supervisor is None:
             self.configure_socket()
@@ -338,7 +339,7 @@ class BaseServer(ABC):
         return self._supervisor
 
     def _open(self) -> Embedded:
-        from ._embedded import Embedded
+        from ._process.embedded import Embedded
 
         supervisor = Embedded(
             self._services,
@@ -366,7 +367,7 @@ class BaseServer(ABC):
 
     def _services(self) -> list[Service]:
         """What the supervisor asks for at the start and at every reload."""
-        from ._generation import Service
+        from ._process.service import Service
 
         if self._supervisor is not None and not self._reopening:
             self._configure_again()
@@ -433,7 +434,7 @@ class BaseServer(ABC):
             raise LoadError(f"{self.name} has no application: start was not called")
         forked = self._running_supervisor().forks
         if forked and type(self).run_server is not BaseServer.run_server:
-            _shift.enter(self.run_server)
+            run_server.enter(self.run_server)
         return self.application
 
     def _start_prefetching(self) -> None:
@@ -443,7 +444,7 @@ class BaseServer(ABC):
 
     def _leave_worker(self, patience: float) -> None:
         deadline = monotonic() + patience
-        _shift.leave()
+        run_server.leave()
         if self._prefetch is not None:
             self._prefetch.stop(max(0.0, deadline - monotonic()))
         pools.wait_all_pools(max(0.0, deadline - monotonic()))

@@ -20,7 +20,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, Final
 
 from . import pools
-from ._sockets import open_listeners
+from ._engines.eventlet_wsgi import serve
+from ._net.listeners import open_listeners
 from .errors import ExitStatus, LoadError, ServerError
 from .server import BaseServer, HasChanged
 
@@ -180,7 +181,7 @@ class Win32Server(BaseServer):
             self.set_signal_handler("SIGTERM", lambda *_: stop.set())
             self.set_signal_handler("SIGINT", lambda *_: stop.set())
             told = stop.wait
-        pools.serve(
+        serve(
             self._sockets,
             self.application,
             self.pool,

@@ -24,7 +24,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import LoadError
+from wsgi_server.errors import LoadError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from oslo_config import cfg
 
-from . import opts, pools
-from ._settings import Settings
-from .cli import DEFAULT_PORT, PROG
-from .errors import ConfigError, ServerError
+from wsgi_server import opts, pools
+from wsgi_server._config.settings import Settings
+from wsgi_server.errors import ConfigError, ServerError
+
+from .arguments import DEFAULT_PORT, PROG
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -32,7 +33,8 @@ def main(
 
     Ends the process with the statuses of the command; an error is one line on stderr.
     """
-    from ._supervisor import Service, Supervisor
+    from wsgi_server._process.service import Service
+    from wsgi_server._process.supervisor import Supervisor
 
     try:
         chosen = read(settings)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 
-from .errors import ConfigError
+from wsgi_server.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +77,27 @@ def parse_address(text: str) -> Address:
         f"bind = {text}: not an address (use HOST:PORT, [V6ADDRESS]:PORT, "
         "unix:/path, fd://N, systemd or systemd:NAME)"
     )
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class PeerSet:
+    """Peers that are trusted with something: networks, and perhaps Unix sockets."""
+
+    networks: tuple[Network, ...] = ()
+    unix: bool = False
+
+    def __bool__(self) -> bool:
+        return self.unix or bool(self.networks)
+
+    def __contains__(self, host: str) -> bool:
+        """Whether `host` (an address literal; empty for a Unix socket) belongs to it."""
+        if not host:
+            return self.unix
+        if not self.networks:
+            return False
+        address = ipaddress.ip_address(host.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any((mapped or address) in network for network in self.networks)

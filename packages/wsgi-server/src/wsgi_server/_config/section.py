@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from oslo_config import cfg
 
-from . import opts
-from .errors import ConfigError
+from wsgi_server import opts
+from wsgi_server.errors import ConfigError
 
 #: The section's name.
 SECTION: Final = "wsgi_server"

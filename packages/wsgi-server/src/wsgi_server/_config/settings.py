@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import math
-import os
 import re
 import socket
 from collections.abc import Mapping
@@ -17,12 +16,12 @@ from typing import Any, Final
 
 from oslo_config import cfg
 
-from . import opts
-from ._addresses import Address, TcpAddress, UnixAddress, parse_address
-from ._section import Section
-from .errors import ConfigError
+from wsgi_server import opts
+from wsgi_server._system.process import cpus
+from wsgi_server.errors import ConfigError
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from .addresses import Address, PeerSet, TcpAddress, UnixAddress, parse_address
+from .section import Section
 
 #: Requests that may run at once in a worker, by engine, when `threads` is not set.
 DEFAULT_THREADS: Final[Mapping[str, int]] = {"eventlet": 1000, "threads": 32}
@@ -32,27 +31,6 @@ MAX_DEFAULT_WORKERS: Final = 8
 
 #: Options that only a restart can change.
 RESTART_ONLY: Final = frozenset({"user", "group", "pid_file"})
-
-
-@dataclass(frozen=True)
-class PeerSet:
-    """Peers that are trusted with something: networks, and perhaps Unix sockets."""
-
-    networks: tuple[Network, ...] = ()
-    unix: bool = False
-
-    def __bool__(self) -> bool:
-        return self.unix or bool(self.networks)
-
-    def __contains__(self, host: str) -> bool:
-        """Whether `host` (an address literal; empty for a Unix socket) belongs to it."""
-        if not host:
-            return self.unix
-        if not self.networks:
-            return False
-        address = ipaddress.ip_address(host.partition("%")[0])
-        mapped = getattr(address, "ipv4_mapped", None)
-        return any((mapped or address) in network for network in self.networks)
 
 
 @dataclass(frozen=True)
@@ -140,7 +118,7 @@ class Settings:
         for name in ("forwarded_allow", "proxy_protocol"):
             values[name] = _peers(name, values[name])
         if values["workers"] is None:
-            values["workers"] = min(_cpus(), MAX_DEFAULT_WORKERS)
+            values["workers"] = min(cpus(), MAX_DEFAULT_WORKERS)
         if values["threads"] is None:
             values["threads"] = DEFAULT_THREADS[values["engine"]]
         settings = cls(**values)
@@ -257,10 +235,3 @@ def _check_readable(name: str, path: str) -> None:
             return
     except OSError as exc:
         raise ConfigError(f"{name}: cannot read {path}: {exc.strerror}") from exc
-
-
-def _cpus() -> int:
-    """CPUs this process may run on, which in a container are fewer than it has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -12,8 +12,9 @@ from typing import Any
 
 from oslo_config import cfg
 
-from ._section import root
-from .errors import ConfigError
+from wsgi_server.errors import ConfigError
+
+from .section import root
 
 
 class Reading:

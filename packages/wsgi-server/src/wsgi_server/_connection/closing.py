@@ -14,13 +14,14 @@ import struct
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from ._http11 import error_response
-from ._state import State
-from ._stream import Stream
-from ._transport import TlsTransport
+from wsgi_server._http11 import error_response
+
+from .state import State
+from .stream import Stream
+from .transport import TlsTransport
 
 if TYPE_CHECKING:
-    from ._wsgi import Exchange
+    from wsgi_server._wsgi.exchange import Exchange
 
 LOG = logging.getLogger(__name__)
 

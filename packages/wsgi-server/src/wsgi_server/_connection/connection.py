@@ -14,7 +14,7 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ._http11 import (
+from wsgi_server._http11 import (
     CONTINUE,
     END,
     NEED_DATA,
@@ -22,16 +22,21 @@ from ._http11 import (
     Request,
     RequestReader,
 )
-from ._proxy_protocol import LONGEST, ProxyHeaderError, parse_proxy_header
-from ._state import State
-from ._stream import PIECE, PROGRESS
-from ._teardown import LINGER_SECONDS, Teardown
-from ._transport import TlsTransport, tls_environ
-from ._wsgi import BodyError, BodyInput, Exchange
+from wsgi_server._wsgi.channel import BodyError
+from wsgi_server._wsgi.environ import tls_environ
+from wsgi_server._wsgi.exchange import Exchange
+from wsgi_server._wsgi.input import BodyInput
+
+from .closing import LINGER_SECONDS, Teardown
+from .proxy_protocol import LONGEST, ProxyHeaderError, parse_proxy_header
+from .state import State
+from .stream import PIECE, PROGRESS
+from .transport import TlsTransport
 
 if TYPE_CHECKING:
-    from ._http11 import Head
-    from ._site import Site
+    from wsgi_server._http11 import Head
+
+    from .endpoint import Endpoint
 
 LOG = logging.getLogger(__name__)
 
@@ -66,7 +71,7 @@ class Connection(Teardown):
     )
 
     def __init__(
-        self, sock: socket.SocketType, peer: tuple[str, str], site: Site, now: float
+        self, sock: socket.SocketType, peer: tuple[str, str], site: Endpoint, now: float
     ) -> None:
         self.fd = sock.fileno()
         self.site = site

@@ -3,48 +3,33 @@
 from __future__ import annotations
 
 import math
-import socket
 import sys
 import time
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from . import _forwarded
-from ._http11 import Limits, ResponseHeads
-from ._wsgi import EMPTY_INPUT, FileWrapper
+from wsgi_server._http11 import Limits, ResponseHeads
+from wsgi_server._wsgi import forwarded
+from wsgi_server._wsgi.environ import SOFTWARE, server_name
+from wsgi_server._wsgi.file_wrapper import FileWrapper
+from wsgi_server._wsgi.input import EMPTY_INPUT
+
+from .scheduler import Scheduler
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from ._accesslog import AccessLog
-    from ._http11 import Request
-    from ._settings import Settings
-    from ._sockets import Listener
-    from ._stream import Stream
+    from wsgi_server._config.settings import Settings
+    from wsgi_server._http11 import Request
+    from wsgi_server._logs.access import AccessLog
+    from wsgi_server._net.listeners import Listener
 
-SOFTWARE = "wsgi-server"
 
 #: Names of header fields that are remembered; with more of them it starts over.
 KNOWN_NAMES: Final = 1024
 
 
-class Waiting(Protocol):
-    """What a connection may ask of its engine while a request runs."""
-
-    def wait(self, conn: Stream, deadline: float, *, writable: bool) -> None:
-        """Returns when the client can be read from or written to again.
-
-        Raises `TimeoutError` when `deadline` (monotonic seconds) comes first.
-        """
-
-    def breathe(self) -> None:
-        """Lets others run, in the middle of a long transfer that never had to wait."""
-
-    def forget(self, conn: Stream) -> None:
-        """The connection is about to close its descriptor."""
-
-
-class Site:
+class Endpoint:
     """One application on one listener under one configuration."""
 
     def __init__(
@@ -52,7 +37,7 @@ class Site:
         listener: Listener,
         app: WSGIApplication,
         settings: Settings,
-        engine: Waiting,
+        engine: Scheduler,
         log: AccessLog | None,
         *,
         worker_id: int = 0,
@@ -138,18 +123,18 @@ class Site:
     def admit(self, environ: dict[str, Any], peer: str) -> None:
         """Settles what `Forwarded` and `X-Forwarded-*` may say where some are believed."""
         if peer in self.settings.forwarded_allow:
-            _forwarded.believe(environ, self.settings.forwarded_allow)
+            forwarded.believe(environ, self.settings.forwarded_allow)
         else:
-            _forwarded.strip(environ)
+            forwarded.strip(environ)
 
     def _strip(self, environ: dict[str, Any], request: Request) -> None:
-        _forwarded.strip(environ)
+        forwarded.strip(environ)
         if len(self._harmless) >= KNOWN_NAMES:
             self._harmless.clear()
         self._harmless.update(environ.keys() & request.headers.keys())
 
     def _base_environ(self, worker_id: int) -> dict[str, Any]:
-        name, port = _server_name(self.listener.sock)
+        name, port = server_name(self.listener.sock)
         return {
             # What every request replaces stands here for the size of the copies.
             "REQUEST_METHOD": "",
@@ -184,14 +169,3 @@ class Site:
 def _least(*limits: float | None) -> float:
     """The shortest of some limits, of which None is none."""
     return min(math.inf if limit is None else limit for limit in limits)
-
-
-def _server_name(sock: socket.socket) -> tuple[str, str]:
-    """SERVER_NAME and SERVER_PORT: the address that was bound, or who we are."""
-    bound = sock.getsockname()
-    if not isinstance(bound, tuple):
-        return "localhost", "0"
-    host, port = bound[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104  compared, not bound
-        host = socket.gethostname()
-    return host, str(port)

@@ -12,14 +12,15 @@ import os
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from ._originals import original
-from ._transport import TlsTransport
-from ._wsgi import BodyError, ClientGone
+from wsgi_server._system.unpatched import original
+from wsgi_server._wsgi.channel import BodyError, ClientGone
+
+from .transport import TlsTransport
 
 if TYPE_CHECKING:
     import socket
 
-    from ._site import Site
+    from .endpoint import Endpoint
 
 _select: Any = original("select")
 # Taken now: an application that patches the process takes it away from the module.
@@ -83,7 +84,7 @@ class Stream:
     )
 
     fd: int
-    site: Site
+    site: Endpoint
     sock: socket.SocketType | TlsTransport
     #: The end of a response that the client has not taken yet.
     outbox: memoryview | None

@@ -11,7 +11,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 #: Ciphertext is read and plaintext written in pieces of this size.
 PIECE = 65536
@@ -133,22 +133,3 @@ class TlsTransport:
         except OSError:
             # The session is over; an alert that does not fit is not waited for.
             self._pending = b""
-
-
-def tls_environ(transport: TlsTransport) -> dict[str, Any]:
-    """mod_ssl's names, which applications know."""
-    version, cipher = transport.session_facts()
-    environ: dict[str, Any] = {"HTTPS": "on", "SSL_PROTOCOL": version or ""}
-    if cipher is not None:
-        environ["SSL_CIPHER"] = cipher[0]
-    certificate = transport.peer_certificate()
-    if certificate is not None:
-        environ["SSL_CLIENT_VERIFY"] = "SUCCESS"
-        environ["SSL_CLIENT_S_DN"] = _distinguished_name(certificate.get("subject"))
-        environ["SSL_CLIENT_I_DN"] = _distinguished_name(certificate.get("issuer"))
-        environ["SSL_CLIENT_M_SERIAL"] = certificate.get("serialNumber", "")
-    return environ
-
-
-def _distinguished_name(parts: Any) -> str:
-    return ",".join(f"{key}={value}" for rdn in parts or () for key, value in rdn)

@@ -11,15 +11,15 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from wsgi_server._originals import threads_are_green
+from wsgi_server._system.unpatched import threads_are_green
 from wsgi_server.errors import ConfigError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from wsgi_server._scoreboard import Slot
-    from wsgi_server._settings import Settings
-    from wsgi_server._sockets import Listener
+    from wsgi_server._config.settings import Settings
+    from wsgi_server._net.listeners import Listener
+    from wsgi_server._scoreboard.slots import Slot
 
 
 class Engine(Protocol):

@@ -11,10 +11,10 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from wsgi_server._originals import original
+from wsgi_server._system.unpatched import original
 
 if TYPE_CHECKING:
-    from wsgi_server._sockets import Listener
+    from wsgi_server._net.listeners import Listener
 
 LOG = logging.getLogger(__name__)
 

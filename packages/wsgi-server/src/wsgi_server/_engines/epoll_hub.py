@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from typing import Any, Final
 
-from wsgi_server._originals import original
+from wsgi_server._system.unpatched import original
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

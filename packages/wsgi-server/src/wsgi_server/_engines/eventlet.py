@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from wsgi_server._engines.loop import READABLE, WRITABLE, Loop
-from wsgi_server._state import State
-from wsgi_server._wsgi import RequestTimeout
+from wsgi_server._connection.state import State
+from wsgi_server._wsgi.channel import RequestTimeout
+
+from .loop import READABLE, WRITABLE, Loop
 
 with warnings.catch_warnings():
     # Whoever chose this engine knows; the documentation says how to leave it.
@@ -34,12 +35,12 @@ with warnings.catch_warnings():
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from wsgi_server._connection import Connection
-    from wsgi_server._scoreboard import Slot
-    from wsgi_server._settings import Settings
-    from wsgi_server._sockets import Listener
-    from wsgi_server._stream import Stream
-    from wsgi_server._wsgi import Exchange
+    from wsgi_server._config.settings import Settings
+    from wsgi_server._connection.connection import Connection
+    from wsgi_server._connection.stream import Stream
+    from wsgi_server._net.listeners import Listener
+    from wsgi_server._scoreboard.slots import Slot
+    from wsgi_server._wsgi.exchange import Exchange
 
 LOG = logging.getLogger(__name__)
 

@@ -17,21 +17,22 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server import hooks
-from wsgi_server._accesslog import AccessLog
-from wsgi_server._connection import Connection
-from wsgi_server._engines.doors import Doors
-from wsgi_server._originals import original
-from wsgi_server._site import Site
-from wsgi_server._state import State
-from wsgi_server._teardown import LINGER_SECONDS
+from wsgi_server._connection.closing import LINGER_SECONDS
+from wsgi_server._connection.connection import Connection
+from wsgi_server._connection.endpoint import Endpoint
+from wsgi_server._connection.state import State
+from wsgi_server._logs.access import AccessLog
+from wsgi_server._system.unpatched import original
+
+from .acceptor import Doors
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from wsgi_server._scoreboard import Slot
-    from wsgi_server._settings import Settings
-    from wsgi_server._sockets import Listener
-    from wsgi_server._stream import Stream
+    from wsgi_server._config.settings import Settings
+    from wsgi_server._connection.stream import Stream
+    from wsgi_server._net.listeners import Listener
+    from wsgi_server._scoreboard.slots import Slot
 
 LOG = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Loop(ABC):
         self._on_request_limit = on_request_limit
         self._log = _open_log(settings, worker_id)
         self._epoll = _epoll()
-        self._sites: dict[int, Site] = {}
+        self._sites: dict[int, Endpoint] = {}
         self._doors = Doors(
             self._epoll, has_room=self._has_room, come_back=self._come_back
         )
@@ -347,7 +348,7 @@ class Loop(ABC):
 
     def _open(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
         for listener in listeners:
-            self._sites[self._doors.add(listener)] = Site(
+            self._sites[self._doors.add(listener)] = Endpoint(
                 listener,
                 app,
                 self._settings,
@@ -499,7 +500,7 @@ class Loop(ABC):
             self._log.close()
 
 
-def _place(site: Site) -> tuple[object, bool]:
+def _place(site: Endpoint) -> tuple[object, bool]:
     """What a connection must find again in a site to go on there."""
     return site.listener.address, site.tls is None
 

@@ -25,18 +25,19 @@ from collections.abc import Callable, Sequence
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
-from wsgi_server._connection import Connection
-from wsgi_server._engines.loop import READABLE, WRITABLE, Loop, call_back
-from wsgi_server._originals import original
-from wsgi_server._state import State
+from wsgi_server._connection.connection import Connection
+from wsgi_server._connection.state import State
+from wsgi_server._system.unpatched import original
+
+from .loop import READABLE, WRITABLE, Loop, call_back
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from wsgi_server._scoreboard import Slot
-    from wsgi_server._settings import Settings
-    from wsgi_server._sockets import Listener
-    from wsgi_server._stream import Stream
+    from wsgi_server._config.settings import Settings
+    from wsgi_server._connection.stream import Stream
+    from wsgi_server._net.listeners import Listener
+    from wsgi_server._scoreboard.slots import Slot
 
 LOG = logging.getLogger(__name__)
 

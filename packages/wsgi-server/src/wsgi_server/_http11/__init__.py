@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .grammar import ProtocolError, ResponseError
 from .messages import END, NEED_DATA, Limits, Request
-from .request import RequestReader
+from .reader import RequestReader
 from .response import (
     CONTINUE,
     LAST_CHUNK,

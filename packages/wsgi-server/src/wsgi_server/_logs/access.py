@@ -19,11 +19,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ._originals import original
-from .errors import ConfigError
+from wsgi_server._system.unpatched import original
+from wsgi_server.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ._http11 import Request
+    from wsgi_server._http11 import Request
 
 LOG = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from ._privileges import Identity
+from wsgi_server._system.privileges import Identity
 
 LOG = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import sys
 import time
 from typing import Any, Final, TextIO
 
-from ._originals import original
-from .errors import ConfigError
+from wsgi_server._system.unpatched import original
+from wsgi_server.errors import ConfigError
 
 #: Bytes that may wait for a log that does not keep up.
 BUFFER: Final = 1 << 20

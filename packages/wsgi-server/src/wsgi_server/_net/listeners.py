@@ -14,21 +14,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _privileges
-from ._addresses import (
+from wsgi_server._config.addresses import (
     Address,
     InheritedAddress,
     SystemdAddress,
     TcpAddress,
     UnixAddress,
 )
-from ._originals import original
-from .errors import BindError, ConfigError
+from wsgi_server._system import privileges
+from wsgi_server._system.unpatched import original
+from wsgi_server.errors import BindError, ConfigError
 
 if TYPE_CHECKING:
     import ssl
 
-    from ._settings import Settings
+    from wsgi_server._config.settings import Settings
 
 LOG = logging.getLogger(__name__)
 
@@ -378,7 +378,7 @@ def _open_unix(address: UnixAddress, settings: Settings) -> Listener:
             file = _file_at(path)
             # Nobody can connect before listen(), so the mode is right from the start.
             os.chmod(path, settings.unix_socket_mode)
-            _privileges.resolve(settings.user, settings.group).own(path)
+            privileges.resolve(settings.user, settings.group).own(path)
         sock.listen(settings.backlog)
         sock.setblocking(False)
     except OSError as exc:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
-from .errors import ConfigError
+from wsgi_server.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ._settings import Settings
+    from wsgi_server._config.settings import Settings
 
 
 def server_context(settings: Settings) -> ssl.SSLContext | None:

@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._plan import Spawn, plan
-from ._supervisor import Supervisor
-from .errors import BootError, ExitStatus
+from wsgi_server.errors import BootError, ExitStatus
+
+from .plan import Spawn, plan
+from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     import socket
 
-    from ._generation import Service
+    from .service import Service
 
 
 class Embedded(Supervisor):
@@ -86,7 +87,7 @@ class Embedded(Supervisor):
 
     def serve_here(self) -> ExitStatus:
         """Serves in this process, without workers, until it is told to stop."""
-        from ._solo import Solo
+        from .single import Solo
 
         self.waiting = True
         try:

@@ -8,52 +8,25 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import _privileges, _settings
-from ._sockets import Inheritance, Listener, open_listeners, reconfigure
-from .errors import ConfigError, LoadError, ServerError
+from wsgi_server._config.settings import RESTART_ONLY
+from wsgi_server._net.listeners import (
+    Inheritance,
+    Listener,
+    open_listeners,
+    reconfigure,
+)
+from wsgi_server._system import privileges
+
+from .service import Deployment, Service, load
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
-
-    from ._settings import Settings
+    from wsgi_server._config.settings import Settings
 
 LOG = logging.getLogger(__name__)
-
-_RESTART_ONLY = _settings.RESTART_ONLY
-
-
-@dataclass(frozen=True)
-class Service:
-    """One application with its own binds and workers.
-
-    `load` is called in every worker, after the fork; with `preload_app` once, before it.
-    It may raise anything; `LoadError` carries its own explanation.
-    """
-
-    name: str
-    settings: Settings
-    load: Callable[[], WSGIApplication]
-
-
-@dataclass
-class Post:
-    """A service of one generation, with what its workers are given."""
-
-    service: Service
-    listeners: list[Listener]
-    identity: _privileges.Identity
-    app: WSGIApplication | None = None
-    #: Workers more or less than configured, by SIGTTIN and SIGTTOU.
-    extra: int = 0
-
-    @property
-    def wanted(self) -> int:
-        """How many workers it should have."""
-        return max(1, self.service.settings.workers + self.extra)
 
 
 @dataclass
@@ -61,7 +34,7 @@ class Generation:
     """Services that were configured together."""
 
     number: int
-    posts: dict[str, Post] = field(default_factory=dict)
+    posts: dict[str, Deployment] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -94,11 +67,11 @@ def build(
     try:
         for service in services:
             settings = service.settings
-            identity = _privileges.resolve(settings.user, settings.group)
+            identity = privileges.resolve(settings.user, settings.group)
             context = None
             if settings.cert_file is not None:
                 # ssl is slow to import, and most deployments end TLS elsewhere.
-                from ._tls import server_context
+                from wsgi_server._net.tls import server_context
 
                 context = server_context(settings)
             listeners = open_listeners(
@@ -108,7 +81,7 @@ def build(
                 present=_known(present, service),
                 inheritance=inheritance,
             )
-            generation.posts[service.name] = Post(service, listeners, identity)
+            generation.posts[service.name] = Deployment(service, listeners, identity)
         for post in generation.posts.values():
             if post.service.settings.preload_app and generation.forks:
                 post.app = load(post.service)
@@ -132,19 +105,6 @@ def _known(present: Generation | None, service: Service) -> list[Listener]:
         ),
         *(own.listeners if own is not None else ()),
     ]
-
-
-def load(service: Service) -> WSGIApplication:
-    """The service's application. Raises `ServerError`, whatever the application did."""
-    try:
-        return service.load()
-    except ServerError:
-        raise
-    # The boundary to the application's module level, which may also call sys.exit().
-    except (Exception, SystemExit) as exc:
-        raise LoadError(
-            f"cannot load {service.name}: {type(exc).__name__}: {exc}"
-        ) from exc
 
 
 def retire(generation: Generation, *, keep: Iterable[Listener]) -> None:
@@ -190,40 +150,19 @@ def log_changes(old: Generation, new: Sequence[Service]) -> None:
                 name,
                 _shown(was),
                 _shown(will),
-                " after a restart" if name in _RESTART_ONLY else "",
+                " after a restart" if name in RESTART_ONLY else "",
             )
 
 
 def restart_bound(old: Generation, new: Sequence[Service]) -> list[Service]:
     """`new`, with what only a restart can change left as it is."""
-    kept = {name: getattr(old.settings, name) for name in _RESTART_ONLY}
+    kept = {name: getattr(old.settings, name) for name in RESTART_ONLY}
     return [
         dataclasses.replace(
             service, settings=dataclasses.replace(service.settings, **kept)
         )
         for service in new
     ]
-
-
-def check(services: Sequence[Service]) -> None:
-    """Raises `ConfigError` for services that cannot live together."""
-    if not services:
-        raise ConfigError("there is no service to run")
-    names = [service.name for service in services]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"two services have the same name: {', '.join(names)}")
-    if len(services) > 1 and any(not s.settings.workers for s in services):
-        raise ConfigError(
-            "workers = 0 serves one application in one process; several need workers"
-        )
-    seen: dict[str, str] = {}
-    for service in services:
-        for address in service.settings.binds:
-            other = seen.setdefault(str(address), service.name)
-            if other != service.name and not str(address).endswith(":0"):
-                raise ConfigError(
-                    f"{other} and {service.name} both want to bind {address}"
-                )
 
 
 def _shown(value: object) -> str:

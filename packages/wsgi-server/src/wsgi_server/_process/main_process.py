@@ -12,15 +12,18 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from . import _generation, _logfiles
-from ._generation import Generation, Service
-from ._originals import original
-from ._pidfile import PidFile
-from ._signals import SignalPipe
-from ._sockets import AddressInUse, Inheritance
-from ._systemd import Notifier, listen_fds
-from ._upgrade import Predecessor, Successor
-from .errors import BootError, ConfigError
+from wsgi_server._logs import rotation
+from wsgi_server._net.listeners import AddressInUse, Inheritance
+from wsgi_server._system.pid_file import PidFile
+from wsgi_server._system.signals import SignalPipe
+from wsgi_server._system.systemd import Notifier, listen_fds
+from wsgi_server._system.unpatched import original
+from wsgi_server.errors import BootError, ConfigError
+
+from . import generation as generations
+from .generation import Generation
+from .service import Service, check
+from .upgrade import Predecessor, Successor
 
 LOG = logging.getLogger(__name__)
 
@@ -90,7 +93,7 @@ class Premises:
         whatever the program's own `configure` raises.
         """
         services = self._configure()
-        _generation.check(services)
+        check(services)
         if (services[0].settings.workers > 0) != self.present.forks:
             raise ConfigError(
                 f"workers = {services[0].settings.workers}: changing between 0 and more "
@@ -103,10 +106,10 @@ class Premises:
                 "restart it"
             )
         if first_attempt:
-            _generation.log_changes(self.present, services)
-        generation = _generation.build(
+            generations.log_changes(self.present, services)
+        generation = generations.build(
             self._number + 1,
-            _generation.restart_bound(self.present, services),
+            generations.restart_bound(self.present, services),
             present=self.present,
             inheritance=self._inheritance,
         )
@@ -117,7 +120,7 @@ class Premises:
         """Makes it the present one; sockets that only the old one had are closed."""
         old, self.present = self.present, generation
         known = {id(listener.sock) for listener in old.listeners}
-        _generation.accept(old, generation)
+        generations.accept(old, generation)
         os.umask(generation.settings.umask)
         for listener in generation.listeners:
             if id(listener.sock) not in known:
@@ -130,7 +133,7 @@ class Premises:
 
     def discard(self, generation: Generation) -> None:
         """Closes what only `generation` has."""
-        _generation.retire(generation, keep=self.present.listeners)
+        generations.retire(generation, keep=self.present.listeners)
 
     def announce(self) -> None:
         """The server answers: says so, and sends a predecessor home."""
@@ -141,7 +144,7 @@ class Premises:
             self.predecessor.dismiss()
             for listener in self.present.listeners:
                 listener.owner = os.getpid()
-            _generation.apply_options(self.present, to=self.present.listeners)
+            generations.apply_options(self.present, to=self.present.listeners)
 
     def upgrade(self) -> Successor | None:
         """Starts the command again on these sockets; None where that is impossible."""
@@ -194,7 +197,7 @@ class Premises:
 
     def reopen_logs(self) -> None:
         """Opens the log files anew, for the workers to do the same."""
-        _logfiles.reopen()
+        rotation.reopen()
         self._hand_over_logs()
         LOG.info("log files reopened")
 
@@ -221,13 +224,13 @@ class Premises:
         """The first generation; waits a while for an address that is in use."""
         until = time.monotonic() + self.bind_retry
         services = self._configure()
-        _generation.check(services)
+        check(services)
         pause = _poll()
         pause.register(self.signals.fileno(), _POLLIN)
         told = False
         while True:
             try:
-                generation = _generation.build(
+                generation = generations.build(
                     1, services, inheritance=self._inheritance
                 )
             except AddressInUse as exc:
@@ -259,4 +262,4 @@ class Premises:
 
     def _hand_over_logs(self) -> None:
         for post in self.present.posts.values():
-            _logfiles.hand_over_all(post.identity)
+            rotation.hand_over_all(post.identity)

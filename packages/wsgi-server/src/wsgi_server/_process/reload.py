@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import math
 
-from ._generation import Generation
-from ._premises import BIND_PAUSE, Premises
-from ._sockets import AddressInUse
-from .errors import ServerError
+from wsgi_server._net.listeners import AddressInUse
+from wsgi_server.errors import ServerError
+
+from .generation import Generation
+from .main_process import BIND_PAUSE, Premises
 
 LOG = logging.getLogger(__name__)
 

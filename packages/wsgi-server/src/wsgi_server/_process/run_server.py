@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .errors import LoadError
+from wsgi_server.errors import LoadError
 
 
 class _Place:

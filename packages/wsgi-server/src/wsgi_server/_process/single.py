@@ -15,13 +15,17 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from . import _generation, hooks
-from ._engines import create_engine
-from ._premises import LONGEST_WAIT, STOPPING, Premises
-from ._scoreboard import Slot, State
-from ._upgrade import Successor
-from ._worker import remaining, set_title
-from .errors import ExitStatus, ServerError
+from wsgi_server import hooks
+from wsgi_server._engines import create_engine
+from wsgi_server._scoreboard.slots import Slot, State
+from wsgi_server._system.process import set_title
+from wsgi_server.errors import ExitStatus, ServerError
+
+from .generation import Generation
+from .main_process import LONGEST_WAIT, STOPPING, Premises
+from .service import load
+from .upgrade import Successor
+from .worker import remaining
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -59,7 +63,7 @@ class Solo:
             post.identity.assume()
             # No loop runs yet that could be told to end.
             with self._premises.signals.interrupting(STOPPING):
-                self._app = _generation.load(post.service)
+                self._app = load(post.service)
             hooks.started(0)
             self._engine = create_engine(settings, self._slot)
         except ServerError as exc:
@@ -126,7 +130,7 @@ class Solo:
         try:
             generation = self._premises.next_generation()
             (post,) = generation.posts.values()
-            self._change_over(generation, _generation.load(post.service))
+            self._change_over(generation, load(post.service))
         except ServerError as exc:
             self._give_up(generation, exc)
         # The boundary to the program's own `configure`; the loop must go on.
@@ -135,9 +139,7 @@ class Solo:
             self._give_up(generation, exc)
         self._premises.notifier.ready("serving in one process")
 
-    def _change_over(
-        self, generation: _generation.Generation, app: WSGIApplication
-    ) -> None:
+    def _change_over(self, generation: Generation, app: WSGIApplication) -> None:
         """Serves `generation`. Whatever this raises, the old one is served as before."""
         old = self._premises.present
         (post,) = generation.posts.values()
@@ -151,9 +153,7 @@ class Solo:
             raise
         self._app = app
 
-    def _give_up(
-        self, generation: _generation.Generation | None, reason: Exception
-    ) -> None:
+    def _give_up(self, generation: Generation | None, reason: Exception) -> None:
         if generation is not None:
             self._premises.discard(generation)
         if self._on_failed_reload is not None:

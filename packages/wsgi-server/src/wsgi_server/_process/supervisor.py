@@ -15,16 +15,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._crew import Crew, Worker, last_words
-from ._generation import Generation, Post, Service
-from ._messages import Message, Topic
-from ._originals import original
-from ._plan import Backoff, Spawn, complete, plan
-from ._premises import LONGEST_WAIT, Premises
-from ._renewal import Renewal
-from ._upgrade import Successor
-from ._worker import MARGIN, set_title
-from .errors import ExitStatus
+from wsgi_server._system.process import set_title
+from wsgi_server._system.unpatched import original
+from wsgi_server.errors import ExitStatus
+
+from .backoff import Backoff
+from .generation import Generation
+from .main_process import LONGEST_WAIT, Premises
+from .plan import Spawn, complete, plan
+from .reload import Renewal
+from .service import Deployment, Service
+from .upgrade import Successor
+from .worker import MARGIN
+from .worker_pipe import Message, Topic
+from .workers import Crew, Worker, last_words
 
 __all__ = ["Phase", "Service", "Supervisor"]
 
@@ -159,7 +163,7 @@ class Supervisor:
                     self._turn()
             else:
                 # The engine is imported there; the forking supervisor never does.
-                from ._solo import Solo
+                from .single import Solo
 
                 self._status = Solo(
                     self._premises, self._before_exit, self._on_failed_reload
@@ -355,7 +359,7 @@ class Supervisor:
             elif post is not None and now >= self._backoff.until:
                 self._spawn(post, step, now)
 
-    def _spawn(self, post: Post, step: Spawn, now: float) -> None:
+    def _spawn(self, post: Deployment, step: Spawn, now: float) -> None:
         candidate = self._renewal.candidate
         foreign = self._premises.foreign(
             [listener.sock.fileno() for listener in post.listeners], candidate

@@ -17,8 +17,8 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, NoReturn
 
-from ._originals import original
-from ._signals import blocked
+from wsgi_server._system.signals import blocked
+from wsgi_server._system.unpatched import original
 
 LOG = logging.getLogger(__name__)
 

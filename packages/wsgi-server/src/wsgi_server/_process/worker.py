@@ -10,8 +10,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
-import fcntl
-import importlib
 import logging
 import math
 import os
@@ -23,23 +21,33 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from . import _generation, _logfiles, hooks, pools
-from ._engines import create_engine
-from ._messages import Reporter, Topic
-from ._originals import original
-from ._scoreboard import State
-from ._signals import SignalPipe
-from .errors import ExitStatus, ServerError
+from wsgi_server import hooks, pools
+from wsgi_server._engines import create_engine
+from wsgi_server._logs import rotation
+from wsgi_server._scoreboard.slots import State
+from wsgi_server._system.process import (
+    has_ended,
+    resident,
+    set_title,
+    signal_the_end_of,
+)
+from wsgi_server._system.signals import SignalPipe
+from wsgi_server._system.unpatched import original
+from wsgi_server.errors import ExitStatus, ServerError
+
+from .service import load
+from .worker_pipe import Reporter, Topic
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from _typeshed.wsgi import WSGIApplication
 
-    from ._engines import Engine
-    from ._generation import Post
-    from ._scoreboard import Slot
-    from ._settings import Settings
+    from wsgi_server._config.settings import Settings
+    from wsgi_server._engines import Engine
+    from wsgi_server._scoreboard.slots import Slot
+
+    from .service import Deployment
 
 LOG = logging.getLogger(__name__)
 
@@ -71,7 +79,7 @@ class Assignment:
 
     worker_id: int
     generation: int
-    post: Post
+    post: Deployment
     slot: Slot
     #: Written to by the worker; read by the supervisor, for which its end is our death.
     report: int
@@ -113,9 +121,9 @@ def _live(job: Assignment, release: Callable[[], object]) -> ExitStatus:
     faulthandler.register(DUMP_SIGNAL, file=job.report, all_threads=True)
     signals = SignalPipe(HARMLESS)
     signal.signal(ORPHANED, signal.SIG_DFL)
-    _signal_the_end_of(job.life)
+    signal_the_end_of(job.life)
     release()
-    if _has_ended(job.life):
+    if has_ended(job.life):
         return ExitStatus.FAILURE  # before the kernel was asked to say so
     set_title(f"worker {job.worker_id} ({job.post.service.name})")
     try:
@@ -142,9 +150,7 @@ def _prepare(job: Assignment, reporter: Reporter) -> tuple[WSGIApplication, Engi
     pools.renew(green=settings.engine == "eventlet")
     if job.in_child is not None:
         job.in_child()
-    app = (
-        job.post.app if job.post.app is not None else _generation.load(job.post.service)
-    )
+    app = job.post.app if job.post.app is not None else load(job.post.service)
     hooks.started(job.worker_id)
     engine = create_engine(
         settings,
@@ -201,7 +207,7 @@ class Shift:
                 self.hurried = True
                 self._drain(0.0)
             elif signum == signal.SIGUSR1:
-                _logfiles.reopen()
+                rotation.reopen()
                 self._engine.reopen_logs()
 
     def _on_orphaned(self) -> None:
@@ -216,7 +222,7 @@ class Shift:
         again and nobody is left who watches it. The timer is a native thread without an
         interpreter: no application can hold it up.
         """
-        if _has_ended(self._job.life):
+        if has_ended(self._job.life):
             faulthandler.dump_traceback_later(
                 self._settings.graceful_timeout + MARGIN, exit=True, file=_log_fd()
             )
@@ -254,18 +260,6 @@ def remaining(leave_by: float) -> float:
     return max(MARGIN / 4, leave_by - monotonic())
 
 
-def _signal_the_end_of(pipe: int) -> None:
-    """Has the kernel send `ORPHANED` to this process when nobody can write any more."""
-    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
-
-
-def _has_ended(pipe: int) -> bool:
-    poll = _poll()
-    poll.register(pipe, _POLLIN)
-    return bool(poll.poll(0))
-
-
 def _log_fd() -> int:
     """A descriptor of its own for what must reach the log without `logging`."""
     for handler in logging.getLogger().handlers:
@@ -274,27 +268,6 @@ def _log_fd() -> int:
             with contextlib.suppress(AttributeError, OSError, ValueError):
                 return os.dup(handler.stream.fileno())
     return 2
-
-
-def resident() -> int:
-    """Resident bytes of this process; its peak where the system has no `/proc`."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except FileNotFoundError:
-        resource = importlib.import_module("resource")
-        peak: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        # macOS counts in bytes, everybody else in kilobytes.
-        return peak if sys.platform == "darwin" else peak * 1024
-
-
-def set_title(role: str) -> None:
-    """Names the process in `ps`, where setproctitle is installed."""
-    try:
-        setproctitle: Any = importlib.import_module("setproctitle")
-    except ImportError:
-        return
-    setproctitle.setproctitle(f"wsgi-server: {role}")
 
 
 def _request_limit(settings: Settings) -> int | None:

@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from ._originals import original
+from wsgi_server._system.unpatched import original
 
 _os: Any = original("os")
 _read, _write = _os.read, _os.write

@@ -16,17 +16,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _worker
-from ._engines import preload
-from ._messages import Inbox, Message
-from ._originals import original
-from ._scoreboard import Scoreboard, Slot, State
-from ._signals import SignalPipe, blocked
-from ._worker import MARGIN
+from wsgi_server._engines import preload
+from wsgi_server._scoreboard.slots import Scoreboard, Slot, State
+from wsgi_server._system.signals import SignalPipe, blocked
+from wsgi_server._system.unpatched import original
+
+from .worker import DUMP_SIGNAL, MARGIN, Assignment, run
+from .worker_pipe import Inbox, Message
 
 if TYPE_CHECKING:
-    from ._generation import Post
-    from ._settings import Settings
+    from wsgi_server._config.settings import Settings
+
+    from .service import Deployment
 
 LOG = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class Crew:
 
     def spawn(
         self,
-        post: Post,
+        post: Deployment,
         generation: int,
         worker_id: int,
         now: float,
@@ -144,7 +145,7 @@ class Crew:
             undo.callback(setattr, slot, "state", State.FREE)
             inbox, report = _pipe(undo)
             ending, life = _pipe(undo)
-            job = _worker.Assignment(
+            job = Assignment(
                 worker_id,
                 generation,
                 post,
@@ -160,7 +161,7 @@ class Crew:
                 pid = _fork()
                 if pid == 0:
                     self._signals.forget()
-                    _worker.run(job, gate.release, unwanted)
+                    run(job, gate.release, unwanted)
             undo.pop_all()
         os.close(report)
         os.close(ending)
@@ -223,7 +224,7 @@ class Crew:
                 continue
             complaint = f"{worker} {worker.complaint}"
             LOG.error("%s; it is killed", complaint)
-            self.signal(worker, _worker.DUMP_SIGNAL)
+            self.signal(worker, DUMP_SIGNAL)
             worker.kill_at = now + DUMP_PATIENCE
             if not worker.stopping:
                 worker.stopping = True

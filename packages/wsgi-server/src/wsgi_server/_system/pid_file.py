@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 
-from .errors import ConfigError
+from wsgi_server.errors import ConfigError
 
 LOG = logging.getLogger(__name__)
 

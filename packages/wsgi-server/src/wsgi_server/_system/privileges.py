@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .errors import ConfigError
+from wsgi_server.errors import ConfigError
 
 # grp and pwd are imported where they are used: Windows has neither, and binds all the same.
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any
 
-from ._originals import original
-from .errors import ServerError
+from wsgi_server.errors import ServerError
+
+from .unpatched import original
 
 _os: Any = original("os")
 # Bound now: a later monkey_patch() changes the module, not these.

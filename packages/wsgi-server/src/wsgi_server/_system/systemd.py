@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ._originals import original
+from .unpatched import original
 
 LOG = logging.getLogger(__name__)
 

@@ -6,22 +6,27 @@ means and hands bytes to its connection; it never waits and never sees a socket.
 
 from __future__ import annotations
 
-import io
 import logging
-import os
-import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from ._accesslog import escaped
-from ._http11 import LAST_CHUNK, Request, chunk_frame, early_hints, encode_chunk
+from wsgi_server._http11 import (
+    LAST_CHUNK,
+    Request,
+    chunk_frame,
+    early_hints,
+    encode_chunk,
+)
+from wsgi_server._logs.access import escaped
+
+from .channel import BodyError, Channel, ClientGone, RequestTimeout
+from .file_wrapper import FileWrapper
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
     from _typeshed.wsgi import WSGIApplication
 
-    from ._http11 import Head
+    from wsgi_server._http11 import Head
 
 LOG = logging.getLogger(__name__)
 
@@ -32,190 +37,8 @@ ExcInfo = (
 
 #: Blocks of a list up to this size together are sent in one write.
 JOIN_LIMIT: Final = 65536
-#: Bytes of a request body that `wsgi.input` may hold.
-READ_AHEAD: Final = 16384
 #: A block of this size or more is sent as it is; a copy costs less than a smaller one.
 SCATTER: Final = 8192
-
-
-class ClientGone(ConnectionError):
-    """The client closed, reset or stalled in the middle of a request or a response."""
-
-
-class BodyError(OSError):
-    """The request body cannot be had: malformed, too large or too slow.
-
-    An application that lets it pass answers with `status`.
-    """
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
-
-class RequestTimeout(BaseException):
-    """Raised in an application that exceeds `request_timeout`.
-
-    Not an `Exception`, so that a handler's broad `except` does not swallow it.
-    """
-
-
-class Channel(Protocol):
-    """What an exchange needs of its connection."""
-
-    def send(self, data: bytes, *, last: bool = False) -> None:
-        """Sends all of `data`, waiting for the client where it must."""
-
-    def send_between(self, before: bytes, data: bytes, after: bytes) -> None:
-        """Sends the three as one, without copying `data` where that can be spared."""
-
-    def send_file(self, fd: int, offset: int, count: int) -> int:
-        """Sends `count` bytes of a file, or fewer where the file ends; returns them."""
-
-    @property
-    def can_send_file(self) -> bool:
-        """Whether `send_file` works here."""
-
-    def read_body(self, limit: int) -> bytes:
-        """Up to `limit` bytes of the request body; empty at its end."""
-
-    def read_body_into(self, buffer: memoryview) -> int:
-        """Body bytes to `buffer`, as many as are there; returns how many, 0 at its end."""
-
-    def head(self, exchange: Exchange, body_length: int | None) -> Head:
-        """The rendered head of the response, with its framing decided."""
-
-    def refuse(self, status: int, detail: str) -> None:
-        """Sends a short answer of the server's own and ends the connection."""
-
-    def abort(self) -> None:
-        """Ends the connection so that no client takes the response for whole."""
-
-
-class EmptyInput:
-    """`wsgi.input` of a request without a body."""
-
-    __slots__ = ()
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        return b""
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        return b""
-
-    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
-        return []
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(())
-
-
-EMPTY_INPUT: Final = EmptyInput()
-
-
-class Body(io.RawIOBase):
-    """The request body as it arrives, never more of it than was asked for."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        return self._channel.read_body_into(memoryview(buffer))
-
-    def readall(self) -> bytes:
-        return b"".join(iter(lambda: self._channel.read_body(JOIN_LIMIT), b""))
-
-
-class BodyInput(io.BufferedIOBase):
-    """`wsgi.input`: a binary file.
-
-    Large pieces are received where they are wanted, without a copy. For lines and small
-    pieces a little is read ahead, from the first of them on.
-
-    Raises `BodyError` where the body is malformed, over the limit or too slow, and
-    `ClientGone` where it ends early; both are `OSError`.
-    """
-
-    def __init__(self, channel: Channel) -> None:
-        body = Body(channel)
-        # With a single byte to hold, it holds none.
-        self._file = self._direct = io.BufferedReader(body, 1)
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and 0 <= size < READ_AHEAD:
-            return self._ahead().read(size)
-        return self._file.read(size)
-
-    def read1(self, size: int = -1, /) -> bytes:
-        return self._ahead().read1(size)
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        return self._file.readinto(buffer)
-
-    def readinto1(self, buffer: WriteableBuffer, /) -> int:
-        return self._file.readinto1(buffer)
-
-    def peek(self, size: int = 0, /) -> bytes:
-        return self._ahead().peek(size)
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        return self._ahead().readline(size)
-
-    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
-        return self._ahead().readlines(-1 if hint is None else hint)
-
-    def __next__(self) -> bytes:
-        return next(self._ahead())
-
-    def _ahead(self) -> io.BufferedReader[Body]:
-        if self._file is self._direct:
-            self._file = io.BufferedReader(self._direct.raw, READ_AHEAD)
-        return self._file
-
-
-_BUFFERED: Final = (io.BufferedReader, io.BufferedRandom)
-
-
-class FileWrapper:
-    """`wsgi.file_wrapper`: a file that the kernel may send by itself (PEP 3333)."""
-
-    def __init__(self, filelike: Any, blksize: int = 65536) -> None:
-        self.filelike = filelike
-        self.blksize = blksize
-        if hasattr(filelike, "close"):
-            self.close = filelike.close
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: cast("bytes", self.filelike.read(self.blksize)), b"")
-
-    def span(self) -> tuple[int, int, int] | None:
-        """(descriptor, offset, bytes) of what is left; None unless a regular file.
-
-        Others may have a descriptor as well, like those that decompress, but what they
-        read is not what it holds. Files of the kernel's own say that they are empty.
-        """
-        raw = self.filelike
-        if type(raw) in _BUFFERED:
-            raw = raw.raw
-        if type(raw) is not io.FileIO:
-            return None
-        try:
-            fd = self.filelike.fileno()
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode) or not found.st_size:
-                return None
-            offset = self.filelike.tell()
-        except (OSError, ValueError):
-            # ValueError: closed already.
-            return None
-        return fd, offset, max(0, found.st_size - offset)
 
 
 class Exchange:

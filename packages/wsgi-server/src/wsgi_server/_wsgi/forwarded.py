@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from ._settings import PeerSet
+    from wsgi_server._config.addresses import PeerSet
 
 LOG = logging.getLogger(__name__)
 

@@ -1,0 +1,48 @@
+"""Eventlet's own WSGI server, for platforms without what our engines poll with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
+
+    from _typeshed.wsgi import WSGIApplication
+
+
+LOG = logging.getLogger(__name__)
+
+
+def serve(
+    sockets: Sequence[socket.socket],
+    app: WSGIApplication,
+    pool: Any,
+    told: Callable[[], object],
+    **keywords: Any,
+) -> None:
+    """Serves with eventlet's own server until `told`, run in a native thread, returns.
+
+    For platforms without what our engines poll with. `keywords` are those of
+    `eventlet.wsgi.server`.
+    """
+    import eventlet.wsgi
+    from eventlet import greenio, tpool
+
+    servers = [
+        eventlet.spawn(
+            eventlet.wsgi.server,
+            greenio.GreenSocket(sock),
+            app,
+            custom_pool=pool,
+            log=LOG,
+            log_output=False,
+            **keywords,
+        )
+        for sock in sockets
+    ]
+    tpool.execute(told)
+    for server in servers:
+        server.kill()
+    pool.waitall()

@@ -1,0 +1,65 @@
+"""What an exchange asks of its connection, and what that raises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from wsgi_server._http11 import Head
+
+    from .exchange import Exchange
+
+
+class ClientGone(ConnectionError):
+    """The client closed, reset or stalled in the middle of a request or a response."""
+
+
+class BodyError(OSError):
+    """The request body cannot be had: malformed, too large or too slow.
+
+    An application that lets it pass answers with `status`.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class RequestTimeout(BaseException):
+    """Raised in an application that exceeds `request_timeout`.
+
+    Not an `Exception`, so that a handler's broad `except` does not swallow it.
+    """
+
+
+class Channel(Protocol):
+    """What an exchange needs of its connection."""
+
+    def send(self, data: bytes, *, last: bool = False) -> None:
+        """Sends all of `data`, waiting for the client where it must."""
+
+    def send_between(self, before: bytes, data: bytes, after: bytes) -> None:
+        """Sends the three as one, without copying `data` where that can be spared."""
+
+    def send_file(self, fd: int, offset: int, count: int) -> int:
+        """Sends `count` bytes of a file, or fewer where the file ends; returns them."""
+
+    @property
+    def can_send_file(self) -> bool:
+        """Whether `send_file` works here."""
+
+    def read_body(self, limit: int) -> bytes:
+        """Up to `limit` bytes of the request body; empty at its end."""
+
+    def read_body_into(self, buffer: memoryview) -> int:
+        """Body bytes to `buffer`, as many as are there; returns how many, 0 at its end."""
+
+    def head(self, exchange: Exchange, body_length: int | None) -> Head:
+        """The rendered head of the response, with its framing decided."""
+
+    def refuse(self, status: int, detail: str) -> None:
+        """Sends a short answer of the server's own and ends the connection."""
+
+    def abort(self) -> None:
+        """Ends the connection so that no client takes the response for whole."""
