@@ -266,3 +266,66 @@ def test_heats_limit_of_bodies_is_heats_exception(run_program, tmp_path):
         )
         == "JSON body size (6 bytes) exceeds maximum allowed size (4 bytes)."
     )
+
+
+@pytest.mark.parametrize(
+    ("service", "module"),
+    [
+        ("glance", "glance.common.exception"),
+        ("glance", "glance.common.config"),
+        ("heat", "heat.common.exception"),
+        ("heat", "heat.api.aws.exception"),
+    ],
+)
+def test_any_module_of_the_service_may_import_the_drop_in(
+    run_program, tmp_path, service, module
+):
+    files = {"glance": GLANCE, "heat": HEAT}[service]
+    path = module.replace(".", "/") + ".py"
+    circular = f"from {service}.common import wsgi\n{textwrap.dedent(files[path])}"
+    body = f"import sys\nfrom wsgi_stack import {service}\nsys.modules[__name__] = {service}"
+    install(
+        tmp_path, {**files, path: circular, f"{service}/common/wsgi.py": f"\n{body}\n"}
+    )
+
+    assert run_program(
+        f"""
+            import importlib, json, sys
+
+            importlib.import_module({module!r})
+            from {service}.common import wsgi
+            from {service}.common.exception import InvalidContentType
+
+            request = wsgi.Request.blank("/", content_type="text/html")
+            try:
+                request.get_content_type(("text/plain",))
+            except InvalidContentType as exc:
+                print(json.dumps([wsgi.__name__, type(exc).__module__]))
+            """
+    ) == [f"wsgi_stack.{service}", f"{service}.common.exception"]
+
+
+@pytest.mark.parametrize("service", ["glance", "heat"])
+def test_without_the_service_the_errors_are_those_of_wsgi_api(run_program, service):
+    assert (
+        run_program(
+            f"""
+        import json
+        import wsgi_api
+        from wsgi_stack import {service} as wsgi
+
+        class Own(wsgi.Resource):
+            passed_on = (KeyError,)
+
+        print(json.dumps([
+            wsgi.Request.invalid_content_type is wsgi_api.Request.invalid_content_type,
+            wsgi.Resource.bad_request_errors == wsgi_api.Resource.bad_request_errors,
+            wsgi.Resource.passed_on == wsgi_api.Resource.passed_on,
+            wsgi.Resource.undisguised == wsgi_api.Resource.undisguised,
+            wsgi.Resource.disguise is None,
+            Own(object(), None).passed_on == (KeyError,),
+        ]))
+        """
+        )
+        == [True] * 6
+    )

@@ -7,6 +7,7 @@ the service the ones of wsgi_api.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
@@ -22,16 +23,45 @@ if TYPE_CHECKING:
     from wsgi_server.errors import ExitStatus
 
 
+@functools.cache
 def installed(name: str) -> Any:
     """Returns the module ``name``, or None when its distribution is not installed.
 
-    An error inside the module is the service's own and propagates.
+    It may be one that is still being imported: what it will hold is not there yet. An
+    error inside the module is the service's own and propagates.
     """
     spec = importlib.util.find_spec(name.partition(".")[0])
     # A folder that happens to be called so is a namespace package, without an origin.
     if spec is None or spec.origin is None:
         return None
     return importlib.import_module(name)
+
+
+class _Theirs:
+    """A class attribute whose value the service holds, looked up when it is used.
+
+    A service may import the drop-in while its own modules are still being imported.
+    Where it is not installed the base class's value stands.
+    """
+
+    def __init__(self, module: str, value: Callable[[Any], Any]) -> None:
+        self._module = module
+        self._value = value
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._owner = owner
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        module = installed(self._module)
+        if module is None:
+            return getattr(super(self._owner, owner), self._name)
+        return self._value(module)
+
+
+def theirs(module: str, value: Callable[[Any], Any]) -> Any:
+    """Makes a class attribute that is ``value`` of the service's ``module``."""
+    return _Theirs(module, value)
 
 
 @contextmanager

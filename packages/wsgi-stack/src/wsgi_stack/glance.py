@@ -42,7 +42,7 @@ from wsgi_api import APIMapper, JSONResponseSerializer, RejectMethodController
 from wsgi_paste import Debug, Middleware
 from wsgi_server import Win32ProcessLauncher, get_asynchronous_eventlet_pool
 
-from ._service import ServiceServer, installed, start_errors
+from ._service import ServiceServer, installed, start_errors, theirs
 
 if TYPE_CHECKING:
     import socket
@@ -180,7 +180,7 @@ if _profiler_opts is not None:
     # Glance asks this module for the group: CONF.import_group("profiler", ...).
     _profiler_opts.set_defaults(CONF)
 
-_exception = installed("glance.common.exception")
+_EXCEPTIONS = "glance.common.exception"
 
 # Glance's command has an exit status for a value that does not fit.
 _OWN_ERRORS = (cfg.ConfigFileValueError,)
@@ -224,9 +224,10 @@ def set_eventlet_hub() -> None:
     try:
         wsgi_server.set_eventlet_hub()
     except wsgi_server.errors.ServerError as exc:
-        if _exception is None:
+        exception = installed(_EXCEPTIONS)
+        if exception is None:
             raise
-        raise _exception.WorkerCreationFailure(reason=str(exc)) from exc
+        raise exception.WorkerCreationFailure(reason=str(exc)) from exc
 
 
 def initialize_glance_store() -> None:
@@ -368,8 +369,7 @@ class Request(wsgi_api.Request):
     """A request in Glance's languages; raises Glance's ``InvalidContentType``."""
 
     i18n_domain: ClassVar[str] = "glance"
-    if _exception is not None:
-        invalid_content_type = _exception.InvalidContentType
+    invalid_content_type = theirs(_EXCEPTIONS, lambda module: module.InvalidContentType)
 
 
 class JSONRequestDeserializer(wsgi_api.JSONRequestDeserializer):
@@ -382,8 +382,9 @@ class Resource(wsgi_api.Resource):
     """A controller with Glance's request, and with Glance's errors of its own."""
 
     request_class = Request
-    if _exception is not None:
-        bad_request_errors = (_exception.InvalidPropertyProtectionConfiguration,)
+    bad_request_errors = theirs(
+        _EXCEPTIONS, lambda module: (module.InvalidPropertyProtectionConfiguration,)
+    )
 
     def __init__(
         self, controller: Any, deserializer: Any = None, serializer: Any = None

@@ -56,7 +56,7 @@ from wsgi_paste import (
     teardown_paste_factories,
 )
 
-from ._service import ServiceServer, installed, start_errors
+from ._service import ServiceServer, installed, start_errors, theirs
 
 if TYPE_CHECKING:
     import socket
@@ -186,8 +186,7 @@ json_size_opt = cfg.IntOpt(
 )
 cfg.CONF.register_opt(json_size_opt)
 
-_exception = installed("heat.common.exception")
-_aws_exception = installed("heat.api.aws.exception")
+_EXCEPTIONS = "heat.common.exception"
 
 
 def list_opts() -> Iterator[tuple[str | None, list[cfg.Opt]]]:
@@ -275,8 +274,7 @@ class Request(wsgi_api.Request):
     """A request in Heat's languages; raises Heat's ``InvalidContentType``."""
 
     i18n_domain: ClassVar[str] = "heat"
-    if _exception is not None:
-        invalid_content_type = _exception.InvalidContentType
+    invalid_content_type = theirs(_EXCEPTIONS, lambda module: module.InvalidContentType)
 
 
 class JSONRequestDeserializer(wsgi_api.JSONRequestDeserializer):
@@ -308,9 +306,10 @@ class JSONRequestDeserializer(wsgi_api.JSONRequestDeserializer):
             # The fault filter tells the client the name of the class, so it must be this.
             raise webob.exc.HTTPBadRequest(str(exc.explanation)) from exc
         except wsgi_api.errors.BodyTooLarge as exc:
-            if _exception is None:
+            exception = installed(_EXCEPTIONS)
+            if exception is None:
                 raise
-            raise _exception.RequestLimitExceeded(
+            raise exception.RequestLimitExceeded(
                 message=f"JSON body size ({size} bytes) exceeds maximum allowed size "
                 f"({self.max_json_body_size} bytes)."
             ) from exc
@@ -334,11 +333,11 @@ class Resource(wsgi_api.Resource):
     """A controller whose errors Heat's fault filter turns into answers."""
 
     request_class = Request
-    if _exception is not None:
-        disguise = _exception.HTTPExceptionDisguise
-        passed_on = (_exception.HeatException,)
-    if _aws_exception is not None:
-        undisguised = (_aws_exception.HeatAPIException,)
+    disguise = theirs(_EXCEPTIONS, lambda module: module.HTTPExceptionDisguise)
+    passed_on = theirs(_EXCEPTIONS, lambda module: (module.HeatException,))
+    undisguised = theirs(
+        "heat.api.aws.exception", lambda module: (module.HeatAPIException,)
+    )
 
     def __init__(
         self, controller: Any, deserializer: Any, serializer: Any = None
