@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect
 import io
 import json
 import logging
 import os
+import pathlib
 import signal
 import socket
 import textwrap
@@ -311,6 +313,62 @@ def test_the_cfn_api_answers_in_the_form_that_is_asked_for(heat, query, kind, bo
     request.environ["wsgiorg.routing_args"] = ((), {"action": "show"})
     response = request.get_response(resource)
 
+    assert (response.content_type, response.body) == (kind, body)
+
+
+@pytest.mark.parametrize(
+    ("result", "query", "kind", "body"),
+    [
+        # What a signal comes to, by heat.api.cfn.v1.signal.
+        (None, "", "text/html", b""),
+        (None, "?ContentType=JSON", "application/json", b"null"),
+        # A wait condition: the first key is the root, the rest is nobody's.
+        (
+            {"resource": "wait", "metadata": {"1": "done"}},
+            "",
+            "application/xml",
+            b"<resource>wait</resource>",
+        ),
+        (
+            {"resource": "wait", "metadata": {"1": "done"}},
+            "?ContentType=JSON",
+            "application/json",
+            b'{"resource": "wait", "metadata": {"1": "done"}}',
+        ),
+        ("gr\u00fcn", "", "text/html", "gr\u00fcn".encode()),
+        (b"\xff", "", "text/html", b"\xff"),
+        (
+            {
+                "At": datetime.datetime(2024, 1, 31, 12, tzinfo=datetime.timezone.utc),
+                "Set": frozenset("a"),
+                "No": None,
+            },
+            "?ContentType=JSON",
+            "application/json",
+            b'{"At": "2024-01-31T12:00:00+00:00", "Set": "frozenset({\'a\'})", "No": null}',
+        ),
+        (
+            {"Thing": pathlib.PurePosixPath("/x"), "Nan": float("nan")},
+            "?ContentType=JSON",
+            "application/json",
+            b'{"Thing": "/x", "Nan": NaN}',
+        ),
+    ],
+)
+def test_what_the_cfn_api_answers_with_is_what_the_original_writes(
+    heat, result, query, kind, body
+):
+    class Controller:
+        def signal(self, req, body=None):
+            return result
+
+    resource = heat.Resource(Controller(), heat.JSONRequestDeserializer())
+    request = webob.Request.blank(f"/{query}", method="POST", body=b'{"Status": "S"}')
+    request.content_type = "application/json"
+    request.environ["wsgiorg.routing_args"] = ((), {"action": "signal"})
+    response = request.get_response(resource)
+
+    assert response.status_code == 200
     assert (response.content_type, response.body) == (kind, body)
 
 

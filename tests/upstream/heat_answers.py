@@ -96,7 +96,13 @@ def cfn_requests() -> list[tuple[str, str, dict[str, str], bytes]]:
         "Action=ValidateTemplate&TemplateBody=%7B%7D&ContentType=JSON",
     )
     paths = [f"/v1/?{action}" for action in actions]
-    return [("GET", path, {}, b"") for path in ["/", "/v9/", *paths]]
+    arn = "arn%3Aopenstack%3Aheat%3A%3Ap1%3Astacks/one/i1/resources/wait"
+    signals = [
+        (method, f"/v1/{place}/{arn}{query}", JSON, b'{"Status": "SUCCESS"}')
+        for method, place in (("POST", "signal"), ("PUT", "waitcondition"))
+        for query in ("", "?ContentType=JSON")
+    ]
+    return [("GET", path, {}, b"") for path in ["/", "/v9/", *paths]] + signals
 
 
 def answer(exception: Any, method: str, arguments: dict[str, Any]) -> Any:

@@ -31,6 +31,8 @@ What differs from the original on purpose:
 
 from __future__ import annotations
 
+import datetime
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -320,9 +322,23 @@ class _Serializer:
 
     def default(self, response: webob.Response, result: Any) -> None:
         if response.request is not None and _wants_json(response.request):
-            wsgi_api.JSONResponseSerializer().default(response, result)
+            _JSON.default(response, result)
+        elif result is None or isinstance(result, (str, bytes)):
+            # A signal has no result, and nothing of these could be XML.
+            response.body = (
+                result.encode() if isinstance(result, str) else result or b""
+            )
         else:
             wsgi_api.XMLResponseSerializer().default(response, result)
+
+
+def _as_text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime.datetime) else str(value)
+
+
+_JSON = wsgi_api.JSONResponseSerializer(
+    encoder=lambda data: json.dumps(data, default=_as_text).encode("ascii")
+)
 
 
 def _wants_json(request: webob.Request) -> bool:
@@ -356,8 +372,7 @@ class Resource(wsgi_api.Resource):
         """
         result = super().dispatch(obj, action, *args, **kwargs)
         if hasattr(result, "get_unserialized_body") and _wants_json(args[0]):
-            body = result.get_unserialized_body()
-            wsgi_api.JSONResponseSerializer().default(result, body)
+            _JSON.default(result, result.get_unserialized_body())
         return result
 
     def translate(self, request: webob.Request, exc: Exception) -> Exception:
