@@ -40,6 +40,19 @@ def test_a_directory_may_have_a_hash_in_its_name(service, conf, write):
     assert load("config", f"{path}#other", conf).settings == {"name": "other"}
 
 
+@pytest.mark.parametrize("name", ["a#b.ini", "C:\\a#b.ini", "a##b#main.ini"])
+def test_a_file_may_have_a_hash_in_its_name(service, conf, write, name):
+    path = write(APP, name)
+
+    assert load("config", path, conf).settings == {}
+    assert load("config", f"{path}#named", conf).settings == {"name": "named"}
+
+
+def test_a_file_that_is_not_there_is_named_up_to_the_last_hash(conf):
+    with pytest.raises(errors.UnreadableFile, match=r"^C:\\a#b\.ini: cannot read it"):
+        load("config", r"C:\a#b.ini#main", conf)
+
+
 def test_a_relative_path_starts_at_the_current_directory(
     service, conf, write, monkeypatch
 ):

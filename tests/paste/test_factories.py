@@ -10,7 +10,7 @@ import wsgi_paste
 from oslo_config import cfg
 from paste.deploy import loadwsgi
 from wsgi_paste import AppFactory, BasePasteFactory, FilterFactory, errors
-from wsgi_paste._imports import import_object
+from wsgi_paste._imports import import_callable
 
 SPECS = ["service:make_app", "  service:make_app  ", "\nservice:make_app\n"]
 SPECS += ["service : make_app", "service.make_app", "service:Holder.make_app"]
@@ -77,11 +77,12 @@ def test_a_missing_key_is_named(conf):
         ("service:", ValueError, "is not of the form"),
         ("a b:c", ValueError, "is not of the form"),
         ("service:a:b", ValueError, "is not of the form"),
+        ("service:__name__", ValueError, "is of type str, not a callable"),
     ],
 )
 def test_a_name_that_cannot_be_imported_is_explained(service, spec, family, text):
     with pytest.raises(errors.LoadError, match=text) as caught:
-        import_object(spec, key="some.key")
+        import_callable(spec, key="some.key")
 
     assert isinstance(caught.value, family)
     assert str(caught.value).startswith("some.key: ")
@@ -92,7 +93,7 @@ def test_a_bug_inside_an_imported_module_keeps_its_own_type(tmp_path, monkeypatc
     monkeypatch.syspath_prepend(str(tmp_path))
 
     with pytest.raises(ZeroDivisionError):
-        import_object("broken_service:app")
+        import_callable("broken_service:app")
 
 
 INI = """

@@ -403,11 +403,10 @@ FAULTS = {
         "paste.app_factory = or paste.composite_factory = or paste.composit_factory =",
     ),
     "two things to load": (
-        "[filter:x]\npaste.filter_factory = a:b\npaste.filter_app_factory = a:c\n"
-        "[pipeline:main]\npipeline = x app\n[app:app]\nuse = call:service:plain_app\n",
-        ValueError,
-        "{file}: [filter:x]: only one of paste.filter_factory and "
-        "paste.filter_app_factory may be given",
+        "[app:main]\npaste.app_factory = a:b\npaste.composite_factory = a:c\n",
+        LookupError,
+        "{file}: [app:main]: only one of paste.app_factory and "
+        "paste.composite_factory may be given",
     ),
     "a module that is not there": (
         "[app:main]\npaste.app_factory = no_such.module:app\n",

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ._imports import import_object
+from ._imports import import_callable
 from .errors import MissingSetting
 
 if TYPE_CHECKING:
@@ -47,12 +47,16 @@ class BasePasteFactory(abc.ABC):
         # Taken out, so that constructors may have a signature without it.
         spec = local_conf.pop(self.KEY, None)
         if spec is None:
-            raise MissingSetting(
-                f"this setting is missing: write {self.KEY} = module:callable",
-                key=self.KEY,
-            )
-        factory: Callable[..., Any] = import_object(spec, key=self.KEY)
+            raise missing_key(self.KEY)
+        factory: Callable[..., Any] = import_callable(spec, key=self.KEY)
         return factory
+
+
+def missing_key(key: str) -> MissingSetting:
+    """Returns the error of a section that lacks the ``KEY`` of its factory."""
+    return MissingSetting(
+        f"this setting is missing: write {key} = module:callable", key=key
+    )
 
 
 class AppFactory(BasePasteFactory):

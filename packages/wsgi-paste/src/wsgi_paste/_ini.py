@@ -13,7 +13,7 @@ from __future__ import annotations
 import configparser
 import importlib.metadata
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 from paste.deploy import loadwsgi
 
-from ._imports import import_object
+from ._imports import import_callable
 from .errors import (
     FactoryFailed,
     ImportFailed,
@@ -95,16 +95,21 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         with self.inside(section):
             self._check_references(section, global_conf or {})
             context = super().get_context(object_type, name, global_conf)
-        return _LocatedContext(context, self, section)
+        if context.object_type is loadwsgi.FILTER_WITH and object_type is loadwsgi.APP:
+            context.object_type = _FILTERED_APP
+        return _LocatedContext(context, object_type, self, section)
 
     def find_config_section(self, object_type: Any, name: str | None = None) -> str:
         """Returns the section of this kind and name; raises ``MissingSection``."""
-        prefixes = [prefix for group in object_type.config_prefixes for prefix in group]
-        found: list[str] = [
-            section
-            for prefix in prefixes
-            for section in self._find_sections(self.parser.sections(), prefix, name)
-        ]
+        found: list[str] = []
+        for group in object_type.config_prefixes:
+            for prefix in group:
+                # Spellings of one kind: the first that is there hides the others.
+                if sections := self._find_sections(
+                    self.parser.sections(), prefix, name
+                ):
+                    found += sections
+                    break
         if len(found) == 1:
             return found[0]
         if found:
@@ -157,7 +162,7 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         """Returns the key whose value names the section that is missing."""
         name = getattr(exc, "name", None)
         for key, value in self.settings(section).items():
-            if name is not None and name in value.split():
+            if name is not None and name in (value, *value.split()):
                 return key
         return None
 
@@ -181,23 +186,25 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         self, object_type: Any, uri: str, global_conf: dict[str, str] | None
     ) -> Any:
         scheme, _, rest = uri.partition(":")
-        path, _, fragment = rest.partition("#")
         if scheme.lower() == "config":
-            file = os.path.join(os.path.dirname(self.filename), unquote(path))
-            other = IniLoader(file, global_conf, imports=self.imports)
-            return other.get_context(object_type, fragment or "main", global_conf)
+            path, name = split_name(rest, lambda path: os.path.isfile(self._file(path)))
+            other = IniLoader(self._file(path), global_conf, imports=self.imports)
+            return other.get_context(object_type, name or "main", global_conf)
         if scheme.lower() == "egg" and self.imports:
-            return egg_context(object_type, path, fragment or None, global_conf)
+            distribution, _, name = rest.partition("#")
+            return egg_context(object_type, distribution, name or None, global_conf)
         if scheme.lower() in ("egg", "call"):
-            found = import_object(rest) if self.imports else None
-            # Without a protocol PasteDeploy takes the one of the section's kind.
-            return loadwsgi.LoaderContext(
-                found, object_type, None, global_conf or {}, {}, self
-            )
+            found = import_callable(rest) if self.imports else None
+            return _CalledContext(found, object_type, None, global_conf or {}, {}, self)
         raise InvalidSetting(
             f"{uri!r} has an unknown scheme (known: config, egg, call; "
             f"a callable is written call:{uri})"
         )
+
+    def _file(self, path: str) -> str:
+        """Returns the path of another file, as PasteDeploy reads it in a URI."""
+        folder = os.path.dirname(self.filename)
+        return os.path.join(folder, unquote(path.replace("\\", "/")))
 
     def _context_from_use(
         self,
@@ -223,17 +230,14 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         global_additions: dict[str, str],
         section: str,
     ) -> Any:
-        protocols = _protocols(object_type)
-        given = [protocol for protocol in protocols if protocol in local_conf]
-        if len(given) > 1:
-            raise InvalidSetting(f"only one of {' and '.join(given)} may be given")
-        if not given:
+        protocol = _chosen(object_type, local_conf)
+        if protocol is None:
+            listed = " = or ".join(_protocols(object_type))
             raise MissingSetting(
-                f"nothing says what to load: write use = or {' = or '.join(protocols)} ="
+                f"nothing says what to load: write use = or {listed} ="
             )
-        protocol = given[0]
         spec = local_conf.pop(protocol)
-        found = import_object(spec, key=protocol) if self.imports else None
+        found = import_callable(spec, key=protocol) if self.imports else None
         return loadwsgi.LoaderContext(
             found, object_type, protocol, global_conf, local_conf, self
         )
@@ -260,19 +264,53 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         )
 
 
+class _FilteredApp(loadwsgi._FilterWith):  # type: ignore[misc]  # paste has no types
+    """An application of any kind behind the filter of its ``filter-with``.
+
+    PasteDeploy takes all that is no plain application for a filter: a pipeline, a
+    filter-app, another section that has a filter of its own.
+    """
+
+    def invoke(self, context: Any) -> Any:
+        made_filter = context.filter_context.create()
+        return made_filter(context.next_context.create())
+
+
+_FILTERED_APP = _FilteredApp()
+
+
+class _CalledContext(loadwsgi.LoaderContext):  # type: ignore[misc]  # paste has no types
+    """The context of a ``call:``, which names a factory without its protocol.
+
+    A section that uses it sets the protocol of its kind. In other places, and for a
+    filter-app, PasteDeploy knows none, and it is the one for what is wanted there.
+    """
+
+    protocol: str | None
+
+    def create(self) -> Any:
+        protocols = _protocols(self.object_type)
+        if self.protocol not in protocols:
+            self.protocol = protocols[0]
+        return super().create()
+
+
 class _LocatedContext(loadwsgi.LoaderContext):  # type: ignore[misc]  # paste has no types
     """A context that creates its object inside the section it came from."""
 
-    def __init__(self, context: Any, loader: IniLoader, section: str) -> None:
+    def __init__(
+        self, context: Any, object_type: Any, loader: IniLoader, section: str
+    ) -> None:
         # PasteDeploy sets attributes of contexts from outside, `loader` among them.
         self.__dict__.update(context.__dict__)
         self._place = (loader, section)
+        self._makes_filter = object_type is loadwsgi.FILTER
 
     def create(self) -> Any:
         loader, section = self._place
         with loader.inside(section):
             made = super().create()
-        if self.object_type is not loadwsgi.FILTER:
+        if not self._makes_filter:
             return made
 
         def apply(app: Any) -> Any:
@@ -304,19 +342,22 @@ def egg_context(
         ) from exc
     protocols = _protocols(object_type)
     fitting = [entry for entry in entries if entry.group in protocols]
-    # PasteDeploy prefers the protocol that it lists first.
-    fitting.sort(key=lambda entry: protocols.index(entry.group))
-    for entry in fitting:
-        if entry.name == name:
-            return loadwsgi.LoaderContext(
-                import_object(f"{entry.module}:{entry.attr}"),
-                object_type,
-                entry.group,
-                global_conf or {},
-                {},
-                loadwsgi.EggLoader(distribution),
-                entry_point_name=name,
-            )
+    named = {entry.group: entry for entry in fitting if entry.name == name}
+    try:
+        protocol = _chosen(object_type, named)
+    except InvalidSetting as exc:
+        raise InvalidSetting(f"{uri} is ambiguous: {exc.problem}") from exc
+    if protocol is not None:
+        entry = named[protocol]
+        return loadwsgi.LoaderContext(
+            import_callable(f"{entry.module}:{entry.attr}"),
+            object_type,
+            protocol,
+            global_conf or {},
+            {},
+            loadwsgi.EggLoader(distribution),
+            entry_point_name=name,
+        )
     offered = ", ".join(sorted({entry.name for entry in fitting})) or "nothing"
     raise MissingSetting(
         f"cannot find {uri}: {distribution} offers {offered} "
@@ -326,6 +367,37 @@ def egg_context(
 
 def _protocols(object_type: Any) -> list[str]:
     return [protocol for group in object_type.egg_protocols for protocol in group]
+
+
+def _chosen(object_type: Any, given: Container[str]) -> str | None:
+    """Returns which protocol of those that are given makes the object, if one does.
+
+    The first of several that mean the same kind of thing; raises ``InvalidSetting`` for
+    several that do not.
+    """
+    groups = [
+        [each for each in group if each in given] for group in object_type.egg_protocols
+    ]
+    chosen = [group[0] for group in groups if group]
+    if len(chosen) > 1:
+        raise InvalidSetting(f"only one of {' and '.join(chosen)} may be given")
+    return chosen[0] if chosen else None
+
+
+def split_name(text: str, is_file: Callable[[str], bool]) -> tuple[str, str | None]:
+    """Returns path and name of ``path#name``; the name is None where there is none.
+
+    A path may contain a ``#`` itself: the first cut that leaves a file counts, and
+    where none does, the last.
+    """
+    cuts = [at for at, character in enumerate(text) if character == "#"]
+    for cut in [*cuts, len(text)]:
+        if is_file(text[:cut]):
+            return text[:cut], text[cut + 1 :] or None
+    path, _, name = text.rpartition("#")
+    if not path or "/" in name or "\\" in name:
+        return text, None
+    return path, name or None
 
 
 def _require(local_conf: Mapping[str, str], key: str) -> None:

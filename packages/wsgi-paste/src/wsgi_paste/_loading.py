@@ -16,7 +16,7 @@ from oslo_config import cfg
 from paste.deploy import loadwsgi
 
 from ._factories import setup_paste_factories, teardown_paste_factories
-from ._ini import IniLoader, as_load_error, egg_context
+from ._ini import IniLoader, as_load_error, egg_context, split_name
 from .errors import LoadError
 
 if TYPE_CHECKING:
@@ -54,11 +54,9 @@ def load_config(uri: str, conf: cfg.ConfigOpts) -> WSGIApplication:
     relative path is looked for in the current directory, then among oslo.config's
     directories. Raises ``wsgi_paste.errors.LoadError``.
     """
-    path, _, name = uri.rpartition("#")
-    if not path or "/" in name:
-        path, name = uri, ""
+    path, name = split_name(uri, lambda path: os.path.isfile(_find(path, conf)))
     with _factory_errors(f"{path}: [{name or 'main'}]"):
-        return paste_deploy_app(_find(path, conf), name or None, conf)
+        return paste_deploy_app(_find(path, conf), name, conf)
 
 
 def load_egg(uri: str, conf: cfg.ConfigOpts) -> WSGIApplication:

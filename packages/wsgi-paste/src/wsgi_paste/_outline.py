@@ -14,9 +14,16 @@ from typing import Final
 
 from paste.deploy import loadwsgi
 
-from ._imports import import_object
+from ._factories import (
+    AppFactory,
+    FilterFactory,
+    app_factory,
+    filter_factory,
+    missing_key,
+)
+from ._imports import import_callable
 from ._ini import IniLoader, as_load_error
-from .errors import LoadError, MissingSection
+from .errors import LoadError, MissingSection, MissingSetting
 
 #: What a section makes, by the word before the colon of its title.
 _KINDS: Final = {
@@ -29,6 +36,11 @@ _KINDS: Final = {
     "filter": loadwsgi.FILTER,
     "server": loadwsgi.SERVER,
 }
+#: The setting without which a factory of ours makes nothing.
+_NEEDED: Final = (
+    (app_factory, str(AppFactory.KEY)),
+    (filter_factory, str(FilterFactory.KEY)),
+)
 _COMPOSITES: Final = ("composite", "composit")
 
 
@@ -121,7 +133,11 @@ class Outline:
 
     def roots(self) -> list[Section]:
         """Returns the applications no other one uses; all of them if each is used."""
-        applications = [each for each in self.sections.values() if each.is_application]
+        applications = [
+            each
+            for each in self.sections.values()
+            if each.is_application and not self._is_hidden(each)
+        ]
         used = {
             member.section
             for each in applications
@@ -139,19 +155,20 @@ class Outline:
             names = value.split()
             if section.kind == "pipeline" and key == "pipeline":
                 found.append(self._branch("", names))
-            elif key == "filter-with":
-                found.append(self._branch(key, names, last=loadwsgi.FILTER))
+            elif key == "filter-with" and section.kind != "server":
+                found.append(self._branch(key, [value], last=loadwsgi.FILTER))
             elif key == "next" and filters_next:
-                found.append(self._branch(key, names))
+                found.append(self._branch(key, [value]))
             elif key == "use":
                 if not self._loader.absolute_name(value):
                     made = loadwsgi.FILTER if filters_next else _KINDS[section.kind]
-                    found.append(self._branch(key, names, last=made))
+                    found.append(self._branch(key, [value], last=made))
             elif section.kind in _COMPOSITES and names:
                 # A composite's factory alone knows what its settings mean. A path is
                 # where an application is mounted, in every one that is about; of others
                 # those whose every word is a section are taken for names of sections.
-                branch = self._branch(key, names)
+                named = self._find(loadwsgi.APP, value) is not None
+                branch = self._branch(key, [value] if named else names)
                 mounted = key.startswith("/") and len(names) == 1
                 if mounted or all(member.section for member in branch.members):
                     found.append(branch)
@@ -165,10 +182,24 @@ class Outline:
         loader = IniLoader(self.path, imports=imports)
         # A fault shows again in each section that leads to it, with the same place.
         found: dict[str, LoadError] = {}
-        for section in self.sections.values():
+        loaded = [each for each in self.sections.values() if not self._is_hidden(each)]
+        used = {
+            member.section
+            for each in loaded
+            for branch in self.branches(each)
+            if branch.label == "use"
+            for member in branch.members
+        }
+        for section in loaded:
             for fault in self._faults_of(section, loader):
-                found.setdefault(str(fault), fault)
+                # Whoever uses a section may set what it gets, and what is missing.
+                if not (section in used and _is_unset(fault, section)):
+                    found.setdefault(str(fault), fault)
         return list(found.values())
+
+    def _is_hidden(self, section: Section) -> bool:
+        """Tells whether another spelling of its kind has its name: it never loads."""
+        return self._find(_KINDS[section.kind], section.name) not in (None, section)
 
     def tree(self, roots: Sequence[Section]) -> Iterator[str]:
         """Yields lines that draw what requests to ``roots`` pass, each part once."""
@@ -249,12 +280,26 @@ class Outline:
                     with collected(), loader.inside(section.title):
                         loader.find_config_section(member.kind, member.name)
         with collected():
-            loader.get_context(_KINDS[section.kind], section.name)
+            # A title without a name is what a factory gets that asks for none.
+            name = section.name if ":" in section.title else None
+            context = loader.get_context(_KINDS[section.kind], name)
+            with loader.inside(section.title):
+                for factory, needed in _NEEDED:
+                    if context.object is factory and needed not in context.local_conf:
+                        raise missing_key(needed)
         key = generic_factory_setting(section)
         if key is not None and loader.imports:
             with collected(), loader.inside(section.title):
-                import_object(section.settings[key], key=key)
+                import_callable(section.settings[key], key=key)
         return faults
+
+
+def _is_unset(fault: LoadError, section: Section) -> bool:
+    """Tells whether a fault is a value that whoever uses the section may set."""
+    if not isinstance(fault, MissingSetting) or fault.section != section.title:
+        return False
+    key = fault.key or ""
+    return key.startswith("get ") or any(key == needed for _, needed in _NEEDED)
 
 
 def _described(section: Section) -> str:

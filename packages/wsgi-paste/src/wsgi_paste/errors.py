@@ -66,7 +66,7 @@ class MissingSetting(LoadError, LookupError):
     """A section lacks a key, or names something that does not exist."""
 
 
-class InvalidSetting(LoadError, ValueError):
+class InvalidSetting(LoadError, LookupError, ValueError):
     """The file does not parse, or a value has the wrong form."""
 
 
