@@ -109,8 +109,6 @@ class LiveServer:
     url: str = ""
     urls: list[str] = field(default_factory=list)
 
-    # -- what it says -------------------------------------------------------------------
-
     def log(self) -> str:
         """Everything on stderr so far."""
         return self.stderr.read_text(errors="replace")
@@ -143,8 +141,6 @@ class LiveServer:
         assert found is not None
         return found
 
-    # -- processes and signals ------------------------------------------------------------
-
     @property
     def pid(self) -> int:
         """The supervisor."""
@@ -176,8 +172,6 @@ class LiveServer:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
-
-    # -- requests --------------------------------------------------------------------------
 
     @property
     def address(self) -> tuple[str, int]:

@@ -6,11 +6,12 @@ import ast
 import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from import_graph import Import, circles, imports_of, module_names
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,6 +23,8 @@ INDEPENDENT = ("wsgi-server", "wsgi-api", "wsgi-paste")
 DISTRIBUTIONS = (*INDEPENDENT, "wsgi-stack")
 #: What a sibling may use of a package, beside the names in `__all__`.
 PUBLIC_MODULES = ("opts", "errors")
+#: The modules of the eventlet engine, the only ones beside the pools that import it.
+EVENTLET_MODULES = ("eventlet", "epoll_hub", "hubs", "eventlet_wsgi")
 #: Import names that differ from the name of the distribution that holds them.
 DISTRIBUTION_OF = {"paste": "pastedeploy"}
 
@@ -60,35 +63,13 @@ def required(distribution: str) -> set[str]:
     return {canonical(re.split(r"[\s\[<>=!~;]", line)[0]) for line in lines}
 
 
-def imports(file: Path) -> Iterator[tuple[str, str | None]]:
-    """What a file imports: `(module, None)` or `(module, name)`, relative ones not."""
-    for node in ast.walk(ast.parse(file.read_text("utf-8"), str(file))):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, None) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            yield from ((node.module, alias.name) for alias in node.names)
-        elif (
-            isinstance(node, ast.Call)
-            and ast.unparse(node.func).endswith("import_module")
-            and node.args
-            and isinstance(node.args[0], ast.Constant)
-        ):
-            yield str(node.args[0].value), None
-
-
-def all_imports(place: Path) -> list[tuple[Path, str, str | None]]:
-    files = [place] if place.is_file() else sorted(place.rglob("*.py"))
-    assert files, f"no modules under {place}"
-    return [(file, name, what) for file in files for name, what in imports(file)]
-
-
 @pytest.mark.parametrize("distribution", INDEPENDENT)
 def test_the_three_packages_do_not_import_one_another(distribution: str) -> None:
     siblings = {module(name) for name in DISTRIBUTIONS if name != distribution}
     found = [
-        f"{file.relative_to(ROOT)}: {name}"
-        for file, name, _ in all_imports(source(distribution))
-        if name.split(".")[0] in siblings
+        str(found)
+        for found in imports_of(source(distribution))
+        if found.target.split(".")[0] in siblings
     ]
     assert found == []
 
@@ -101,7 +82,9 @@ def test_the_three_packages_do_not_depend_on_one_another(distribution: str) -> N
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_a_package_declares_what_it_imports(distribution: str) -> None:
     own = {module(distribution), "_typeshed", "__future__"}
-    imported = {name.split(".")[0] for _, name, _ in all_imports(source(distribution))}
+    imported = {
+        found.target.split(".")[0] for found in imports_of(source(distribution))
+    }
     foreign = imported - own - set(sys.stdlib_module_names) - OPTIONAL[distribution]
     needed = {canonical(DISTRIBUTION_OF.get(name, name)) for name in foreign}
     declared = required(distribution)
@@ -113,14 +96,14 @@ def test_a_package_declares_what_it_imports(distribution: str) -> None:
 
 def test_the_combination_uses_only_what_the_packages_make_public() -> None:
     found = []
-    for file, name, what in all_imports(source("wsgi-stack")):
-        package, _, rest = name.partition(".")
+    for used in imports_of(source("wsgi-stack")):
+        package, _, rest = used.target.partition(".")
         if package not in {module(name) for name in INDEPENDENT}:
             continue
         public = set(importlib.import_module(package).__all__) | set(PUBLIC_MODULES)
-        used = rest.split(".")[0] or what
-        if used is not None and used not in public:
-            found.append(f"{file.relative_to(ROOT)}: {name} {what or ''}")
+        name = rest.split(".")[0] or used.name
+        if name is not None and name not in public:
+            found.append(str(used))
     assert found == []
 
 
@@ -135,28 +118,146 @@ def test_the_combination_accepts_the_present_versions_by_range() -> None:
         assert floor <= version < ceiling
 
 
-def test_only_the_engine_and_the_pools_import_eventlet() -> None:
-    places = {
-        str(file.relative_to(source("wsgi-server")))
-        for file, name, _ in all_imports(source("wsgi-server"))
-        if name.split(".")[0] == "eventlet"
-    }
-    assert places <= {
-        "_engines/eventlet.py",
-        "_engines/epoll_hub.py",
-        "_engines/hubs.py",
-        "_engines/eventlet_wsgi.py",
-        "pools.py",
-    }
+#: The floors of wsgi_server, the lowest first. A module imports from floors below its own
+#: and from its own folder; what only a type checker reads counts like everything else.
+FLOORS = (
+    ("errors", "hooks", "opts"),
+    ("_http11",),
+    ("_system",),
+    ("_scoreboard",),
+    ("_config",),
+    ("_net", "_logs"),
+    ("_wsgi",),
+    ("_connection",),
+    ("_engines",),
+    ("pools",),
+    ("_process",),
+    ("_command",),
+    ("cli", "server", "posix", "win32", "stores", "__main__", ""),
+)
+#: Modules of one floor that may import one another: there, names lie side by side.
+OPEN_FLOORS = (FLOORS[0], FLOORS[-1])
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+SERVER = source("wsgi-server")
+LONGEST_MODULE = 450
+MOST_MODULES = 16
 
 
-def test_the_http_core_knows_no_socket_clock_thread_or_log() -> None:
-    forbidden = {"socket", "time", "select", "threading", "logging", "oslo_config"}
-    found = [
-        f"{file.name}: {name}"
-        for file, name, _ in all_imports(source("wsgi-server") / "_http11")
-        if name.split(".")[0] in forbidden
+def room(name: str) -> str:
+    """The folder or module right below the package; empty for the package itself."""
+    return [*name.split("."), ""][1]
+
+
+def arrows() -> list[Import]:
+    """What the modules of wsgi_server import of one another."""
+    return [
+        arrow
+        for arrow in imports_of(SERVER)
+        if arrow.target.split(".")[0] == SERVER.name
+        # The package is loaded before each of its modules; this it says by itself.
+        and (arrow.target, arrow.name) != (SERVER.name, "__version__")
     ]
+
+
+def runs_up(arrow: Import) -> bool:
+    here, there = room(arrow.importer), room(arrow.target)
+    if here == there:
+        return False
+    if FLOOR_OF[here] == FLOOR_OF[there]:
+        return FLOORS[FLOOR_OF[here]] not in OPEN_FLOORS
+    return FLOOR_OF[there] > FLOOR_OF[here]
+
+
+def test_every_module_of_the_server_has_a_floor() -> None:
+    assert {room(name) for name in module_names(SERVER)} == set(FLOOR_OF)
+
+
+def test_no_import_of_the_server_runs_up() -> None:
+    assert [str(arrow) for arrow in arrows() if runs_up(arrow)] == []
+
+
+def test_no_modules_of_the_server_import_one_another_in_a_circle() -> None:
+    known = [
+        [f"wsgi_server._connection.{n}" for n in ("endpoint", "scheduler", "stream")],
+        [f"wsgi_server._wsgi.{n}" for n in ("channel", "exchange")],
+    ]
+    found = circles((arrow.importer, arrow.target) for arrow in arrows())
+    assert [circle for circle in found if circle not in known] == []
+
+
+def test_only_the_engine_and_the_pools_import_eventlet() -> None:
+    rooms = {f"wsgi_server._engines.{n}" for n in EVENTLET_MODULES}
+    rooms |= {"wsgi_server.pools", "wsgi_server._process.run_server"}
+    found = [
+        str(arrow)
+        for arrow in imports_of(SERVER)
+        if arrow.target.split(".")[0] in {"eventlet", "greenlet"}
+        and arrow.importer not in rooms
+    ]
+    assert found == []
+
+
+def test_the_http_core_knows_no_socket_clock_thread_log_or_option() -> None:
+    forbidden = {
+        *("asyncio", "logging", "multiprocessing", "os", "select", "selectors"),
+        *("signal", "socket", "ssl", "threading", "time", "oslo_config"),
+    }
+    found = [
+        str(arrow)
+        for arrow in imports_of(SERVER)
+        if room(arrow.importer) == "_http11"
+        and arrow.target.split(".")[0] in {*forbidden, SERVER.name}
+        and room(arrow.target) != "_http11"
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_no_module_is_longer_than_can_be_read_at_once(distribution: str) -> None:
+    known = {
+        "supervisor.py",
+        "threads.py",
+        "loop.py",
+        "listeners.py",
+        "connection.py",
+        "_ini.py",
+    }
+    lengths = {
+        file: len(file.read_text("utf-8").splitlines())
+        for file in source(distribution).rglob("*.py")
+    }
+    found = {
+        f"{file.relative_to(ROOT)}: {length} lines"
+        for file, length in lengths.items()
+        if length > LONGEST_MODULE and file.name not in known
+    }
+    assert found == set()
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_no_folder_holds_more_modules_than_can_be_surveyed(distribution: str) -> None:
+    known = {"wsgi_api"}
+    rooms = Counter(file.parent for file in source(distribution).rglob("*.py"))
+    found = {
+        f"{folder.relative_to(ROOT)}: {count} modules"
+        for folder, count in rooms.items()
+        if count > MOST_MODULES and folder.name not in known
+    }
+    assert found == set()
+
+
+@pytest.mark.parametrize("place", ["packages", "tests", "docs", "noxfile.py"])
+def test_no_comment_draws_a_banner(place: str) -> None:
+    banner = re.compile(r"^\s*#\W*[-=*#~_]{3,}|^\s*#.*[-=*#~_]{4,}\s*$")
+    start = ROOT / place
+    found = [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+        for file in ([start] if start.is_file() else sorted(start.rglob("*.py")))
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
+        if banner.search(line)
+    ]
+    if place == "packages":
+        found = [f for f in found if "wsgi-server" not in f]
     assert found == []
 
 

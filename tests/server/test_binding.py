@@ -58,9 +58,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"cert_file": str(cert), "key_file": str(key)}
 
 
-# -- get_bind_addr ------------------------------------------------------------------------
-
-
 def test_the_address_comes_from_the_configuration() -> None:
     assert wsgi_server.get_bind_addr(conf(bind_port=5), 9292) == ("127.0.0.1", 5)
 
@@ -88,9 +85,6 @@ def test_the_global_configuration_is_the_default(
     assert wsgi_server.get_num_workers() == 3
 
 
-# -- get_num_workers ----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("workers", [0, 1, 24])
 def test_the_workers_that_are_configured(workers: int) -> None:
     assert wsgi_server.get_num_workers(conf(workers=workers)) == workers
@@ -108,9 +102,6 @@ def test_a_value_that_does_not_fit_is_a_config_error(tmp_path: Path) -> None:
     broken(["--config-file", str(file)])
     with pytest.raises(ConfigError, match="workers"):
         wsgi_server.get_num_workers(broken)
-
-
-# -- get_socket ---------------------------------------------------------------------------
 
 
 def test_get_socket_listens() -> None:

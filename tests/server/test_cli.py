@@ -41,9 +41,6 @@ def error(run: subprocess.CompletedProcess[str], status: ExitStatus) -> str:
     return line.removeprefix("wsgi-server: error: ")
 
 
-# -- serving ----------------------------------------------------------------------------
-
-
 def test_the_command_serves_until_it_is_terminated(live_server: Start) -> None:
     server = live_server(HELLO, "--workers", "2")
     response = server.get("/x")
@@ -202,9 +199,6 @@ def test_options_of_the_service_stay_out_of_the_way(
     assert server.get().text == "thing ours red"
 
 
-# -- logs -------------------------------------------------------------------------------
-
-
 def test_the_log_is_dated_and_names_the_process(live_server: Start) -> None:
     server = live_server(HELLO)
     assert re.search(
@@ -329,9 +323,6 @@ def _answers(server: live.LiveServer) -> bool:
         return False
 
 
-# -- help -------------------------------------------------------------------------------
-
-
 def test_the_help_names_every_option_in_its_section_and_what_to_know(
     command: Run,
 ) -> None:
@@ -356,9 +347,6 @@ def test_the_version(command: Run) -> None:
 def test_every_common_option_has_a_section() -> None:
     shown = [opt for _, options in _SECTIONS for opt in options]
     assert {id(opt) for opt in opts.CLI_OPTS} <= {id(opt) for opt in shown}
-
-
-# -- what can be wrong --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -505,9 +493,6 @@ def test_debug_adds_the_traceback(command: Run, tmp_path: Path) -> None:
     )
 
 
-# -- checking ---------------------------------------------------------------------------
-
-
 def test_check_config_says_that_all_is_fine(command: Run) -> None:
     run = command(HELLO, "--check-config")
     assert (run.returncode, run.stderr) == (0, "")
@@ -517,9 +502,6 @@ def test_check_config_says_that_all_is_fine(command: Run) -> None:
 def test_check_config_loads_the_application(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["apps.hello:nothing", "--check-config"]) == ExitStatus.LOAD
     assert "has no attribute 'nothing'" in capsys.readouterr().err
-
-
-# -- in this process ----------------------------------------------------------------------
 
 
 def test_arguments_by_the_names_of_their_options() -> None:

@@ -166,8 +166,6 @@ def test_an_interrupt_is_no_load_error(here: Path) -> None:
         load("stop:app", cfg.ConfigOpts())
 
 
-# -- loaders of others ------------------------------------------------------------------
-
 LOADER = """
 def load(uri, conf):
     if uri == "bad value":

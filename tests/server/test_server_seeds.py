@@ -248,9 +248,6 @@ def test_get_num_workers_is_a_hook(service: Service) -> None:
     assert len(service.start(workers=1).children) == 2
 
 
-# -- sockets ----------------------------------------------------------------------------
-
-
 def test_configure_socket_opens_one(service: Service) -> None:
     server = service.server(bind_port=0, backlog=7, tcp_keepidle=33)
     server.configure_socket()
@@ -334,9 +331,6 @@ def test_an_option_that_does_not_fit_is_a_config_error(service: Service) -> None
     with pytest.raises(ConfigError, match="bind_port"):
         server.start(service.app, 0)
     assert server.children == set()
-
-
-# -- reload -----------------------------------------------------------------------------
 
 
 def test_reload_changes_over_to_workers_with_the_new_configuration(
@@ -544,9 +538,6 @@ def test_a_service_that_refuses_its_configuration_keeps_the_old_one(
     assert "mind your language" in caplog.text
 
 
-# -- what subclasses change ---------------------------------------------------------------
-
-
 def test_create_pool_bounds_the_requests_of_a_worker(
     live_program: Start, tmp_path: Path
 ) -> None:
@@ -613,9 +604,6 @@ def test_a_run_server_that_never_serves_is_an_error(
     assert reason in server.log()
 
 
-# -- without workers ----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("method", ["wait", "run_server"])
 def test_no_workers_serve_in_the_process_itself(
     live_program: Start, tmp_path: Path, method: str
@@ -647,9 +635,6 @@ def test_without_workers_a_reload_that_fails_brings_the_old_values_back(
             "the refusal", lambda c=count: server.log().count("reload failed") > c
         )
         assert server.get().text == f"hello {server.pid}"
-
-
-# -- signals ------------------------------------------------------------------------------
 
 
 def test_set_signal_handler_installs_a_handler() -> None:

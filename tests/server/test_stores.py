@@ -168,9 +168,6 @@ def test_without_the_library_it_says_what_to_install(
     assert "pip install wsgi-server[glance-store]" in done.stdout, done.stderr
 
 
-# -- in a server ------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", [SINGLE, MULTI], ids=["single", "multi"])
 def test_stores_are_made_at_the_start_and_again_at_a_reload(
     live_program: Start, tmp_path: Path, kind: str
@@ -213,9 +210,6 @@ def test_stores_that_are_refused_at_the_start_end_it(
     assert server.wait() != 0
     assert "the prefix os_glance_ is reserved" in server.log()
     assert server.worker_pids() == set()
-
-
-# -- the prefetch job -------------------------------------------------------------------
 
 
 def test_the_prefetcher_runs_in_one_worker_and_survives_failures_and_deaths(

@@ -120,9 +120,6 @@ def test_the_profiler_group_comes_with_the_module(glance):
     assert cfg.CONF.profiler.enabled is False
 
 
-# -- addresses and sockets ----------------------------------------------------------------
-
-
 @exercises("glance", "get_bind_addr")
 def test_get_bind_addr_reads_conf(glance):
     assert glance.get_bind_addr() == ("0.0.0.0", None)
@@ -222,9 +219,6 @@ def test_pools_run_on_the_hub_that_was_chosen(run_program):
         print(json.dumps([type(pool).__name__, pool.size, seen]))
         """
     ) == ["GreenPool", 3, ["ran"]]
-
-
-# -- requests -----------------------------------------------------------------------------
 
 
 @exercises(
@@ -406,9 +400,6 @@ def test_filters(glance, capsys):
     assert glance.Middleware(app).process_response(response) is response
 
 
-# -- stores -------------------------------------------------------------------------------
-
-
 @exercises("glance", "initialize_glance_store", "initialize_multi_store")
 @pytest.mark.parametrize("multi", [False, True])
 def test_stores_are_made_by_the_real_library(run_program, tmp_path, multi):
@@ -455,8 +446,6 @@ filesystem_store_datadir = {tmp_path}/tasks
         ["fast", "os_glance_staging_store", "os_glance_tasks_store"] if multi else [4]
     )
 
-
-# -- servers ------------------------------------------------------------------------------
 
 SERVICE = """
 import json, logging, os, sys

@@ -141,9 +141,6 @@ def test_what_modules_of_heat_take_for_imported_is_imported(run_program):
     ) == [True, True]
 
 
-# -- addresses and sockets ----------------------------------------------------------------
-
-
 @exercises("heat", "get_bind_addr")
 def test_get_bind_addr_reads_the_group(heat):
     assert heat.get_bind_addr(cfg.CONF.heat_api) == ("0.0.0.0", 8004)
@@ -164,9 +161,6 @@ def test_get_socket_raises_what_services_handle(heat):
 
     with pytest.raises(RuntimeError, match="cert_file"):
         heat.get_socket(cfg.CONF.heat_api, 8004)
-
-
-# -- requests -----------------------------------------------------------------------------
 
 
 @exercises(
@@ -433,8 +427,6 @@ def test_log_exception_shows_the_traceback_where_debug_is_set(heat, caplog, debu
     assert bool(record.exc_info) is bool(debug)
 
 
-# -- paste --------------------------------------------------------------------------------
-
 INI = """
 [pipeline:main]
 pipeline = debug stamp app
@@ -546,8 +538,6 @@ def test_filters(heat, capsys):
     assert list(heat.Debug.print_generator([b"part"], io.StringIO())) == [b"part"]
     assert heat.Middleware(app).process_response(app) is app
 
-
-# -- the server ---------------------------------------------------------------------------
 
 SERVICE = """
 import json, logging, os, sys

@@ -43,9 +43,6 @@ def drain(reader: RequestReader) -> None:
         continue
 
 
-# -- the order of events ------------------------------------------------------------------
-
-
 def test_a_request_without_a_body_ends_at_once() -> None:
     reader = fed(request())
     assert next_request(reader).has_body is False
@@ -148,9 +145,6 @@ def test_a_body_can_only_be_read_inside_a_request() -> None:
             fed(data).read_body(1)
 
 
-# -- the end of input and of trust --------------------------------------------------------
-
-
 def test_eof_between_requests_closes() -> None:
     reader = fed()
     assert not reader.closed
@@ -234,9 +228,6 @@ def test_the_detail_of_an_error_repeats_nothing_of_the_request(data: bytes) -> N
     assert "script" not in caught.value.detail
 
 
-# -- what the caller can see of the buffer ------------------------------------------------
-
-
 def test_an_unfinished_head_counts_as_buffered() -> None:
     reader = fed()
     for count, byte in enumerate(request()[:-1], 1):
@@ -264,9 +255,6 @@ def test_trailers_are_those_of_the_last_request() -> None:
     assert reader.trailers == {"HTTP_X_A": "a"}
     next_request(reader)
     assert reader.trailers is None
-
-
-# -- limits -------------------------------------------------------------------------------
 
 
 def test_limits_reject_an_unknown_choice() -> None:
@@ -359,9 +347,6 @@ def test_an_idle_reader_is_small() -> None:
     assert sys.getsizeof(reader) < 200
 
 
-# -- linear work --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "line",
     [
@@ -406,9 +391,6 @@ def test_one_byte_chunks_cost_linear_time() -> None:
     outcome = read([chunked(b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n")])
     assert len(outcome.messages[0].body) == 50_000
     assert time.process_time() - started < 5
-
-
-# -- the caches ---------------------------------------------------------------------------
 
 
 @pytest.fixture(autouse=True)
@@ -506,9 +488,6 @@ def test_a_remembered_line_obeys_the_limits_of_its_reader() -> None:
     assert read([request(b"X_A: a")], Limits(underscores="refuse")).status == 400
 
 
-# -- what it knows ------------------------------------------------------------------------
-
-
 def test_the_core_knows_no_socket_clock_thread_or_option() -> None:
     # The parent package is replaced by an empty one: only the core's own imports count.
     script = (
@@ -547,9 +526,6 @@ def test_the_end_of_a_request_without_a_body_can_be_passed() -> None:
     assert reader.next_event() == b"a"
     assert reader.pass_end()
     assert reader.idle
-
-
-# -- whole heads that come again ------------------------------------------------------------
 
 
 def heads_of(limits: Limits, *parts: bytes) -> list[Request]:

@@ -67,9 +67,6 @@ def lines(found: Head) -> list[bytes]:
     return every
 
 
-# -- what an application may not say ----------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("status", "control"),
     [
@@ -182,9 +179,6 @@ def test_white_space_around_a_value_is_not_sent() -> None:
     assert b"X: a b\xa0" in lines(head("200 OK", ("X", " \ta b\xa0\t ")))
 
 
-# -- framing ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("arguments", "sent", "expected"),
     [
@@ -275,9 +269,6 @@ def test_date_and_server_are_added_unless_given() -> None:
     assert b"Date: " + DATE in head(heads=nameless).data
 
 
-# -- the cache ----------------------------------------------------------------------------
-
-
 def test_the_same_response_in_the_same_second_is_the_same_object() -> None:
     heads = make_heads()
     first = head("200 OK", TEXT, heads=heads)
@@ -333,9 +324,6 @@ def test_the_cache_starts_over_when_it_is_full() -> None:
     assert head(body_length=0, heads=heads) is not first
 
 
-# -- pieces -------------------------------------------------------------------------------
-
-
 def test_early_hints_name_the_links() -> None:
     assert early_hints(["</a>; rel=preload", " </b> "]) == (
         b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nLink: </b>\r\n\r\n"
@@ -372,8 +360,6 @@ def parse(data: bytes, method: str = "GET") -> http.client.HTTPResponse:
     response.begin()
     return response
 
-
-# -- what we write, clients read ---------------------------------------------------------
 
 names = st.from_regex(r"\AX-[!#$%&'*+.^_`|~0-9A-Za-z-]{0,10}\Z")
 values = st.text(

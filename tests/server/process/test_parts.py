@@ -23,8 +23,6 @@ from wsgi_server._system.privileges import Identity
 from wsgi_server._system.process import resident
 from wsgi_server._system.signals import SignalPipe, blocked
 
-# -- signals ------------------------------------------------------------------------------
-
 
 @pytest.fixture
 def pipe() -> Iterator[SignalPipe]:
@@ -122,9 +120,6 @@ def test_blocked_signals_arrive_when_the_block_ends(pipe: SignalPipe) -> None:
     assert pipe.take() == [signal.SIGUSR1]
 
 
-# -- the scoreboard -----------------------------------------------------------------------
-
-
 # Where other tests have loaded eventlet, it warns of any fork in this process.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_slot_is_seen_by_other_processes() -> None:
@@ -160,9 +155,6 @@ def test_a_local_slot_needs_no_board() -> None:
     slot = Slot.local()
     slot.worker_id, slot.generation, slot.started = 7, 8, 9.5
     assert (slot.worker_id, slot.generation, slot.started) == (7, 8, 9.5)
-
-
-# -- messages -------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -222,9 +214,6 @@ def test_a_worker_whose_supervisor_is_gone_may_still_report() -> None:
     os.close(reader)
     Reporter(writer).send(Topic.LEAVING)
     os.close(writer)
-
-
-# -- deadlines of workers -----------------------------------------------------------------
 
 
 def test_a_worker_is_due_by_its_state(tmp_path: Path) -> None:
@@ -300,9 +289,6 @@ def test_resident_bytes_grow_with_what_is_held() -> None:
     held = bytearray(os.urandom(1)) * (64 << 20)
     assert resident() - before > 32 << 20
     assert len(held) == 64 << 20
-
-
-# -- log files ----------------------------------------------------------------------------
 
 
 def test_a_moved_log_file_is_opened_anew(tmp_path: Path) -> None:

@@ -178,9 +178,6 @@ def test_a_reload_keeps_the_sockets_it_still_wants(
     assert [item.sock for item in again] == [present[1].sock, present[0].sock]
 
 
-# -- Unix sockets -----------------------------------------------------------------------------
-
-
 def test_a_unix_socket_has_its_mode_and_goes_with_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "s"
     (listener,) = open_listeners(settings(f"unix:{path}", unix_socket_mode="0600"))
@@ -300,9 +297,6 @@ def test_a_predecessors_socket_whose_file_is_gone_is_bound_anew(
     assert connects(new)
 
 
-# -- descriptors from others --------------------------------------------------------------
-
-
 def test_a_descriptor_can_be_inherited(opened: contextlib.ExitStack) -> None:
     with socket.create_server(("127.0.0.1", 0)) as outer:
         fd = os.dup(outer.fileno())
@@ -376,9 +370,6 @@ def test_systemd_sockets_are_for_this_process_alone_and_can_be_taken_again() -> 
 def test_a_systemd_socket_that_was_not_passed_is_an_error() -> None:
     with pytest.raises(BindError, match="no such socket was passed by systemd"):
         open_listeners(settings("systemd:absent"), inheritance=Inheritance([]))
-
-
-# -- with the command ---------------------------------------------------------------------
 
 
 @pytest.mark.forks

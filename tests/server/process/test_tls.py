@@ -149,9 +149,6 @@ def test_a_cipher_list_without_a_cipher_is_refused(authority: Make) -> None:
         server_context(settings(cert_file=cert, key_file=key, tls_ciphers="nonsense"))
 
 
-# -- with the command ---------------------------------------------------------------------
-
-
 def get(
     address: tuple[str, int], ca: Path, client: tuple[Path, Path] | None = None
 ) -> tuple[dict[str, Any], str]:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from wsgi_server._connection.transport import TlsTransport
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 SOFTWARE = "wsgi-server"
+
+
+class TlsSession(Protocol):
+    """What a request tells of the TLS session that it came through."""
+
+    def session_facts(self) -> tuple[str | None, tuple[str, str, int] | None]:
+        """Protocol version and cipher (name, protocol, bits)."""
+
+    def peer_certificate(self) -> Mapping[str, object] | None:
+        """The verified client certificate, decoded; None when there is none."""
 
 
 def server_name(sock: socket.socket) -> tuple[str, str]:
@@ -22,13 +30,13 @@ def server_name(sock: socket.socket) -> tuple[str, str]:
     return host, str(port)
 
 
-def tls_environ(transport: TlsTransport) -> dict[str, Any]:
+def tls_environ(session: TlsSession) -> dict[str, Any]:
     """mod_ssl's names, which applications know."""
-    version, cipher = transport.session_facts()
+    version, cipher = session.session_facts()
     environ: dict[str, Any] = {"HTTPS": "on", "SSL_PROTOCOL": version or ""}
     if cipher is not None:
         environ["SSL_CIPHER"] = cipher[0]
-    certificate = transport.peer_certificate()
+    certificate = session.peer_certificate()
     if certificate is not None:
         environ["SSL_CLIENT_VERIFY"] = "SUCCESS"
         environ["SSL_CLIENT_S_DN"] = _distinguished_name(certificate.get("subject"))
