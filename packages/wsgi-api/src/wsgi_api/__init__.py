@@ -6,7 +6,7 @@ from wsgi_api._bodies import (
     XMLResponseSerializer,
 )
 from wsgi_api._conditions import Selection
-from wsgi_api._fast import fast_decoder, fast_encoder
+from wsgi_api._fast_json import fast_decoder, fast_encoder
 from wsgi_api._mapper import APIMapper
 from wsgi_api._request import Request, is_json_content_type
 from wsgi_api._resource import Resource

@@ -19,7 +19,7 @@ from webob.acceptparse import create_accept_header
 from webob.exc import WSGIHTTPException
 from webob.util import html_escape
 
-from wsgi_api._wsgi import vary_by
+from wsgi_api._headers import vary_by
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -12,10 +12,10 @@ import webob.exc
 from webob.acceptparse import create_accept_header
 
 from wsgi_api._bodies import JSONRequestDeserializer, JSONResponseSerializer
+from wsgi_api._headers import vary_by
 from wsgi_api._i18n import Text
 from wsgi_api._rendering import ErrorFormat, check_format, send_error
 from wsgi_api._request import Request
-from wsgi_api._wsgi import vary_by
 from wsgi_api.errors import NotAcceptable, log_exception, translate_for
 
 if TYPE_CHECKING:

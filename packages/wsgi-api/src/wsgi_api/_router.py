@@ -9,10 +9,10 @@ import webob
 import webob.exc
 from routes.util import URLGenerator
 
+from wsgi_api._headers import Redirect
 from wsgi_api._mapper import APIMapper
 from wsgi_api._rendering import ErrorAnswer, ErrorFormat, check_format
 from wsgi_api._request import Request
-from wsgi_api._wsgi import Redirect
 from wsgi_api.errors import (
     UndecodablePath,
     translate_exception,

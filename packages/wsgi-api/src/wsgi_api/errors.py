@@ -10,8 +10,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import webob.exc
 
+from wsgi_api._headers import vary_by
 from wsgi_api._i18n import Text, translate, translate_standard
-from wsgi_api._wsgi import vary_by
 
 __all__ = [
     "BodyTooLarge",
