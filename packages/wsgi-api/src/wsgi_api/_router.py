@@ -9,7 +9,6 @@ import webob
 import webob.exc
 from routes.util import URLGenerator
 
-from wsgi_api._headers import Redirect
 from wsgi_api._mapper import APIMapper
 from wsgi_api._rendering import ErrorAnswer, ErrorFormat, check_format
 from wsgi_api._request import Request
@@ -20,6 +19,8 @@ from wsgi_api.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 LOG = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ class Router:
         environ["routes.url"] = url
         if route is not None and route.redirect:
             location = url(f"_redirect_{id(route)}", **(arguments or {}))
-            return Redirect(route.redirect_status, location)
+            return _Redirect(route.redirect_status, location)
         if not arguments:
             return self._nothing(environ, path)
         if "path_info" in arguments:
@@ -214,6 +215,31 @@ class DefaultMethodController(RejectMethodController):
         raise webob.exc.HTTPNoContent(headers=[("Allow", allowed_methods)])
 
 
+class _Redirect:
+    """A WSGI application that sends the client elsewhere.
+
+    :param status: such as ``302 Found``
+    :param location: where to
+    """
+
+    def __init__(self, status: str, location: str) -> None:
+        self.status = status
+        self.location = location
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        start_response(
+            self.status,
+            [
+                ("Content-Type", "text/plain; charset=utf8"),
+                ("Content-Length", "0"),
+                ("Location", self.location),
+            ],
+        )
+        return []
+
+
 class _Form(Request):
     # One that is read here stays in memory; webob would put it into a file.
     request_body_tempfile_limit: ClassVar[int] = _LARGEST_FORM
@@ -254,6 +280,3 @@ def _shift(environ: WSGIEnvironment, rest: str, *, decoded: bool) -> None:
         # What was matched before the rest, without the slash between them.
         path = path[: len(path) - len(rest)].removesuffix("/")
     environ["SCRIPT_NAME"] += path
-
-
-__all__ = ["DefaultMethodController", "RejectMethodController", "Router"]
