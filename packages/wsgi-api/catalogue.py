@@ -50,7 +50,7 @@ JSON_REASONS = (
 
 
 def own_messages() -> Iterator[str]:
-    """Return the messages in the sources: the literal arguments of Text()."""
+    """Returns the messages in the sources: the literal arguments of Text()."""
     for path in sorted(PACKAGE.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Text":
@@ -60,7 +60,7 @@ def own_messages() -> Iterator[str]:
 
 
 def standard_messages() -> Iterator[str]:
-    """Return webob's own explanations, and the templates that stand for one."""
+    """Returns webob's own explanations, and the templates that stand for one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         from webob import exc
@@ -73,7 +73,7 @@ def standard_messages() -> Iterator[str]:
 
 
 def messages() -> list[str]:
-    """Return every message that has to be translated, in a stable order."""
+    """Returns every message that has to be translated, in a stable order."""
     return list(dict.fromkeys([*own_messages(), *standard_messages(), *JSON_REASONS]))
 
 
@@ -87,7 +87,7 @@ def read(language: str) -> Catalog:
 
 
 def updated(language: str) -> Catalog:
-    """Return the catalogue of a language with today's messages, and no others."""
+    """Returns the catalogue of a language with today's messages, and no others."""
     catalog = Catalog(
         locale=language,
         project="wsgi-api",

@@ -112,17 +112,17 @@ class JSONRequestDeserializer:
 
     @classmethod
     def is_valid_encoding(cls, request: webob.Request) -> bool:
-        """Return whether the transfer encoding is one that a body can come in."""
+        """Returns whether the transfer encoding is one that a body can come in."""
         encoding = request.environ.get("HTTP_TRANSFER_ENCODING", "")
         return encoding.lower() in cls.valid_transfer_encoding
 
     @classmethod
     def is_valid_method(cls, request: webob.Request) -> bool:
-        """Return whether the method is one that has a body."""
+        """Returns whether the method is one that has a body."""
         return request.method.upper() in cls.httpverb_may_have_body
 
     def has_body(self, request: webob.Request) -> bool:
-        """Return whether the request comes with a body.
+        """Returns whether the request comes with a body.
 
         Where only the transfer encoding says so, the request is told that its input
         can be read to the end.
@@ -143,7 +143,7 @@ class JSONRequestDeserializer:
         return "CONTENT_LENGTH" in environ and bool(_content_length(environ))
 
     def from_json(self, datastring: str | bytes) -> Any:
-        """Return the object or array that a JSON text stands for.
+        """Returns the object or array that a JSON text stands for.
 
         :raises webob.exc.HTTPRequestEntityTooLarge: it is longer than allowed
         :raises webob.exc.HTTPBadRequest: it is not UTF-8, not JSON, nested too
@@ -164,7 +164,7 @@ class JSONRequestDeserializer:
         return data
 
     def default(self, request: webob.Request) -> dict[str, Any]:
-        """Return ``{"body": ...}``, or ``{}`` for a request without a body.
+        """Returns ``{"body": ...}``, or ``{}`` for a request without a body.
 
         :raises webob.exc.HTTPError: as :meth:`from_json` and :meth:`read`
         :raises webob.exc.HTTPUnsupportedMediaType: its media type is not among
@@ -182,7 +182,7 @@ class JSONRequestDeserializer:
         return {"body": self.from_json(body)}
 
     def read(self, request: webob.Request) -> bytes:
-        """Return the bytes of the body, which the request keeps for other readers.
+        """Returns the bytes of the body, which the request keeps for other readers.
 
         :raises webob.exc.HTTPRequestEntityTooLarge: there are more than
             ``max_json_body_size``; not more than that is read to find out
@@ -291,7 +291,7 @@ class JSONResponseSerializer:
             self.encoder = encoder
 
     def to_json(self, data: Any) -> bytes:
-        """Return ``data`` as JSON; the standard encoder writes ASCII only.
+        """Returns ``data`` as JSON; the standard encoder writes ASCII only.
 
         Beside what JSON knows it takes dates (``2024-01-31T12:00:00.000000``), UUIDs,
         sets and other iterables, mappings, bytes (as UTF-8), decimals, addresses and
@@ -303,7 +303,7 @@ class JSONResponseSerializer:
         return _json.dumps(data) if self.encoder is None else self.encoder(data)
 
     def default(self, response: webob.Response, result: Any) -> None:
-        """Put ``result`` into ``response`` as its body, and set the content type."""
+        """Puts ``result`` into ``response`` as its body, and set the content type."""
         response.content_type = "application/json"
         body: bytes | str = self.to_json(result)
         # A subclass may still write text, as these methods once did.

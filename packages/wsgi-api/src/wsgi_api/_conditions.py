@@ -37,7 +37,7 @@ class Selection(NamedTuple):
         return self.stop - self.start
 
     def fill(self, response: webob.Response) -> None:
-        """Set the status and the header fields that describe the selection.
+        """Sets the status and the header fields that describe the selection.
 
         The body is left to the caller, who sends bytes ``start`` to ``stop``.
         """
@@ -59,7 +59,7 @@ def select(
     etag: str | None,
     last_modified: datetime.datetime | None,
 ) -> Selection:
-    """Evaluate the conditions and the range of a request, in the order of 13.2.2."""
+    """Evaluates the conditions and the range of a request, in the order of 13.2.2."""
     if last_modified is not None:
         # HTTP dates have no fractions: 13.1.3 compares what the client can know.
         last_modified = last_modified.replace(microsecond=0)

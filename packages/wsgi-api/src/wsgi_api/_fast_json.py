@@ -13,7 +13,7 @@ _LIBRARIES = ("orjson", "msgspec")
 
 
 def fast_encoder(library: str | None = None) -> Callable[[Any], bytes]:
-    """Return an encoder for :class:`~wsgi_api.JSONResponseSerializer`.
+    """Returns an encoder for :class:`~wsgi_api.JSONResponseSerializer`.
 
     It takes the same values as the standard one and differs in what it writes:
 
@@ -53,7 +53,7 @@ def fast_encoder(library: str | None = None) -> Callable[[Any], bytes]:
 
 
 def fast_decoder(library: str | None = None) -> Callable[[str], Any]:
-    """Return a decoder for :class:`~wsgi_api.JSONRequestDeserializer`.
+    """Returns a decoder for :class:`~wsgi_api.JSONRequestDeserializer`.
 
     It reads what the standard one reads, with one difference: orjson reads integers of
     more than 64 bits as floats. What it refuses the standard one reads or explains.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def vary_by(headers: list[tuple[str, str]], field: str) -> None:
-    """Tell caches that a field of the request chose the answer (RFC 9110, 12.5.5)."""
+    """Tells caches that a field of the request chose the answer (RFC 9110, 12.5.5)."""
     known = [value for name, value in headers if name.lower() == "vary"]
     if not known:
         headers.append(("Vary", field))

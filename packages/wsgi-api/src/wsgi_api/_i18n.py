@@ -34,11 +34,11 @@ class Text(str):
         return text
 
     def filled(self, **params: object) -> Text:
-        """Return the message with its ``%(name)s`` places filled."""
+        """Returns the message with its ``%(name)s`` places filled."""
         return Text(self.msgid, params)
 
     def translation(self, locale: str | None = None) -> str:
-        """Return the message in ``locale``; in English where there is none."""
+        """Returns the message in ``locale``; in English where there is none."""
         translated = _catalogue(locale).gettext(self.msgid)
         if not self.params:
             return translated
@@ -48,7 +48,7 @@ class Text(str):
 
 
 def translate(value: object, locale: str | None) -> object:
-    """Return ``value`` in ``locale`` where it is a message that can be translated.
+    """Returns ``value`` in ``locale`` where it is a message that can be translated.
 
     Messages of oslo.i18n and our own are translated; everything else comes back
     unchanged, so that it is safe to hand in anything.
@@ -61,12 +61,12 @@ def translate(value: object, locale: str | None) -> object:
 
 
 def translate_standard(explanation: str, locale: str | None) -> str:
-    """Return one of webob's own explanations in ``locale``, if we know it."""
+    """Returns one of webob's own explanations in ``locale``, if we know it."""
     return _catalogue(locale).gettext(explanation)
 
 
 def available_languages() -> list[str]:
-    """Return the locales that this package has a catalogue for."""
+    """Returns the locales that this package has a catalogue for."""
     return _languages_in(_directory())
 
 

@@ -48,7 +48,7 @@ class Entry:
         self.exact = set(conditions) <= {"method"}
 
     def accepts(self, method: str) -> bool:
-        """Return whether the conditions let a method through, as Routes asks it."""
+        """Returns whether the conditions let a method through, as Routes asks it."""
         return self.methods is None or method in self.methods
 
 
@@ -65,7 +65,7 @@ class Leaf(dict["str | None", Sequence[Entry]]):
         self.entries: list[Entry] = []
 
     def finish(self, methods: Iterable[str]) -> None:
-        """Sort, once all routes are in."""
+        """Sorts, once all routes are in."""
         self.entries.sort(key=attrgetter("rank"))
         self[None] = self.entries
         for method in methods:
@@ -90,7 +90,7 @@ class Node:
         self.is_open = False
 
     def leaves(self) -> Iterator[Leaf]:
-        """Return the leaves at this node and below."""
+        """Returns the leaves at this node and below."""
         for leaf in (self.ends, self.rest):
             if leaf is not None:
                 yield leaf
@@ -123,7 +123,7 @@ class Index:
     def find(
         self, path: str, method: str | None
     ) -> tuple[Sequence[Entry], Sequence[str]]:
-        """Return the routes that can match, in order, and the segments of the path.
+        """Returns the routes that can match, in order, and the segments of the path.
 
         :param method: filters the routes; ``None`` does not
         """
@@ -259,7 +259,7 @@ def _prefix(route: Route) -> str:
 
 
 def _segments(route: Route) -> tuple[list[list[Piece]], bool]:
-    """Cut a route at its slashes, as far as what follows cannot move them.
+    """Cuts a route at its slashes, as far as what follows cannot move them.
 
     Returns the segments and whether something else follows them.
     """

@@ -52,7 +52,7 @@ def loads(
     allow_nan: bool,
     fast: Callable[[str], Any] | None = None,
 ) -> Any:
-    """Return what a JSON text stands for.
+    """Returns what a JSON text stands for.
 
     :param fast: a decoder that is asked first, where a repeated key does not matter
     :raises MalformedBody: it cannot be read; the explanation says where
@@ -93,7 +93,7 @@ def loads(
 
 
 def dumps(data: Any) -> bytes:
-    """Return ``data`` as JSON, with the separators and the dates of the originals.
+    """Returns ``data`` as JSON, with the separators and the dates of the originals.
 
     :raises TypeError: something in it has no JSON form
     :raises ValueError: it contains itself, or nests too deeply
@@ -105,7 +105,7 @@ def dumps(data: Any) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """Return the nearest thing that JSON knows, as the originals chose it.
+    """Returns the nearest thing that JSON knows, as the originals chose it.
 
     :raises TypeError: there is none
     """
@@ -132,7 +132,7 @@ def plain(value: Any) -> Any:
 
 
 def decode(data: bytes, charset: str) -> str:
-    """Return the text of a body.
+    """Returns the text of a body.
 
     :raises MalformedBody: it is not in that charset; the explanation says where
     """
@@ -224,7 +224,7 @@ _DECODERS: dict[tuple[bool, bool], Any] = {
 
 
 def _encoder() -> Callable[[Any, int], Iterable[str]]:
-    """Return what json.JSONEncoder makes anew for every document, made once.
+    """Returns what json.JSONEncoder makes anew for every document, made once.
 
     It keeps no note of where it has been, which would have to be a new one each time;
     a circle ends in a RecursionError.

@@ -18,7 +18,7 @@ _LONGEST_REMEMBERED = 128
 
 
 def parse_accept_language(header: str) -> list[str]:
-    """Return the language ranges of a header, the most wanted first.
+    """Returns the language ranges of a header, the most wanted first.
 
     Ranges with a weight of zero and malformed ones are left out; ``*`` too, because
     the lookup of RFC 4647 has no use for it.
@@ -38,7 +38,7 @@ def parse_accept_language(header: str) -> list[str]:
 
 
 def lookup(wanted: Sequence[str], offered: Iterable[str]) -> str | None:
-    """Return the offer that suits best, or ``None``.
+    """Returns the offer that suits best, or ``None``.
 
     Each range is tried as it is, then shortened from its end. ``pt-PT`` finds
     ``pt_PT``, else ``pt``; a range of only a language (``pt``) also finds the first
@@ -64,7 +64,7 @@ def lookup(wanted: Sequence[str], offered: Iterable[str]) -> str | None:
 
 
 def negotiate(header: str, offered: tuple[str, ...]) -> str | None:
-    """Return the offer that suits a header best, or ``None``."""
+    """Returns the offer that suits a header best, or ``None``."""
     # Browsers send one of a few short headers; only those are worth remembering.
     if len(header) <= _LONGEST_REMEMBERED:
         return _remembered(header, offered)

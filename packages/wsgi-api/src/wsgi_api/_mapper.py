@@ -53,11 +53,11 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
         self._controllers: Sequence[str] | None = None
 
     def make_route(self, *args: Any, **kargs: Any) -> Route:
-        """Return a new route; called by ``connect``."""
+        """Returns a new route; called by ``connect``."""
         return _LazyRoute(*args, **kargs)
 
     def connect(self, *args: Any, **kargs: Any) -> None:
-        """Add a route, as :meth:`routes.Mapper.connect`."""
+        """Adds a route, as :meth:`routes.Mapper.connect`."""
         with self.create_regs_lock:
             super().connect(*args, **kargs)
             self._index = None
@@ -65,7 +65,7 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
     def routematch(
         self, url: str | None = None, environ: dict[str, Any] | None = None
     ) -> Any:
-        """Match a path against the routes.
+        """Matches a path against the routes.
 
         :param url: the path; that of ``environ`` where it is left out
         :param environ: WSGI environment, for conditions on method or host
@@ -107,7 +107,7 @@ class APIMapper(routes.Mapper):  # type: ignore[misc]
     def allowed_methods(
         self, url: str, environ: dict[str, Any] | None = None
     ) -> list[str]:
-        """Return the methods for which a path has a route, sorted.
+        """Returns the methods for which a path has a route, sorted.
 
         :param environ: WSGI environment, for conditions on the host
         """

@@ -33,7 +33,7 @@ _STOP = Text(
 
 
 def requested_range(header: str, size: int) -> Range:
-    """Parse a ``Range`` header for a content of ``size`` bytes.
+    """Parses a ``Range`` header for a content of ``size`` bytes.
 
     :returns: ``start`` (negative: that many bytes from the end) and ``end``, which
         is not included, or ``None`` for all that follows
@@ -63,7 +63,7 @@ def requested_range(header: str, size: int) -> Range:
 
 
 def asks_for_one_part(header: str) -> bool:
-    """Return whether a ``Range`` header asks for a single range of bytes.
+    """Returns whether a ``Range`` header asks for a single range of bytes.
 
     RFC 9110 14.2: other units must be ignored, and several ranges may be.
     """
@@ -72,7 +72,7 @@ def asks_for_one_part(header: str) -> bool:
 
 
 def requested_content_range(header: str, size: int) -> ContentRange:
-    """Parse a ``Content-Range`` header that a client sent instead of ``Range``.
+    """Parses a ``Content-Range`` header that a client sent instead of ``Range``.
 
     Old clients of image services ask this way; RFC 9110 knows it in responses only.
 

@@ -56,7 +56,7 @@ def send_error(
     start_response: StartResponse,
     error_format: ErrorFormat = "webob",
 ) -> Iterable[bytes]:
-    """Answer a request with an HTTP exception.
+    """Answers a request with an HTTP exception.
 
     :param error_format: ``webob`` lets ``Accept`` choose between HTML, plain text and
         a JSON object; ``json`` always writes ``{"error": {"code", "title",
@@ -94,7 +94,7 @@ def send_error(
 
 
 def check_format(error_format: str) -> None:
-    """Raise ``ValueError`` for a format that there is none of."""
+    """Raises ``ValueError`` for a format that there is none of."""
     if error_format not in ERROR_FORMATS:
         raise ValueError(f"error_format is none of {', '.join(ERROR_FORMATS)}")
 
@@ -119,7 +119,7 @@ class ErrorAnswer:
 
 
 def error_text(error: WSGIHTTPException, environ: WSGIEnvironment) -> str:
-    """Return what an error has to say.
+    """Returns what an error has to say.
 
     Its texts are text, as webob's page shows them, and stay as they are; markup is in
     its template only.

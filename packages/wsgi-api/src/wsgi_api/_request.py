@@ -74,7 +74,7 @@ class Request(webob.Request):
             self.__dict__["environ"] = environ
 
     def best_match_content_type(self) -> str:
-        """Return the media type of the response that the client likes best.
+        """Returns the media type of the response that the client likes best.
 
         ``application/json`` where nothing on offer suits the ``Accept`` header.
         """
@@ -82,7 +82,7 @@ class Request(webob.Request):
         return offers[0][0] if offers else _JSON
 
     def get_content_type(self, allowed_content_types: Container[str]) -> str:
-        """Return the media type of the body, without its parameters.
+        """Returns the media type of the body, without its parameters.
 
         :param allowed_content_types: those that the caller can read, in lower case
         :raises InvalidContentType: the header is absent or names another type
@@ -99,13 +99,13 @@ class Request(webob.Request):
         return media_type
 
     def available_languages(self) -> list[str]:
-        """Return the locales on offer: those with a catalogue in ``i18n_domain``."""
+        """Returns the locales on offer: those with a catalogue in ``i18n_domain``."""
         if self.i18n_domain == _i18n.DOMAIN:
             return _i18n.available_languages()
         return oslo_i18n.get_available_languages(self.i18n_domain)
 
     def best_match_language(self) -> str | None:
-        """Return the available locale that ``Accept-Language`` asks for.
+        """Returns the available locale that ``Accept-Language`` asks for.
 
         ``None`` where the header is absent or asks for nothing that is available.
         The choice follows RFC 4647, section 3.4 (lookup).
@@ -116,7 +116,7 @@ class Request(webob.Request):
         return negotiate(header, tuple(self.available_languages()))
 
     def get_range_from_request(self, image_size: int) -> Range | ContentRange | None:
-        """Return the part of the content that is asked for, or ``None`` for all of it.
+        """Returns the part of the content that is asked for, or ``None`` for all of it.
 
         ``Range`` counts first; ``Content-Range`` is understood for old clients.
 
@@ -140,7 +140,7 @@ class Request(webob.Request):
         etag: str | None = None,
         last_modified: datetime.datetime | None = None,
     ) -> Selection:
-        """Return the part of a content that answers this request.
+        """Returns the part of a content that answers this request.
 
         Evaluates ``If-Match``, ``If-Unmodified-Since``, ``If-None-Match``,
         ``If-Modified-Since``, ``Range`` and ``If-Range`` in the order of RFC 9110,
@@ -212,7 +212,7 @@ class Request(webob.Request):
 
 
 def is_json_content_type(request: webob.Request) -> bool:
-    """Return whether a body is there and is JSON, as the orchestration APIs see it.
+    """Returns whether a body is there and is JSON, as the orchestration APIs see it.
 
     A missing or ``text/plain`` content type counts as JSON; for GET the parameter
     ``ContentType=JSON`` of the CloudFormation API in the query overrules the header.

@@ -99,7 +99,7 @@ class Resource:
         request: webob.Request | WSGIEnvironment,
         start_response: StartResponse | None = None,
     ) -> Any:
-        """Answer a request.
+        """Answers a request.
 
         Called with ``environ`` and ``start_response`` it is a WSGI application, which
         answers with every HTTP exception; called with a request alone it returns the
@@ -121,7 +121,7 @@ class Resource:
         return answer(environ, start_response)
 
     def respond(self, request: webob.Request) -> WSGIApplication:
-        """Return the response to a request.
+        """Returns the response to a request.
 
         :raises webob.exc.HTTPException: an error of the request, or what the action
             raised; in the client's language
@@ -186,7 +186,7 @@ class Resource:
             return self.answer_unexpected(request, exc)
 
     def dispatch(self, obj: Any, action: str | None, *args: Any, **kwargs: Any) -> Any:
-        """Call the method of ``obj`` for an action, or else its ``default``.
+        """Calls the method of ``obj`` for an action, or else its ``default``.
 
         Names that start with an underscore are nobody's actions: the name can come
         out of a URL.
@@ -198,7 +198,7 @@ class Resource:
         return method(*args, **kwargs)
 
     def get_action_args(self, request_environment: WSGIEnvironment) -> dict[str, Any]:
-        """Return what the route matched, without ``controller`` and ``format``.
+        """Returns what the route matched, without ``controller`` and ``format``.
 
         Empty where nothing was routed.
         """
@@ -211,11 +211,11 @@ class Resource:
         return args
 
     def translate(self, request: webob.Request, exc: Exception) -> Exception:
-        """Return ``exc`` in the language of the client."""
+        """Returns ``exc`` in the language of the client."""
         return translate_for(request, exc)
 
     def wrong_arguments(self, exc: TypeError, action: str | None) -> bool:
-        """Return whether a ``TypeError`` says that the action got other arguments.
+        """Returns whether a ``TypeError`` says that the action got other arguments.
 
         It does where Python refused the call of the action itself, or of the function
         that the action's decorators wrap. One from inside the action is a bug.
@@ -229,20 +229,20 @@ class Resource:
         return not _passed_through(exc, chain[-1])
 
     def log_unexpected(self, exc: Exception) -> None:
-        """Leave the record of an error that is nobody's but the service's own."""
+        """Leaves the record of an error that is nobody's but the service's own."""
         log_exception(exc, sys.exc_info())
 
     def answer_unexpected(
         self, request: webob.Request, exc: Exception
     ) -> WSGIApplication:
-        """Return the answer to such an error. It tells nothing of its cause."""
+        """Returns the answer to such an error. It tells nothing of its cause."""
         error = webob.exc.HTTPInternalServerError()
         return cast("WSGIApplication", self.translate(request, error))
 
     def _choose(
         self, request: webob.Request, serializers: Mapping[str, Any]
     ) -> tuple[Any, bool]:
-        """Return the serializer, and whether another ``Accept`` may choose another."""
+        """Returns the serializer, and whether another ``Accept`` may choose another."""
         environ = request.environ
         for name in (_matched_format(environ), _asked_content_type(request)):
             if name:

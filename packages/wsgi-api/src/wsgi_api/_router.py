@@ -91,7 +91,7 @@ class Router:
 
     @classmethod
     def factory(cls, global_conf: Any, **local_conf: Any) -> Router:
-        """Make the router of a PasteDeploy section, with a mapper of its own."""
+        """Makes the router of a PasteDeploy section, with a mapper of its own."""
         return cls(APIMapper())
 
     def __call__(
@@ -99,7 +99,7 @@ class Router:
         environ: WSGIEnvironment | webob.Request,
         start_response: StartResponse | None = None,
     ) -> Any:
-        """Answer a request.
+        """Answers a request.
 
         Called with ``environ`` and ``start_response`` it is a WSGI application;
         called with a request alone it returns the application that would answer.
@@ -109,7 +109,7 @@ class Router:
         return self.route(environ)(environ, start_response)  # type: ignore[arg-type]
 
     def route(self, environ: WSGIEnvironment) -> Any:
-        """Return the application that answers, after noting the match in ``environ``.
+        """Returns the application that answers, after noting the match in ``environ``.
 
         Leaves ``wsgiorg.routing_args``, ``routes.route`` and ``routes.url``, and moves
         what a ``{path_info:.*}`` did not match from ``PATH_INFO`` to ``SCRIPT_NAME``.
@@ -189,7 +189,7 @@ class RejectMethodController:
     def reject(
         self, req: webob.Request, allowed_methods: str, *args: Any, **kwargs: Any
     ) -> NoReturn:
-        """Refuse the method.
+        """Refuses the method.
 
         :param allowed_methods: what goes into ``Allow`` (RFC 9110, 15.5.6)
         :raises webob.exc.HTTPMethodNotAllowed: always
@@ -207,7 +207,7 @@ class DefaultMethodController(RejectMethodController):
     def options(
         self, req: webob.Request, allowed_methods: str, *args: Any, **kwargs: Any
     ) -> NoReturn:
-        """Tell the methods of the path.
+        """Tells the methods of the path.
 
         :param allowed_methods: what goes into ``Allow`` (RFC 9110, 9.3.7)
         :raises webob.exc.HTTPNoContent: always

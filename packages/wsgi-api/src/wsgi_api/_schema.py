@@ -20,7 +20,7 @@ _LONGEST_REASON = 200
 def validated(
     *, schema: Mapping[str, Any], argument: str = "body"
 ) -> Callable[[Action], Action]:
-    """Let an action be called only with a body that fits a JSON Schema.
+    """Lets an action be called only with a body that fits a JSON Schema.
 
     ::
 

@@ -31,7 +31,7 @@ class _Chunks(io.RawIOBase):
 
 
 def chunked_input(source: ChunkSource) -> io.BufferedReader:
-    """Return a file whose end is the end of the request's chunked body.
+    """Returns a file whose end is the end of the request's chunked body.
 
     :param source: the module ``uwsgi``, or anything with its ``chunked_read``
     :raises OSError: on reading, when uWSGI could not receive the next chunk

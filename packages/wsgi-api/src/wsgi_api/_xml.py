@@ -31,7 +31,7 @@ class XMLResponseSerializer:
     content_type: ClassVar[str] = "application/xml"
 
     def to_xml(self, data: Mapping[str, Any]) -> bytes:
-        """Return ``data``, whose only key names the root element, as XML, ASCII only.
+        """Returns ``data``, whose only key names the root element, as XML, ASCII only.
 
         Characters that XML cannot carry are replaced by U+FFFD.
 
@@ -44,7 +44,7 @@ class XMLResponseSerializer:
         return text.encode("ascii", "xmlcharrefreplace")
 
     def default(self, response: webob.Response, result: Mapping[str, Any]) -> None:
-        """Put ``result`` into ``response`` as its body, and set the content type."""
+        """Puts ``result`` into ``response`` as its body, and set the content type."""
         response.content_type = self.content_type
         response.body = self.to_xml(result)
 

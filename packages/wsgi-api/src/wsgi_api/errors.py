@@ -104,7 +104,7 @@ class UndecodablePath(webob.exc.HTTPBadRequest):
 
 
 def translate_exception(exception: AnyException, locale: str | None) -> AnyException:
-    """Translate everything in an exception that a client may read.
+    """Translates everything in an exception that a client may read.
 
     The exception gets a ``message`` (its own one, or else its text); an HTTP error
     also has its ``explanation``, ``detail`` and ``body_template`` translated, and
@@ -138,7 +138,7 @@ def translate_exception(exception: AnyException, locale: str | None) -> AnyExcep
 
 
 def translate_for(request: object, exception: AnyException) -> AnyException:
-    """Translate an exception into the language that a request asks for.
+    """Translates an exception into the language that a request asks for.
 
     :param request: a request; without ``best_match_language`` nothing is translated
     :param exception: any exception; it is changed in place
@@ -151,7 +151,7 @@ def translate_for(request: object, exception: AnyException) -> AnyException:
 
 
 def log_exception(err: BaseException, exc_info: ExcInfo) -> None:
-    """Leave one record of an error that no part of the service expected.
+    """Leaves one record of an error that no part of the service expected.
 
     :param err: the error
     :param exc_info: as for :meth:`logging.Logger.error`; ``None`` leaves the
