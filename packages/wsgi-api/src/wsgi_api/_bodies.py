@@ -18,7 +18,7 @@ import webob.exc
 
 from wsgi_api import _json
 from wsgi_api._i18n import Text
-from wsgi_api.errors import BodyTooLarge, InvalidContentType, MalformedBody
+from wsgi_api.errors import INCOMPLETE, BodyTooLarge, InvalidContentType, MalformedBody
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -46,7 +46,6 @@ _CHARSETS = frozenset(
 # Numbers of more digits are larger than any body.
 _MANY_DIGITS = 19
 
-_INCOMPLETE = Text("The body ended before its announced length.")
 _UNEXPECTED = Text("The body has to be a JSON object or array.")
 
 
@@ -198,7 +197,7 @@ class JSONRequestDeserializer:
         if length is not None:
             body = _read(environ["wsgi.input"], length)
             if len(body) < length:
-                raise MalformedBody(_INCOMPLETE)
+                raise MalformedBody(INCOMPLETE)
         elif limit is not None:
             body = _read(request.body_file, limit + 1)
             if len(body) > limit:

@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+
+from webob.acceptparse import create_accept_header
+
+
+# Bounded: the header is the client's.
+@functools.lru_cache(maxsize=256)
+def best_offer(accept: str | None, offers: tuple[str, ...]) -> str | None:
+    """Returns the media type that an ``Accept`` header likes best (RFC 9110, 12.5.1).
+
+    :param accept: ``None`` where there is no header; that one, and one that cannot be
+        read, likes everything
+    :param offers: in the order of the service's own liking
+    """
+    found = create_accept_header(accept).acceptable_offers(offers)
+    return found[0][0] if found else None
+
 
 def vary_by(headers: list[tuple[str, str]], field: str) -> None:
     """Tells caches that a field of the request chose the answer (RFC 9110, 12.5.5)."""

@@ -15,11 +15,10 @@ from string import Template
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import webob.exc
-from webob.acceptparse import create_accept_header
 from webob.exc import WSGIHTTPException
 from webob.util import html_escape
 
-from wsgi_api._headers import vary_by
+from wsgi_api._headers import best_offer, vary_by
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -47,6 +46,8 @@ _WEBOBS_OWN = (
 # webob's pages, with marks where status and text go: neither can hold a mark.
 _HTML = WSGIHTTPException.html_template_obj.substitute(status="\0", body="\1")
 _PLAIN = WSGIHTTPException.plain_template_obj.substitute(status="\0", body="\1")
+# Beside plain text.
+_WEBOBS_TYPES = ("text/html", "application/json")
 _HEADERS_OF_BODY = frozenset({"content-type", "content-length"})
 
 
@@ -134,7 +135,7 @@ def error_text(error: WSGIHTTPException, environ: WSGIEnvironment) -> str:
 
 
 def _as_webob(error: WSGIHTTPException, environ: WSGIEnvironment) -> tuple[bytes, str]:
-    match = _offer(environ.get("HTTP_ACCEPT", ""))
+    match = best_offer(environ.get("HTTP_ACCEPT", ""), _WEBOBS_TYPES)
     if match == "text/html":
         inner = _fill(error, environ, html_escape)
         text = _HTML.replace("\0", error.status).replace("\1", inner)
@@ -219,15 +220,6 @@ class _Values:
         return (
             self._comment if name == "html_comment" else self._escape(self._own[name])
         )
-
-
-# Bounded: the header is the client's.
-@functools.lru_cache(maxsize=256)
-def _offer(accept: str) -> str | None:
-    offers = create_accept_header(accept).acceptable_offers(
-        ["text/html", "application/json"]
-    )
-    return offers[0][0] if offers else None
 
 
 @functools.lru_cache(maxsize=256)

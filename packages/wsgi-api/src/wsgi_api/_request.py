@@ -14,6 +14,7 @@ from webob.byterange import ContentRange, Range
 
 from wsgi_api import _i18n
 from wsgi_api._conditions import Selection, select
+from wsgi_api._headers import best_offer
 from wsgi_api._language import negotiate
 from wsgi_api._ranges import MALFORMED, requested_content_range, requested_range
 from wsgi_api._uwsgi import ChunkSource, chunked_input
@@ -78,8 +79,8 @@ class Request(webob.Request):
 
         ``application/json`` where nothing on offer suits the ``Accept`` header.
         """
-        offers = self.accept.acceptable_offers(self.response_types)
-        return offers[0][0] if offers else _JSON
+        accept = self.environ.get("HTTP_ACCEPT")
+        return best_offer(accept, tuple(self.response_types)) or _JSON
 
     def get_content_type(self, allowed_content_types: Container[str]) -> str:
         """Returns the media type of the body, without its parameters.

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
 import webob
 import webob.exc
-from webob.acceptparse import create_accept_header
 
 from wsgi_api._bodies import JSONRequestDeserializer, JSONResponseSerializer
-from wsgi_api._headers import vary_by
+from wsgi_api._headers import best_offer, vary_by
 from wsgi_api._i18n import Text
 from wsgi_api._rendering import ErrorFormat, check_format, send_error
 from wsgi_api._request import Request
-from wsgi_api.errors import NotAcceptable, log_exception, translate_for
+from wsgi_api.errors import INCOMPLETE, NotAcceptable, log_exception, translate_for
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 _NO_BODY = Text("This request must not have a body.")
 _UNDECODABLE = Text("The URL or the body contains characters that are not UTF-8.")
 _WRONG_ARGUMENTS = Text("The request lacks an argument or has one that is not known.")
-_INCOMPLETE = Text("The body ended before its announced length.")
 
 _JSON = ("Content-Type", "application/json")
 _TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
@@ -254,7 +252,7 @@ class Resource:
         by_accept = self.strict or len(serializers) > 1
         accept = environ.get("HTTP_ACCEPT")
         if accept:
-            offer = _best_offer(accept, tuple(serializers))
+            offer = best_offer(accept, tuple(serializers))
             if offer is not None:
                 return serializers[offer], by_accept
             if self.strict:
@@ -279,7 +277,7 @@ class Resource:
             text = getattr(exc, "msg", None) or str(exc)
             self._raise(request, webob.exc.HTTPBadRequest(explanation=text))
         if isinstance(exc, webob.request.DisconnectionError):
-            self._raise(request, webob.exc.HTTPBadRequest(explanation=_INCOMPLETE))
+            self._raise(request, webob.exc.HTTPBadRequest(explanation=INCOMPLETE))
         self.log_unexpected(exc)
         return self.answer_unexpected(request, exc)
 
@@ -320,13 +318,6 @@ def _asked_content_type(request: webob.Request) -> str | None:
     if "ContentType=" not in request.environ.get("QUERY_STRING", ""):
         return None
     return (request.GET.get("ContentType") or "").lower()
-
-
-# Bounded: the header is the client's.
-@functools.lru_cache(maxsize=256)
-def _best_offer(accept: str, offers: tuple[str, ...]) -> str | None:
-    found = create_accept_header(accept).acceptable_offers(offers)
-    return found[0][0] if found else None
 
 
 def _wrapped(method: Any) -> list[Any]:

@@ -25,6 +25,8 @@ __all__ = [
     "translate_for",
 ]
 
+INCOMPLETE = Text("The body ended before its announced length.")
+
 LOG = logging.getLogger(__name__)
 
 ExcInfo: TypeAlias = (
