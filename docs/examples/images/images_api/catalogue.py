@@ -114,7 +114,7 @@ class Catalogue:
             return _find(connection, name)
 
     def add(self, name: str, properties: Properties) -> Image:
-        """Add an image without content; raises `ImageExists`."""
+        """Adds an image without content; raises `ImageExists`."""
         now = _now()
         with self._transaction() as connection:
             try:
@@ -128,7 +128,7 @@ class Catalogue:
             return _find(connection, name)
 
     def change(self, name: str, change: Callable[[Properties], Properties]) -> Image:
-        """Replace the properties by `change(properties)`, in one transaction.
+        """Replaces the properties by `change(properties)`, in one transaction.
 
         Raises `NoSuchImage`, and what `change` raises; then nothing has changed.
         """
@@ -141,7 +141,7 @@ class Catalogue:
             return _find(connection, name)
 
     def attach(self, name: str, content: Content) -> Image:
-        """Give the image its content. Of several uploads at once, the first one wins.
+        """Gives the image its content. Of several uploads at once, the first one wins.
 
         Raises `NoSuchImage` and `ContentExists`.
         """
@@ -156,7 +156,7 @@ class Catalogue:
             return _find(connection, name)
 
     def remove(self, name: str) -> Image:
-        """Remove the image and return what it was; raises `NoSuchImage`."""
+        """Removes the image and return what it was; raises `NoSuchImage`."""
         with self._transaction() as connection:
             image = _find(connection, name)
             connection.execute("DELETE FROM images WHERE name = ?", (name,))

@@ -40,7 +40,7 @@ class ContentController:
         self._files = files
 
     def upload(self, req: webob.Request, name: str, source: Source) -> dict[str, Any]:
-        """Store the body of the request as the image's content."""
+        """Stores the body of the request as the image's content."""
         with as_http_errors():
             # Known before the body is read; `attach` finds out again, for good.
             if self._catalogue.get(name).content is not None:
@@ -54,7 +54,7 @@ class ContentController:
         return view(req, image)
 
     def download(self, req: Request, name: str) -> Download:
-        """Open the content at the range that is asked for."""
+        """Opens the content at the range that is asked for."""
         with as_http_errors():
             content = self._catalogue.get(name).content
         if content is None:
@@ -83,7 +83,7 @@ class ContentDeserializer(JSONRequestDeserializer):
         self._limit = limit
 
     def upload(self, request: Request) -> dict[str, Any]:
-        """Check what the headers say of the body."""
+        """Checks what the headers say of the body."""
         # RFC 9110 14.5: a part taken for the whole would be an image for ever.
         if "Content-Range" in request.headers:
             raise webob.exc.HTTPBadRequest("An upload is whole: no Content-Range.")
@@ -104,7 +104,7 @@ class ContentSerializer(JSONResponseSerializer):
     """Streams downloads; the answer to an upload is JSON."""
 
     def download(self, response: webob.Response, result: Download) -> None:
-        """Answer 200, or 206 for a part."""
+        """Answers 200, or 206 for a part."""
         response.content_type = MEDIA_TYPE
         response.app_iter = result.body
         result.selection.fill(response)

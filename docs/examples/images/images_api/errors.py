@@ -15,7 +15,7 @@ from .patch import MalformedPatch, PatchConflict
 
 @contextmanager
 def as_http_errors() -> Iterator[None]:
-    """Raise what the catalogue, the files and patches raise as HTTP errors.
+    """Raises what the catalogue, the files and patches raise as HTTP errors.
 
     The explanation of an HTTP error is translated for the client, the detail is not.
     """

@@ -48,7 +48,7 @@ class Files:
         self._sweep()
 
     def receive(self, source: Source) -> Content:
-        """Store everything that `source` has; leaves nothing behind if it fails.
+        """Stores everything that `source` has; leaves nothing behind if it fails.
 
         Raises `ContentTooLarge`, `OSError` for the disk, and what `source` raises.
         """
@@ -71,7 +71,7 @@ class Files:
         return (self._finished / content.file).open("rb")
 
     def remove(self, content: Content) -> None:
-        """Remove the file. Downloads that have begun still get all of it."""
+        """Removes the file. Downloads that have begun still get all of it."""
         (self._finished / content.file).unlink(missing_ok=True)
 
     def _sweep(self) -> None:
@@ -106,12 +106,12 @@ class FilePart:
         return chunk
 
     def close(self) -> None:
-        """Close the file; servers call it when the response is over (PEP 3333)."""
+        """Closes the file; servers call it when the response is over (PEP 3333)."""
         self._file.close()
 
 
 def _copy(source: Source, file: BinaryIO, limit: int) -> tuple[int, str]:
-    """Copy all of `source`, at most `limit` bytes; return their number and SHA-256."""
+    """Copies all of `source`, at most `limit` bytes; returns their number and SHA-256."""
     digest, size = hashlib.sha256(), 0
     while chunk := source.read(CHUNK):
         size += len(chunk)

@@ -51,7 +51,7 @@ class ImagesController:
     def index(
         self, req: webob.Request, limit: int, marker: str | None
     ) -> dict[str, Any]:
-        """Return one page of images, with links to the first and the next one."""
+        """Returns one page of images, with links to the first and the next one."""
         try:
             # One more than asked for tells whether there is a next page.
             found = self._catalogue.page(limit + 1, marker)
@@ -69,19 +69,19 @@ class ImagesController:
     def create(
         self, req: webob.Request, name: str, properties: Properties
     ) -> dict[str, Any]:
-        """Add an image that has no content yet."""
+        """Adds an image that has no content yet."""
         with as_http_errors():
             return view(req, self._catalogue.add(name, properties))
 
     def show(self, req: webob.Request, name: str) -> dict[str, Any]:
-        """Return one image."""
+        """Returns one image."""
         with as_http_errors():
             return view(req, self._catalogue.get(name))
 
     def replace(
         self, req: webob.Request, name: str, properties: Properties
     ) -> dict[str, Any]:
-        """Replace all properties of an image."""
+        """Replaces all properties of an image."""
         if properties.get("name", name) != name:
             raise webob.exc.HTTPForbidden(detail="images cannot be renamed")
         # What the service sets may stand there: clients send back what they have got.
@@ -92,7 +92,7 @@ class ImagesController:
     def update(
         self, req: webob.Request, name: str, operations: list[Any]
     ) -> dict[str, Any]:
-        """Apply a JSON Patch to the properties of an image."""
+        """Applies a JSON Patch to the properties of an image."""
 
         def change(properties: Properties) -> Properties:
             changed = patch.apply(operations, properties)
@@ -103,7 +103,7 @@ class ImagesController:
             return view(req, self._catalogue.change(name, change))
 
     def delete(self, req: webob.Request, name: str) -> None:
-        """Remove an image and its content."""
+        """Removes an image and its content."""
         with as_http_errors():
             image = self._catalogue.remove(name)
         # Last: a file that nobody refers to harms less than a reference to no file.
@@ -119,7 +119,7 @@ class ImagesDeserializer(JSONRequestDeserializer):
         self._page_size = page_size
 
     def index(self, request: webob.Request) -> dict[str, Any]:
-        """Read `limit` and `marker` of the query."""
+        """Reads `limit` and `marker` of the query."""
         given = request.GET.get("limit", str(self._page_size))
         if not re.fullmatch("[0-9]{1,9}", given) or int(given) == 0:
             raise webob.exc.HTTPBadRequest(detail="limit has to be a positive number")
@@ -127,7 +127,7 @@ class ImagesDeserializer(JSONRequestDeserializer):
         return {"limit": limit, "marker": request.GET.get("marker")}
 
     def create(self, request: Request) -> dict[str, Any]:
-        """Read the object that names the new image."""
+        """Reads the object that names the new image."""
         properties = self._object(request)
         name = properties.pop("name", None)
         if not isinstance(name, str) or not re.fullmatch(NAME, name):
@@ -138,11 +138,11 @@ class ImagesDeserializer(JSONRequestDeserializer):
         return {"name": name, "properties": properties}
 
     def replace(self, request: Request) -> dict[str, Any]:
-        """Read the object of all the properties."""
+        """Reads the object of all the properties."""
         return {"properties": self._object(request)}
 
     def update(self, request: Request) -> dict[str, Any]:
-        """Read a JSON Patch."""
+        """Reads a JSON Patch."""
         request.get_content_type(("application/json-patch+json",))
         return {"operations": self.from_json(self.read(request))}
 
@@ -158,13 +158,13 @@ class ImagesSerializer(JSONResponseSerializer):
     """From results to responses, where more than the body differs."""
 
     def create(self, response: webob.Response, result: Mapping[str, Any]) -> None:
-        """Answer 201 with the place of the new image."""
+        """Answers 201 with the place of the new image."""
         response.status_int = 201
         response.location = result["self"]
         self.default(response, result)
 
     def delete(self, response: webob.Response, result: None) -> None:
-        """Answer 204, which has neither body nor headers about one."""
+        """Answers 204, which has neither body nor headers about one."""
         response.status_int = 204
         del response.content_type
         del response.content_length

@@ -15,7 +15,7 @@ class PatchConflict(ValueError):
 
 
 def apply(patch: object, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `document` as `patch` changes it: all of its operations or none.
+    """Returns `document` as `patch` changes it: all of its operations or none.
 
     Raises `MalformedPatch`, and `PatchConflict` for a property that is not there.
     """
