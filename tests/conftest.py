@@ -29,11 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("steady")
 
 
-@pytest.fixture(params=live.ENGINES)
+@pytest.fixture(params=live.FORMS)
 def engine(request: pytest.FixtureRequest) -> str:
-    """The engine that `live_server` uses: each in turn.
+    """The form that `live_server` runs in: each of `live.FORMS` in turn.
 
-    A test of one engine says so: `@pytest.mark.parametrize("engine", ["eventlet"])`.
+    A test of fewer says which, `@pytest.mark.parametrize("engine", ["eventlet"])`, and why
+    in its docstring.
     """
     name: str = request.param
     return name
@@ -46,7 +47,7 @@ def live_server(
     """A function that starts `wsgi-server APP ARGS...` on a port of the kernel's choice.
 
     `live_server("apps.hello:app", "--workers", "2")` returns a `live.LiveServer` that
-    listens; keyword `env` adds to its environment, `listens=False` does not wait. Working
+    listens, with the application in the form of `engine`; keyword `env` adds to its environment, `listens=False` does not wait. Working
     directory is `tmp_path`. One worker unless the arguments say otherwise. Every server
     is stopped at the end of the test, and one that must be killed fails it.
     """
@@ -61,7 +62,8 @@ def live_server(
         defaults = []
         if not any(arg.partition("=")[0].startswith("--bind") for arg in args):
             defaults += ["--bind-host", "127.0.0.1", "--bind-port", "0"]
-        defaults += ["--engine", engine, "--workers", "1"]
+        defaults += ["--engine", live.engine_of(engine), "--workers", "1"]
+        app = live.application_of(engine, app)
         server = live.start(tmp_path, app, *defaults, *args, env=env, listens=listens)
         servers.append(server)
         return server

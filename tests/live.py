@@ -21,8 +21,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 TESTS: Final = Path(__file__).parent
-#: The engines that behaviour tests run on.
+#: The values of the option `engine`.
 ENGINES: Final = ("eventlet", "threads")
+#: What behaviour tests run on: the engines, and the eventlet engine with an application that
+#: calls `eventlet.monkey_patch()` when it is imported, as every eventlet service does.
+FORMS: Final = ("eventlet", "patched", "threads")
 #: Seconds after which waiting is given up: generous, because a fact ends it early.
 PATIENCE: Final = 60.0
 
@@ -214,6 +217,16 @@ class LiveServer:
         with self.connect() as sock:
             sock.sendall(data)
             return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+def engine_of(form: str) -> str:
+    """The option `engine` of one of `FORMS`."""
+    return "eventlet" if form == "patched" else form
+
+
+def application_of(form: str, uri: str) -> str:
+    """The URI `module:name` of an application, as one of `FORMS` has it."""
+    return f"apps.patch_first:load({uri!r})" if form == "patched" else uri
 
 
 def command_line(*args: str, module: str = "wsgi_server") -> list[str]:

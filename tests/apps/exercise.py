@@ -31,6 +31,12 @@ def nap(seconds: float) -> None:
     (time if eventlet is None else eventlet).sleep(seconds)
 
 
+def hold(seconds: float) -> None:
+    """Keeps the thread, and with eventlet everybody else, whoever has patched `time`."""
+    eventlet = sys.modules.get("eventlet")
+    (time if eventlet is None else eventlet.patcher.original("time")).sleep(seconds)
+
+
 class Body:
     """Blocks of a body that note their `close`."""
 
@@ -289,7 +295,7 @@ def sleepy(environ: Environ, start: StartResponse) -> Iterable[bytes]:
 def busy(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """Never gives anybody else a turn for as many seconds as the query says."""
     next(TURNS)
-    time.sleep(float(environ["QUERY_STRING"]))
+    hold(float(environ["QUERY_STRING"]))
     start("200 OK", [TEXT])
     return [b"done"]
 
@@ -297,7 +303,7 @@ def busy(environ: Environ, start: StartResponse) -> Iterable[bytes]:
 def chew(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """Takes longer for every piece of the body than any client to send the next."""
     for piece in iter(lambda: environ["wsgi.input"].read(65536), b""):
-        time.sleep(len(piece) / 65_536_000)
+        hold(len(piece) / 65_536_000)
     start("200 OK", [TEXT])
     return [b"swallowed"]
 
@@ -307,7 +313,7 @@ def drool(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     size = int(environ["QUERY_STRING"])
     start("200 OK", [TEXT])
     while True:
-        time.sleep(size / 65_536_000)
+        hold(size / 65_536_000)
         yield b"x" * size
 
 

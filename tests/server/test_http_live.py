@@ -50,18 +50,19 @@ def answers(data: bytes, methods: Iterator[str]) -> list[Answer]:
 
 
 def start(
-    folder: Path, engine: str, options: dict[str, Any] | None = None
+    folder: Path, form: str, options: dict[str, Any] | None = None
 ) -> live.LiveServer:
-    settings = {"bind_host": "127.0.0.1", "bind_port": 0, "engine": engine}
-    settings.update(options or {}, workers=1)
+    settings = {"bind_host": "127.0.0.1", "bind_port": 0}
+    settings.update(options or {}, workers=1, engine=live.engine_of(form))
     conf = folder / "server.conf"
     conf.write_text(
         "[DEFAULT]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items())
     )
-    return live.start(folder, "apps.recorder:app", "--config-file", str(conf))
+    app = live.application_of(form, "apps.recorder:app")
+    return live.start(folder, app, "--config-file", str(conf))
 
 
-@pytest.fixture(scope="module", params=live.ENGINES)
+@pytest.fixture(scope="module", params=live.FORMS)
 def servers(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, live.LiveServer]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import live
 import pytest
 
 pytestmark = pytest.mark.forks
@@ -22,6 +23,12 @@ def make_app(conf, word):
 
     return app
 """
+
+
+@pytest.fixture(params=live.ENGINES)
+def engine(request):
+    """Both engines; a paste file does not differ where its application patches."""
+    return request.param
 
 
 @pytest.fixture

@@ -42,6 +42,13 @@ def registry(load: Callable[..., Registry]) -> Registry:
     return load()
 
 
+@pytest.fixture(params=live.ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Both engines; nothing in the example patches the process."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
 def serve(
     live_server: Callable[..., live.LiveServer], tmp_path: Path

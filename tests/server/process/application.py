@@ -22,6 +22,12 @@ def wait(seconds):
         time.sleep(seconds)
 
 
+def hold(seconds):
+    """Keeps the thread, whoever has patched `time`."""
+    eventlet = sys.modules.get("eventlet")
+    (time if eventlet is None else eventlet.patcher.original("time")).sleep(seconds)
+
+
 def app(environ, start_response):
     path = environ["PATH_INFO"]
     query = parse_qs(environ["QUERY_STRING"])
@@ -35,7 +41,7 @@ def app(environ, start_response):
         while "gate" in query and not os.path.exists(query["gate"][0]):
             wait(0.01)
     elif path == "/stuck":
-        time.sleep(seconds)
+        hold(seconds)
     elif path == "/spin":
         end = time.monotonic() + seconds
         while time.monotonic() < end:

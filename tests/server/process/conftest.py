@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture
 def engine() -> str:
-    """One engine, where the process layer alone matters; see `both_engines`."""
+    """One form, where the process layer alone matters; see `both_engines`."""
     return "eventlet"
 
 
@@ -29,14 +29,14 @@ def home(tmp_path: Path) -> Path:
 def service(home: Path, engine: str) -> Iterator[Service]:
     """A service with two workers on a port of the kernel's choice."""
     shutil.copy(HERE / "application.py", home)
-    it = Service(home)
+    it = Service(home, engine)
     it.configure(
         bind_host="127.0.0.1",
         bind_port=0,
         workers=2,
         access_log="",
         graceful_timeout=10,
-        engine=engine,
+        engine=live.engine_of(engine),
     )
     with live.stopping(it.servers):
         yield it

@@ -18,8 +18,9 @@ from typing import Any
 import live
 import pytest
 
-#: For behaviour that depends on the engine as well.
-both_engines = pytest.mark.parametrize("engine", live.ENGINES)
+#: For behaviour that depends on the engine as well: both, and eventlet's with an application
+#: that has patched the process.
+both_engines = pytest.mark.parametrize("engine", live.FORMS)
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Service:
     """Files of one service in a directory of its own, and the servers started there."""
 
     directory: Path
+    #: One of `live.FORMS`.
+    form: str = "eventlet"
     options: dict[str, Any] = field(default_factory=dict)
     servers: list[live.LiveServer] = field(default_factory=list)
 
@@ -70,7 +73,7 @@ class Service:
             self.configure()
         server = live.start(
             self.directory,
-            "application:app",
+            live.application_of(self.form, "application:app"),
             "--config-file",
             str(self.config),
             *args,

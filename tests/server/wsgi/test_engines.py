@@ -32,6 +32,7 @@ def test_importing_the_package_loads_no_engine() -> None:
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("engine", live.ENGINES)
 def test_what_workers_share_is_loaded_without_an_engine(engine: str) -> None:
     script = (
         "import sys; from wsgi_server._engines import preload; "

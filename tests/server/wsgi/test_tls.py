@@ -40,7 +40,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module", params=live.ENGINES)
+@pytest.fixture(scope="module", params=live.FORMS)
 def site(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
@@ -49,9 +49,10 @@ def site(
     """`apps.exercise:app` on one worker, with TLS."""
     server = live.start(
         tmp_path_factory.mktemp(request.param),
-        "apps.exercise:app",
+        live.application_of(request.param, "apps.exercise:app"),
         *("--bind-host", "127.0.0.1", "--bind-port", "0"),
-        *("--engine", request.param, "--workers", "1", *certificate),
+        *("--engine", live.engine_of(request.param), "--workers", "1"),
+        *certificate,
     )
     with live.stopping([server]):
         yield server

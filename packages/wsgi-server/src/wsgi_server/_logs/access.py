@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
+# Bound now: that of a process which is monkey-patched waits for a full pipe, and goes round
+# and round where nobody reads.
+_write: Any = original("os").write
+
 #: Bytes that may wait for a log that does not keep up.
 BUFFER: Final = 1 << 20
 
@@ -185,7 +189,7 @@ class AccessLog:
         data = self._backlog + text.encode("latin-1", "replace")
         try:
             if self._sock is None:
-                written = os.write(self._fd, data)
+                written = _write(self._fd, data)
             else:
                 written = self._sock.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
