@@ -384,17 +384,21 @@ def _changed_since_release(session: nox.Session, distribution: str) -> bool:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure beside peers from PyPI: `nox -s bench -- servers hello --rounds 5`."""
+    """Measure beside peers from PyPI, or, with `guard`, beside an earlier revision.
+
+    `nox -s bench -- servers hello --rounds 5`; `nox -s bench -- guard --against HEAD~5`.
+    """
     name, *args = session.posargs or ["servers"]
     script = Path(f"tests/benchmarks/{name}.py")
     if not script.is_file():
         session.error(f"no benchmark {name} in {script.parent}")
     _install_distributions(session, extras=True)
-    # Peers at the versions that a newcomer would get today.
-    session.install("pip", *_group("bench"))
-    # It is built from source and needs the headers of libev: measured where it can be had.
-    pip = ("python", "-m", "pip", "install", "--quiet", "bjoern")
-    session.run(*pip, success_codes=[0, 1])
+    if name != "guard":
+        # Peers at the versions that a newcomer would get today.
+        session.install("pip", *_group("bench"))
+        # Built from source with the headers of libev: measured where it can be had.
+        pip = ("python", "-m", "pip", "install", "--quiet", "bjoern")
+        session.run(*pip, success_codes=[0, 1])
     session.run("python", str(script), *args)
 
 

@@ -38,6 +38,8 @@ class Server:
     quiet: Sequence[str] = ()
     tls: Sequence[str] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    #: Folders that come before what is installed.
+    path: Sequence[str] = ()
     #: Scenarios that it has no answer to, with the reason.
     unable: Mapping[str, str] = field(default_factory=dict)
 
@@ -202,7 +204,11 @@ def running(
         process = subprocess.Popen(
             [*pin, *(word.format(**facts) for word in words)],
             cwd=HERE,
-            env={**os.environ, **server.env, "PYTHONPATH": str(HERE)},
+            env={
+                **os.environ,
+                **server.env,
+                "PYTHONPATH": os.pathsep.join([*server.path, str(HERE)]),
+            },
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,

@@ -34,11 +34,10 @@ from scenarios import SCENARIOS, Scenario
 def main() -> int:
     """Prints one table for each scenario that was asked for, then the floors."""
     args = _arguments()
-    for tool in ("wrk", "openssl"):
-        if shutil.which(tool) is None:
-            print(f"{tool} is needed: install its package", file=sys.stderr)
-            return 2
-    _make_room()
+    if missing := missing_tools("wrk", "openssl"):
+        print(missing, file=sys.stderr)
+        return 2
+    make_room()
     chosen = [s for s in SCENARIOS if not args.scenarios or s.name in args.scenarios]
     servers = [s for s in SERVERS if args.only in s.name]
     verdicts: list[Verdict] = []
@@ -68,7 +67,13 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
-def _make_room() -> None:
+def missing_tools(*names: str) -> str:
+    """What to install of the programs named; empty when all are there."""
+    missing = ", ".join(name for name in names if shutil.which(name) is None)
+    return f"needed and not installed: {missing}" if missing else ""
+
+
+def make_room() -> None:
     """Descriptors for thousands of connections, and a CPU that servers do not use."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
