@@ -14,6 +14,8 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
 ]
+# What stands in single backticks in a docstring is a name or a value, and shown as one.
+default_role = "code"
 exclude_patterns = ["_build", "examples/*/README.md"]
 html_theme = "furo"
 html_title = f"wsgi-stack {version}"

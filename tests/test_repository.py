@@ -7,6 +7,7 @@ import importlib
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -336,3 +337,58 @@ def test_the_readme_and_the_serve_session_show_the_same_lines_to_try() -> None:
 def test_ci_runs_what_the_readme_shows() -> None:
     script = (ROOT / ".ci" / "run").read_text("utf-8")
     assert re.search(r"^exec \.venv/bin/nox -s lint typing tests$", script, re.M)
+
+
+def definitions(file: Path) -> set[str]:
+    """The names of a file's functions, classes, constants, and of their members."""
+
+    def inside(body: list[ast.stmt], prefix: str) -> Iterator[str]:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                yield prefix + node.name
+                if isinstance(node, ast.ClassDef):
+                    yield from inside(node.body, f"{prefix}{node.name}.")
+            elif isinstance(node, ast.Assign):
+                yield from (prefix + ast.unparse(target) for target in node.targets)
+            elif isinstance(node, ast.AnnAssign):
+                yield prefix + ast.unparse(node.target)
+
+    return set(inside(ast.parse(file.read_text("utf-8")).body, ""))
+
+
+#: `folder/module.py` or `folder/module.py:Class.method`, as the pages write them.
+MENTION = re.compile(r"`([\w./-]+\.(?:py|toml|conf|sample|svg|txt))(?::([\w.]+))?`")
+CONTRIBUTING = sorted((ROOT / "docs" / "contributing").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", CONTRIBUTING, ids=lambda page: page.stem)
+def test_what_the_pages_for_contributors_name_is_there(page: Path) -> None:
+    missing = []
+    for path, name in MENTION.findall(page.read_text("utf-8")):
+        file = next((p for p in (SERVER / path, ROOT / path) if p.is_file()), None)
+        if file is None or (name and name not in definitions(file)):
+            missing.append(f"{path}:{name}" if name else path)
+    # A bare file name is one that each package, or each folder, has.
+    bare = {"pyproject.toml", "__init__.py"}
+    assert [one for one in missing if one not in bare] == []
+
+
+@pytest.mark.parametrize("page", CONTRIBUTING, ids=lambda page: page.stem)
+def test_folders_that_the_pages_for_contributors_name_are_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    named = set(re.findall(r"`(tests/[\w/]+|docs/[\w/]+|_[a-z0-9]+)`", text))
+    named |= set(re.findall(r"^ (_[a-z0-9]+)/ ", text, re.M))
+    missing = [n for n in named if not ((SERVER / n).is_dir() or (ROOT / n).is_dir())]
+    assert missing == []
+
+
+def test_the_architecture_shows_the_floors_that_the_imports_keep() -> None:
+    text = (ROOT / "docs" / "contributing" / "architecture.md").read_text("utf-8")
+    plan = text.partition("```text\n")[2].partition("```")[0]
+    shown = [
+        set(re.findall(r"(_\w+)/", line) or line.lstrip().split("   ")[0].split())
+        for line in plan.splitlines()
+    ]
+    order = [rooms & set(FLOOR_OF) for rooms in shown if rooms & set(FLOOR_OF)]
+    kept = [set(floor) - {""} for floor in reversed(FLOORS)]
+    assert order == kept
