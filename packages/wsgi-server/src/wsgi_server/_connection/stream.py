@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import os
+import select
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from wsgi_server._system.unpatched import original
+from wsgi_server._system import unpatched
 from wsgi_server._wsgi.channel import BodyError, ClientGone
 
 from .transport import TlsTransport
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
 
     from .endpoint import Endpoint
 
-_select: Any = original("select")
-# Taken now: an application that patches the process takes it away from the module.
-_poll: Any = _select.poll
-_ENDED: Final = _select.POLLRDHUP
+_ENDED: Final = select.POLLRDHUP
 
 #: Bytes asked of the kernel at once.
 PIECE: Final = 65536
@@ -243,7 +241,7 @@ class Stream:
         fd = self.sock.fileno()
         if fd < 0:
             return True
-        poll = _poll()
+        poll = unpatched.poll()
         poll.register(fd, _ENDED)
         return bool(poll.poll(0))
 

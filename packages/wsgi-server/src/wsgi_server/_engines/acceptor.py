@@ -8,18 +8,16 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import select
+import socket
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
-
-from wsgi_server._system.unpatched import original
 
 if TYPE_CHECKING:
     from wsgi_server._net.listeners import Listener
 
 LOG = logging.getLogger(__name__)
 
-select: Any = original("select")
-socket: Any = original("socket")
 
 _NO_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 #: One worker is woken for a connection, not all of them.

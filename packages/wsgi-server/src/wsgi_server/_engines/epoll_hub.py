@@ -9,13 +9,12 @@ from __future__ import annotations
 import warnings
 from typing import Any, Final
 
-from wsgi_server._system.unpatched import original
+from wsgi_server._system import unpatched
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from eventlet.hubs import epolls
 
-_select: Any = original("select").select
 
 #: Seconds within which a timer is worth a second call.
 NEAR: Final = 0.05
@@ -35,6 +34,6 @@ class Hub(epolls.Hub):  # type: ignore[misc]
         """Returns what is ready, as soon as something is or `seconds` have passed."""
         fd = self.poll.fileno()
         if 0 < seconds < NEAR and fd < FD_SETSIZE:
-            _select((fd,), (), (), seconds)
+            unpatched.select((fd,), (), (), seconds)
             seconds = 0
         return self.poll.poll(seconds)

@@ -10,6 +10,7 @@ import heapq
 import logging
 import math
 import os
+import select
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from wsgi_server._connection.connection import Connection
 from wsgi_server._connection.endpoint import Endpoint
 from wsgi_server._connection.state import State
 from wsgi_server._logs.access import AccessLog
-from wsgi_server._system.unpatched import original
+from wsgi_server._system import unpatched
 
 from .acceptor import Doors
 
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-select: Any = original("select")
-# Bound now: a later monkey_patch() takes it out of the module.
-_epoll: Any = select.epoll
 
 #: Connections accepted per listener and turn, so that sibling workers get theirs.
 ACCEPT_BATCH: Final = 16
@@ -78,7 +76,7 @@ class Loop(ABC):
         self._request_limit = math.inf if request_limit is None else request_limit
         self._on_request_limit = on_request_limit
         self._log = _open_log(settings, worker_id)
-        self._epoll = _epoll()
+        self._epoll = unpatched.epoll()
         self._sites: dict[int, Endpoint] = {}
         self._doors = Doors(
             self._epoll, has_room=self._has_room, come_back=self._come_back

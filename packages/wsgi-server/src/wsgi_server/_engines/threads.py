@@ -18,6 +18,7 @@ import contextlib
 import heapq
 import itertools
 import logging
+import select
 import sys
 import threading
 import traceback
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._connection.connection import Connection
 from wsgi_server._connection.state import State
-from wsgi_server._system.unpatched import original
+from wsgi_server._system import unpatched
 
 from .loop import READABLE, WRITABLE, Loop, call_back
 
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-# Bound now: a later monkey_patch() takes it out of the module.
-_select: Any = original("select")
-_poll, _POLLIN, _POLLOUT = _select.poll, _select.POLLIN, _select.POLLOUT
 
 #: Seconds inside an application after which the leader is replaced.
 OVERTIME: Final = 0.001
@@ -147,8 +145,8 @@ class ThreadsEngine(Loop):
 
     def wait(self, conn: Stream, deadline: float, *, writable: bool) -> None:
         """Blocks this thread until the client moves. `TimeoutError` at `deadline`."""
-        poll = _poll()
-        poll.register(conn.fd, _POLLOUT if writable else _POLLIN)
+        poll = unpatched.poll()
+        poll.register(conn.fd, select.POLLOUT if writable else select.POLLIN)
         remaining = max(0.0, deadline - monotonic())
         while not poll.poll(min(remaining, LONGEST_POLL) * 1000):
             remaining = deadline - monotonic()

@@ -13,23 +13,18 @@ import os
 import socket
 import stat
 import string
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from wsgi_server._system.unpatched import original
+from wsgi_server._system import unpatched
 from wsgi_server.errors import ConfigError
 
 if TYPE_CHECKING:
     from wsgi_server._http11 import Request
 
 LOG = logging.getLogger(__name__)
-
-# Bound now: that of a process which is monkey-patched waits for a full pipe, and goes round
-# and round where nobody reads.
-_write: Any = original("os").write
 
 #: Bytes that may wait for a log that does not keep up.
 BUFFER: Final = 1 << 20
@@ -135,7 +130,7 @@ def _socket_of(fd: int) -> Any:
     """
     if not stat.S_ISSOCK(os.fstat(fd).st_mode):
         return None
-    sock = original("socket").socket(fileno=fd)
+    sock = unpatched.Socket(fileno=fd)
     if sock.gettimeout() is not None:
         # What a program sets by setdefaulttimeout would make it wait.
         sock.settimeout(None)
@@ -158,7 +153,7 @@ class AccessLog:
         self._fields["worker"] = lambda _: worker_id
         self._form, self._getters = self._compile(form)
         self._lines: deque[str] = deque()
-        self._lock = threading.Lock()
+        self._lock = unpatched.Lock()
         self._backlog = b""
         self._dropped = 0
         self._failing = False
@@ -189,7 +184,7 @@ class AccessLog:
         data = self._backlog + text.encode("latin-1", "replace")
         try:
             if self._sock is None:
-                written = _write(self._fd, data)
+                written = unpatched.write(self._fd, data)
             else:
                 written = self._sock.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:

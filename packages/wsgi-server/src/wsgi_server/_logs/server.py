@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import stat
 import sys
 import time
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
-from wsgi_server._system.unpatched import original
+from wsgi_server._system import unpatched
 from wsgi_server.errors import ConfigError
 
 #: Bytes that may wait for a log that does not keep up.
@@ -27,10 +28,6 @@ FORMAT: Final = (
     "%(asctime)s.%(msecs)03d [%(process)d] %(levelname)s %(name)s: %(message)s"
 )
 DATES: Final = "%Y-%m-%d %H:%M:%S"
-
-# Monkey-patched, they would wait for a full pipe instead of saying that it is full.
-_os: Any = original("os")
-_select: Any = original("select")
 
 
 # Python 3.10 cannot subscript the class at run time.
@@ -65,8 +62,8 @@ class StreamLog(logging.StreamHandler):  # type: ignore[type-arg]
         """Gives a slow reader a moment for the last lines."""
         if self._backlog:
             deadline = time.monotonic() + FAREWELL
-            poll = _select.poll()
-            poll.register(self.stream.fileno(), _select.POLLOUT)
+            poll = unpatched.poll()
+            poll.register(self.stream.fileno(), select.POLLOUT)
             while self._backlog and (left := deadline - time.monotonic()) > 0:
                 poll.poll(left * 1000)
                 self.flush()
@@ -84,7 +81,7 @@ class StreamLog(logging.StreamHandler):  # type: ignore[type-arg]
 
     def _send(self) -> None:
         try:
-            written = _os.write(self.stream.fileno(), self._backlog)
+            written = unpatched.write(self.stream.fileno(), self._backlog)
         except BlockingIOError:
             return
         except OSError:

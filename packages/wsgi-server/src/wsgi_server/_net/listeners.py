@@ -21,8 +21,7 @@ from wsgi_server._config.addresses import (
     TcpAddress,
     UnixAddress,
 )
-from wsgi_server._system import privileges
-from wsgi_server._system.unpatched import original
+from wsgi_server._system import privileges, unpatched
 from wsgi_server.errors import BindError, ConfigError
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ LOG = logging.getLogger(__name__)
 
 # A green socket waits for a hub, which the supervisor has not. Bound now, because a later
 # monkey_patch() changes the module and not what was taken from it.
-_Socket: Any = original("socket").socket
-_getaddrinfo: Any = original("socket").getaddrinfo
 
 #: Attempts at finding one port that is free on every address of a name.
 _SAME_PORT_ATTEMPTS: Final = 20
@@ -253,7 +250,7 @@ def _open_tcp(address: TcpAddress, settings: Settings) -> list[Listener]:
 
 def _resolve(address: TcpAddress) -> list[tuple[int, tuple[Any, ...]]]:
     try:
-        infos = _getaddrinfo(
+        infos = unpatched.getaddrinfo(
             address.host,
             address.port,
             type=socket.SOCK_STREAM,
@@ -304,7 +301,7 @@ def _bind_tcp(
     family: int, where: tuple[Any, ...], shown: TcpAddress, settings: Settings
 ) -> socket.socket:
     try:
-        sock: socket.socket = _Socket(family, socket.SOCK_STREAM)
+        sock: socket.socket = unpatched.Socket(family, socket.SOCK_STREAM)
     except OSError as exc:
         raise _NoSuchAddress(f"cannot bind {shown}: {exc.strerror}") from exc
     try:
@@ -370,7 +367,7 @@ def _open_unix(address: UnixAddress, settings: Settings) -> Listener:
     path = f"\0{address.path[1:]}" if abstract else address.path
     if not abstract:
         _clear_stale(address)
-    sock: socket.socket = _Socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock: socket.socket = unpatched.Socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(path)
         file = None
@@ -407,7 +404,7 @@ def _clear_stale(address: UnixAddress) -> None:
         raise BindError(
             f"cannot bind {address}: a file that is no socket is in the way"
         )
-    with _Socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with unpatched.Socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         # A full backlog answers EAGAIN at once instead of holding us up.
         probe.setblocking(False)
         try:
@@ -451,7 +448,7 @@ def _from_systemd(address: SystemdAddress, source: Inheritance) -> list[Listener
 def _adopt(fd: int, shown: str) -> socket.socket:
     """A socket around an inherited descriptor that must listen already."""
     try:
-        sock: socket.socket = _Socket(fileno=fd)
+        sock: socket.socket = unpatched.Socket(fileno=fd)
     except OSError as exc:
         raise BindError(f"bind = {shown}: descriptor {fd}: {exc.strerror}") from exc
     try:

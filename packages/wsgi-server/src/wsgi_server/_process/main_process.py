@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from wsgi_server._logs import rotation
 from wsgi_server._net.listeners import AddressInUse, Inheritance
+from wsgi_server._system import unpatched
 from wsgi_server._system.pid_file import PidFile
 from wsgi_server._system.signals import SignalPipe
 from wsgi_server._system.systemd import Notifier, listen_fds
-from wsgi_server._system.unpatched import original
 from wsgi_server.errors import BootError, ConfigError
 
 from . import generation as generations
@@ -27,9 +28,6 @@ from .upgrade import Predecessor, Successor
 
 LOG = logging.getLogger(__name__)
 
-# Bound now: a later monkey_patch() changes the module, not these.
-_select: Any = original("select")
-_poll, _POLLIN = _select.poll, _select.POLLIN
 
 SIGNALS: Final = (
     signal.SIGHUP,
@@ -225,8 +223,8 @@ class Premises:
         until = time.monotonic() + self.bind_retry
         services = self._configure()
         check(services)
-        pause = _poll()
-        pause.register(self.signals.fileno(), _POLLIN)
+        pause = unpatched.poll()
+        pause.register(self.signals.fileno(), select.POLLIN)
         told = False
         while True:
             try:

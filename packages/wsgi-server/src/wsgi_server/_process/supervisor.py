@@ -10,13 +10,13 @@ import enum
 import logging
 import math
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from wsgi_server._system import unpatched
 from wsgi_server._system.process import set_title
-from wsgi_server._system.unpatched import original
 from wsgi_server.errors import ExitStatus
 
 from .backoff import Backoff
@@ -33,10 +33,6 @@ from .workers import Crew, Worker, last_words
 __all__ = ["Phase", "Service", "Supervisor"]
 
 LOG = logging.getLogger(__name__)
-
-# Bound now: a later monkey_patch() changes the module, not these.
-_select: Any = original("select")
-_poll, _POLLIN = _select.poll, _select.POLLIN
 
 
 class Phase(enum.Enum):
@@ -143,8 +139,8 @@ class Supervisor:
         """
         self._premises = Premises(self._configure, self._bind_retry)
         self._renewal = Renewal(self._premises)
-        self._poller = _poll()
-        self._poller.register(self._premises.signals.fileno(), _POLLIN)
+        self._poller = unpatched.poll()
+        self._poller.register(self._premises.signals.fileno(), select.POLLIN)
         self._crew = Crew(
             self._poller,
             self._premises.signals,
@@ -204,8 +200,8 @@ class Supervisor:
         except Exception:
             LOG.exception("the supervisor stumbled; it goes on")
             # A fault that comes back with every turn must not become a busy loop.
-            pause = _poll()
-            pause.register(self._premises.signals.fileno(), _POLLIN)
+            pause = unpatched.poll()
+            pause.register(self._premises.signals.fileno(), select.POLLIN)
             pause.poll(1000)
 
     def _handle(self, ready: set[int], asked: float) -> None:
@@ -436,7 +432,7 @@ class Supervisor:
             return
         self._successor = self._premises.upgrade()
         if self._successor is not None:
-            self._poller.register(self._successor.fileno(), _POLLIN)
+            self._poller.register(self._successor.fileno(), select.POLLIN)
 
     def _watch_successor(self, ready: set[int], now: float) -> None:
         successor = self._successor

@@ -15,15 +15,13 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
+from wsgi_server._system import unpatched
 from wsgi_server._system.signals import blocked
-from wsgi_server._system.unpatched import original
 
 LOG = logging.getLogger(__name__)
 
-_os: Any = original("os")
-_fork, _waitpid = _os.fork, _os.waitpid
 
 #: Listening sockets by name, as JSON.
 _SOCKETS: Final = "WSGI_SERVER_SOCKETS"
@@ -47,7 +45,7 @@ class Successor:
         self.unwanted = False
         reader, writer = os.pipe()
         with blocked(signal.valid_signals()) as gate:
-            self.pid: int = _fork()
+            self.pid: int = unpatched.fork()
             if self.pid == 0:
                 _become(sockets, directory, writer, gate)
         os.close(writer)
@@ -60,7 +58,7 @@ class Successor:
 
     def is_ready(self) -> bool:
         """Whether it has taken over; called once `fileno()` is readable."""
-        return bool(os.read(self._reader, 16))
+        return bool(unpatched.read(self._reader, 16))
 
     def stop(self) -> None:
         """Asks it to go: its predecessor stops, or has waited too long."""
@@ -77,7 +75,7 @@ class Successor:
     def has_ended(self) -> bool:
         """Whether it is gone; it is then reaped."""
         try:
-            return bool(_waitpid(self.pid, os.WNOHANG)[0])
+            return bool(unpatched.waitpid(self.pid, os.WNOHANG)[0])
         except ChildProcessError:
             # ECHILD: the embedding program has reaped it.
             return True
@@ -106,7 +104,7 @@ class Predecessor:
         """Says that the workers are ready; the old supervisor then drains."""
         if self._writer is not None:
             try:
-                os.write(self._writer, b"ready\n")
+                unpatched.write(self._writer, b"ready\n")
             except BrokenPipeError:
                 LOG.warning("the old supervisor was gone before it could be told")
             self.close()

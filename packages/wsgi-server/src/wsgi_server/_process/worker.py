@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from wsgi_server import hooks, pools
 from wsgi_server._engines import create_engine
@@ -32,7 +32,6 @@ from wsgi_server._system.process import (
     signal_the_end_of,
 )
 from wsgi_server._system.signals import SignalPipe
-from wsgi_server._system.unpatched import original
 from wsgi_server.errors import ExitStatus, ServerError
 
 from .service import load
@@ -51,9 +50,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-# Bound now: an application's monkey_patch() changes the module, not these.
-_select: Any = original("select")
-_poll, _POLLIN = _select.poll, _select.POLLIN
 
 #: Asks a worker for its stack. Handled by faulthandler, below Python: it also answers
 #: where no bytecode runs any more.

@@ -11,12 +11,8 @@ import enum
 import json
 import os
 from dataclasses import dataclass
-from typing import Any
 
-from wsgi_server._system.unpatched import original
-
-_os: Any = original("os")
-_read, _write = _os.read, _os.write
+from wsgi_server._system import unpatched
 
 
 class Topic(enum.Enum):
@@ -52,7 +48,7 @@ class Reporter:
         line = json.dumps({"topic": topic.value, "text": text[:1000], "status": status})
         # EPIPE: the supervisor is gone. The other pipe says so too, and what to do.
         with contextlib.suppress(BrokenPipeError):
-            _write(self.fd, line.encode() + b"\n")
+            unpatched.write(self.fd, line.encode() + b"\n")
 
 
 class Inbox:
@@ -93,7 +89,7 @@ class Inbox:
         data = self._partial
         # EAGAIN: that was all for now.
         with contextlib.suppress(BlockingIOError):
-            while chunk := _read(self.fd, 65536):
+            while chunk := unpatched.read(self.fd, 65536):
                 data += chunk
             self.open = False
         *lines, self._partial = data.split(b"\n")

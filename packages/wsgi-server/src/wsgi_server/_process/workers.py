@@ -11,6 +11,7 @@ import contextlib
 import logging
 import math
 import os
+import select
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._engines import preload
 from wsgi_server._scoreboard.slots import Scoreboard, Slot, State
+from wsgi_server._system import unpatched
 from wsgi_server._system.signals import SignalPipe, blocked
-from wsgi_server._system.unpatched import original
 
 from .worker import DUMP_SIGNAL, MARGIN, Assignment, run
 from .worker_pipe import Inbox, Message
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-# Bound now: a later monkey_patch() changes the module, not these.
-_os: Any = original("os")
-_fork, _waitpid = _os.fork, _os.waitpid
-_POLLIN: Final = original("select").POLLIN
 
 #: Most workers at one time, those that drain included.
 SLOTS: Final = 1024
@@ -158,7 +155,7 @@ class Crew:
             others = [worker.life for worker in self.workers.values()]
             unwanted = [*foreign, *self._by_fd, *others, inbox, life]
             with blocked(signal.valid_signals()) as gate:
-                pid = _fork()
+                pid = unpatched.fork()
                 if pid == 0:
                     self._signals.forget()
                     run(job, gate.release, unwanted)
@@ -178,7 +175,7 @@ class Crew:
         )
         self.workers[pid] = worker
         self._by_fd[inbox] = worker
-        self._poller.register(inbox, _POLLIN)
+        self._poller.register(inbox, select.POLLIN)
         return worker
 
     def hear(self, ready: Iterable[int]) -> list[tuple[Worker, Message]]:
@@ -243,7 +240,7 @@ class Crew:
         ended = []
         for worker in list(self.workers.values()):
             try:
-                pid, status = _waitpid(worker.pid, os.WNOHANG)
+                pid, status = unpatched.waitpid(worker.pid, os.WNOHANG)
             except ChildProcessError:
                 # ECHILD: the embedding program reaps children itself.
                 pid, status = worker.pid, None
@@ -263,7 +260,7 @@ class Crew:
                 return
             if found is None or found.si_pid in self.workers:
                 return
-            _waitpid(found.si_pid, 0)
+            unpatched.waitpid(found.si_pid, 0)
             LOG.debug("reaped process %d, an orphan", found.si_pid)
 
     def close(self) -> None:

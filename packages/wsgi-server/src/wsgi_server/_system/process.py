@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import select
 import sys
 from typing import Any
 
-from .unpatched import original
-
-_select: Any = original("select")
-# Bound now: a later monkey_patch() changes the module, not these.
-_poll, _POLLIN = _select.poll, _select.POLLIN
+from . import unpatched
 
 
 def signal_the_end_of(pipe: int) -> None:
@@ -23,8 +20,8 @@ def signal_the_end_of(pipe: int) -> None:
 
 
 def has_ended(pipe: int) -> bool:
-    poll = _poll()
-    poll.register(pipe, _POLLIN)
+    poll = unpatched.poll()
+    poll.register(pipe, select.POLLIN)
     return bool(poll.poll(0))
 
 

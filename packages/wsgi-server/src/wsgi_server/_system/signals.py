@@ -11,11 +11,7 @@ from typing import Any
 
 from wsgi_server.errors import ServerError
 
-from .unpatched import original
-
-_os: Any = original("os")
-# Bound now: a later monkey_patch() changes the module, not these.
-_read, _write = _os.read, _os.write
+from . import unpatched
 
 
 class SignalPipe:
@@ -58,7 +54,7 @@ class SignalPipe:
         """The signals since the last call, in order; never waits."""
         # Empty the pipe first: a note taken after that leaves a byte for the next poll.
         try:
-            while len(_read(self._reader, 4096)) == 4096:
+            while len(unpatched.read(self._reader, 4096)) == 4096:
                 continue
         except BlockingIOError:
             # EAGAIN: nothing was written since the last time.
@@ -74,7 +70,7 @@ class SignalPipe:
         self._notes.append(signum)
         # EAGAIN means that the pipe is full, so the loop wakes anyway.
         with contextlib.suppress(BlockingIOError):
-            _write(self._writer, b"\0")
+            unpatched.write(self._writer, b"\0")
 
     @contextlib.contextmanager
     def interrupting(self, signals: Iterable[signal.Signals]) -> Iterator[None]:
@@ -124,7 +120,7 @@ class SignalPipe:
         # have taken it already: the note brings its own.
         self._notes.append(signum)
         with contextlib.suppress(BlockingIOError):
-            _write(self._writer, b"\0")
+            unpatched.write(self._writer, b"\0")
 
 
 class blocked:

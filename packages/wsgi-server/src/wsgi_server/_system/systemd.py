@@ -10,14 +10,12 @@ import logging
 import socket
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from .unpatched import original
+from . import unpatched
 
 LOG = logging.getLogger(__name__)
 
-# Bound now: a later monkey_patch() changes the module, not the class.
-_Socket: Any = original("socket").socket
 
 _FIRST_FD: Final = 3
 
@@ -93,7 +91,7 @@ class Notifier:
                 self._last_status = line.removeprefix("STATUS=")
         # A leading @ stands for the NUL of an abstract name.
         address = f"\0{self._path[1:]}" if self._path[0] == "@" else self._path
-        with _Socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        with unpatched.Socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.settimeout(PATIENCE if patient and not self._deaf else 0)
             try:
                 # Only of a connected socket the kernel says when its peer has room.

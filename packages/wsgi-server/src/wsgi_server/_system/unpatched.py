@@ -1,26 +1,71 @@
-"""The standard library as it was before anybody monkey-patched it.
+"""What the server itself calls to wait, write, fork and lock: never that of eventlet.
 
-The supervisor forks, polls and waits for processes. A program that embeds the server may
-have run `eventlet.monkey_patch()` before: its `select` has no `poll`, its `os.waitpid`
-sleeps in a loop, and none of it survives a fork.
+`eventlet.monkey_patch()` puts functions into the modules of the standard library that switch
+to another greenlet instead of waiting. The server may not use them: a log that stalls would
+hold requests up, a callback of the hub cannot wait at all, the supervisor has no hub, and a
+loop over `os.write` goes round for ever where nobody reads. So every module takes what
+eventlet replaces from here, as in `unpatched.write(fd, data)`.
+
+The names are bound when this module is imported. What patches later, an application in its
+worker, changes the modules and not these; what has patched before, a program that embeds the
+server, is gone round with the copies that eventlet keeps of the originals.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+__all__ = [
+    "Lock",
+    "Socket",
+    "epoll",
+    "fork",
+    "getaddrinfo",
+    "open",
+    "poll",
+    "read",
+    "select",
+    "sleep",
+    "threads_are_green",
+    "waitpid",
+    "write",
+]
 
 
-def original(name: str) -> Any:
-    """The module `name`, unpatched; the ordinary one where eventlet is not loaded."""
+def _is_patched(what: str) -> bool:
     patcher = sys.modules.get("eventlet.patcher")
-    if patcher is None:
-        return importlib.import_module(name)
-    return patcher.original(name)
+    return patcher is not None and bool(patcher.is_monkey_patched(what))
 
 
 def threads_are_green() -> bool:
     """Whether somebody has made `threading` eventlet's."""
-    patcher = sys.modules.get("eventlet.patcher")
-    return patcher is not None and bool(patcher.is_monkey_patched("thread"))
+    return _is_patched("thread")
+
+
+def _original(name: str) -> Any:
+    if _is_patched(name.strip("_")):
+        return sys.modules["eventlet.patcher"].original(name)
+    return importlib.import_module(name)
+
+
+if TYPE_CHECKING:
+    from os import fork, open, read, waitpid, write  # noqa: A004  as in os
+    from select import epoll, poll, select
+    from socket import getaddrinfo
+    from socket import socket as Socket
+    from threading import Lock
+    from time import sleep
+else:
+    _os, _select, _socket = map(_original, ("os", "select", "socket"))
+    open = _os.open  # noqa: A001  as in os
+    read, write = _os.read, _os.write
+    getaddrinfo, Socket = _socket.getaddrinfo, _socket.socket
+    # A lock of C. Whoever holds it must not let another greenlet run.
+    Lock = _original("_thread").allocate_lock
+    sleep = _original("time").sleep
+    select = _select.select
+    # Not on every platform.
+    fork, waitpid = getattr(_os, "fork", None), _os.waitpid
+    epoll, poll = getattr(_select, "epoll", None), getattr(_select, "poll", None)
