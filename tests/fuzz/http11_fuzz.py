@@ -123,7 +123,7 @@ def read_as_wanted(raw: bytes, limits: Limits, most: int) -> list[tuple[object, 
 
 def told_by(request: Request) -> tuple[object, ...]:
     """What a request says, without what others note on it."""
-    names = (n for n in Request.__slots__ if n not in ("familiar", "note"))
+    names = (n for n in Request.__slots__ if n != "familiar")
     return tuple(getattr(request, name) for name in names)
 
 

@@ -49,7 +49,7 @@ class Outcome:
 
 
 #: Attributes that say nothing about the request.
-BOOKKEEPING = frozenset({"familiar", "note"})
+BOOKKEEPING = frozenset({"familiar"})
 
 
 def head_of(request: Request) -> dict[str, Any]:

@@ -131,12 +131,7 @@ class Connection(Teardown):
         self._request = None
         self._count += 1
         self.state = _RUNNING
-        environ = site.environ_of(request)
-        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = self.peer
-        if self._extra:
-            environ.update(self._extra)
-        if site.believes:
-            site.admit(environ, self.peer[0])
+        environ = site.environs.make(request, self.peer, self._extra)
         if request.has_body:
             environ["wsgi.input"] = self._input(request)
         exchange = self.exchange = Exchange(self, request, environ, now)

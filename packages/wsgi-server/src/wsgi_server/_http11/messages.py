@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 
 class Signal(enum.Enum):
@@ -60,7 +60,6 @@ class Request:
         "http11",
         "keep_alive",
         "method",
-        "note",
         "path",
         "query",
         "scheme",
@@ -85,5 +84,3 @@ class Request:
     scheme: str | None
     #: Whether this very object is given again when the same head comes again.
     familiar: bool
-    #: For whoever reads requests: what it made of this one, worth keeping if `familiar`.
-    note: Any

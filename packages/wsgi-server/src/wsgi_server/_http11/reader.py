@@ -201,7 +201,6 @@ class RequestReader(BodyReader):
         ) = known_request_lines.get(line) or parse_request_line(line)
         request.headers = {}
         request.familiar = False
-        request.note = None
         return request
 
     def _begin(self, request: Request) -> Request:

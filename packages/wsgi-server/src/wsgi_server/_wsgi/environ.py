@@ -3,10 +3,112 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-SOFTWARE = "wsgi-server"
+from . import forwarded
+from .file_wrapper import FileWrapper
+from .input import EMPTY_INPUT
+
+if TYPE_CHECKING:
+    from wsgi_server._config.settings import Settings
+    from wsgi_server._http11 import Request
+
+SOFTWARE: Final = "wsgi-server"
+
+#: Environs of requests that come again, and names of header fields, that are kept; with more
+#: of them it starts over.
+KNOWN_ENVIRONS: Final = 256
+KNOWN_NAMES: Final = 1024
+
+
+class EnvironFactory:
+    """Makes the environs of the requests on one listener."""
+
+    __slots__ = ("_base", "_believes", "_harmless", "_known", "_trusted")
+
+    def __init__(
+        self, sock: socket.socket, settings: Settings, *, tls: bool, worker_id: int
+    ) -> None:
+        self._trusted = settings.forwarded_allow
+        self._believes = bool(settings.forwarded_allow)
+        #: Names of header fields that say nothing about forwarding.
+        self._harmless: set[str] = set()
+        self._known: dict[Request, dict[str, Any]] = {}
+        name, port = server_name(sock)
+        self._base: dict[str, Any] = {
+            # What every request replaces stands here for the size of the copies.
+            "REQUEST_METHOD": "",
+            "SCRIPT_NAME": "",
+            "PATH_INFO": "",
+            "QUERY_STRING": "",
+            "RAW_URI": "",
+            "REQUEST_URI": "",
+            "REMOTE_ADDR": "",
+            "REMOTE_PORT": "",
+            "SERVER_PROTOCOL": "",
+            "SERVER_NAME": name,
+            "SERVER_PORT": port,
+            "SERVER_SOFTWARE": SOFTWARE,
+            "GATEWAY_INTERFACE": "CGI/1.1",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "https" if tls else "http",
+            "wsgi.input": EMPTY_INPUT,
+            "wsgi.input_terminated": True,
+            "wsgi.errors": sys.stderr,
+            # Greenlets as well: they are the threads of a program that is monkey-patched.
+            "wsgi.multithread": settings.threads > 1,
+            "wsgi.multiprocess": settings.workers > 1,
+            "wsgi.run_once": False,
+            "wsgi.file_wrapper": FileWrapper,
+            "wsgi.early_hints": None,
+            "wsgi_server.worker": worker_id,
+            "wsgi_server.client_gone": None,
+        }
+
+    def make(
+        self, request: Request, peer: tuple[str, str], extra: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """A new environ for `request`, without what its exchange adds.
+
+        `peer` is the client's address and port, `extra` what its connection says besides.
+        What `Forwarded` and `X-Forwarded-*` may say is settled.
+        """
+        known = self._known.get(request) if request.familiar else None
+        environ = self._of(request) if known is None else known.copy()
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer
+        if extra:
+            environ.update(extra)
+        if self._believes:
+            if peer[0] in self._trusted:
+                forwarded.believe(environ, self._trusted)
+            else:
+                forwarded.strip(environ)
+        return environ
+
+    def _of(self, request: Request) -> dict[str, Any]:
+        """What the request alone says, for a listener that trusts nobody already settled."""
+        environ = self._base.copy()
+        environ["REQUEST_METHOD"] = request.method
+        environ["PATH_INFO"] = request.path
+        environ["QUERY_STRING"] = request.query
+        environ["RAW_URI"] = environ["REQUEST_URI"] = request.target
+        environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.http11 else "HTTP/1.0"
+        environ.update(request.headers)
+        if not self._believes and not self._harmless.issuperset(request.headers):
+            self._strip(environ, request)
+        if request.familiar:
+            if len(self._known) >= KNOWN_ENVIRONS:
+                self._known.clear()
+            self._known[request] = environ.copy()
+        return environ
+
+    def _strip(self, environ: dict[str, Any], request: Request) -> None:
+        forwarded.strip(environ)
+        if len(self._harmless) >= KNOWN_NAMES:
+            self._harmless.clear()
+        self._harmless.update(environ.keys() & request.headers.keys())
 
 
 class TlsSession(Protocol):
