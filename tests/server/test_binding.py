@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tools
 import wsgi_server
 from oslo_config import cfg
 from wsgi_server import opts
@@ -42,19 +41,7 @@ def conf(**values: Any) -> cfg.ConfigOpts:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A certificate for localhost and its key, made by openssl."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed, and it makes the certificate")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
-            *("-keyout", str(key), "-out", str(cert)),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    cert, key = tools.self_signed(tmp_path_factory.mktemp("tls"))
     return {"cert_file": str(cert), "key_file": str(key)}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import live
 import pytest
+import tools
 import wsgi_server
 from apps.service import OPTIONS as service_options
 from oslo_config import cfg
@@ -310,20 +311,7 @@ def test_backlog_and_keepidle_are_set_on_a_socket_that_stays(service: Service) -
     assert server.sock is not None
     assert server.sock.fileno() == number
     assert server.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 44
-    assert listen_backlog(port) == 9
-
-
-def listen_backlog(port: int) -> int:
-    """The backlog of a listening socket: the send queue that `ss` shows."""
-    import shutil
-    import subprocess
-
-    if shutil.which("ss") is None:
-        pytest.skip("ss is not installed, and nothing else tells a backlog")
-    out = subprocess.run(
-        ["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True
-    )
-    return int(out.stdout.split()[2])
+    assert tools.listen_backlog(port) == 9
 
 
 def test_an_option_that_does_not_fit_is_a_config_error(service: Service) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -19,6 +18,7 @@ from typing import Any
 
 import live
 import pytest
+import tools
 from oslo_config import cfg
 
 
@@ -92,16 +92,5 @@ def serving(tmp_path: Path) -> Iterator[Callable[..., live.LiveServer]]:
 @pytest.fixture
 def certificate(tmp_path: Path) -> dict[str, str]:
     """A certificate for localhost and its key, made by openssl."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed, and it makes the certificate")
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
-            *("-keyout", str(key), "-out", str(cert)),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    cert, key = tools.self_signed(tmp_path)
     return {"cert_file": str(cert), "key_file": str(key)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import live
 import pytest
+import tools
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -39,8 +39,8 @@ default_engine = pytest.mark.parametrize("engine", ["eventlet"])
 
 @pytest.mark.forks
 @default_engine
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 def test_the_curl_lines_work(serve: Callable[..., live.LiveServer]) -> None:
+    tools.need("curl")
     server = serve()
     outputs = []
     for line in commands(README, "curl"):

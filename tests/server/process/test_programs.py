@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import live
 import pytest
+import tools
 
 pytestmark = pytest.mark.forks
 
@@ -322,13 +322,8 @@ thread.join()
 
 
 def test_an_orphans_process_is_reaped_by_a_server_that_is_pid_1(program: Run) -> None:
-    unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run(
-            [*unshare, "true"], check=False, capture_output=True
-        ).returncode
-    ):
+    unshare = [tools.need("unshare"), "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
         pytest.skip("no process namespaces here")
     server = program(
         """

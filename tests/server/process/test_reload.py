@@ -12,6 +12,7 @@ from pathlib import Path
 
 import live
 import pytest
+import tools
 from oslo_config import cfg
 from server.process.support import (
     HeldRequest,
@@ -212,10 +213,10 @@ def test_a_changed_port_is_bound_before_the_old_one_closes(
 def test_backlog_and_keepidle_are_applied_to_the_open_socket(service: Service) -> None:
     service.configure(backlog=100, tcp_keepidle=111)
     server = service.start()
-    assert _backlog(server) == 100
+    assert tools.listen_backlog(server.port) == 100
     service.configure(backlog=50)
     reload(server)
-    assert _backlog(server) == 50
+    assert tools.listen_backlog(server.port) == 50
     assert answer(server)["version"] == "one"
 
 
@@ -289,16 +290,3 @@ def test_preload_app_keeps_the_code_of_the_start(service: Service) -> None:
     reload(server)
     # The module is in the supervisor's memory: the option's help says so.
     assert answer(server)["version"] == "one"
-
-
-def _backlog(server: live.LiveServer) -> int:
-    """The accept queue's limit, as the kernel has it (the Send-Q of `ss -l`)."""
-    import subprocess
-
-    shown = subprocess.run(
-        ["ss", "-Hltn", f"sport = :{server.port}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    return int(shown.split()[2])

@@ -14,6 +14,7 @@ from typing import Any
 
 import live
 import pytest
+import tools
 from oslo_config import cfg
 from server.process.support import Service, both_engines, reload
 from wsgi_server._config.settings import Settings
@@ -29,8 +30,10 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Makes certificates, signed by one authority: `make(name)` gives (cert, key)."""
     home = tmp_path_factory.mktemp("pki")
 
+    program = tools.need("openssl")
+
     def openssl(*args: str) -> None:
-        subprocess.run(["openssl", *args], cwd=home, check=True, capture_output=True)
+        subprocess.run([program, *args], cwd=home, check=True, capture_output=True)
 
     new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     openssl(*new, "-x509", "-days", "2", "-subj", "/CN=test authority",
@@ -116,7 +119,7 @@ def test_an_encrypted_key_is_refused_instead_of_asked_for(
     locked = tmp_path / "locked.key"
     subprocess.run(
         [
-            "openssl",
+            tools.need("openssl"),
             "pkcs8",
             "-topk8",
             "-in",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import live
 import pytest
+import tools
 from server.process.support import (
     Service,
     answer,
@@ -44,7 +45,7 @@ def upgrade(server: live.LiveServer) -> int:
 def get_through(path: Path) -> bytes:
     """What the server behind a Unix socket answers."""
     return subprocess.run(
-        ["curl", "-sS", "--unix-socket", str(path), "http://localhost/"],
+        [tools.need("curl"), "-sS", "--unix-socket", str(path), "http://localhost/"],
         capture_output=True,
         check=True,
     ).stdout

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import live
 import pytest
+import tools
 from apps import exercise
 
 CONTEXT = ssl.create_default_context()
@@ -24,20 +23,8 @@ CONTEXT.verify_mode = ssl.CERT_NONE
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The options of a certificate that nobody has signed but itself."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed, and it makes the certificate")
-    folder = tmp_path_factory.mktemp("pair")
-    words = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
-    subprocess.run(
-        [*words.split(), "-keyout", "key.pem", "-out", "cert.pem"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
-    return [
-        *("--cert-file", str(folder / "cert.pem")),
-        *("--key-file", str(folder / "key.pem")),
-    ]
+    cert, key = tools.self_signed(tmp_path_factory.mktemp("pair"))
+    return ["--cert-file", str(cert), "--key-file", str(key)]
 
 
 @pytest.fixture(scope="module", params=live.FORMS)
