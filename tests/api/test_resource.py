@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import io
 import logging
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 import webob
@@ -410,3 +413,182 @@ def test_errors_are_told_in_the_language_of_the_client(call: Call) -> None:
     app = _answer(_raise(webob.exc.HTTPNotFound(explanation=Shouting("gone"))))
     answer = call(app, "/act", headers={"Accept-Language": "en-US"})
     assert b"GONE (en_US)" in answer.body
+
+
+class _Reads(JSONRequestDeserializer):
+    def read(self, request: Request) -> dict[str, Any]:
+        return {"chosen": "read"}
+
+
+class _Parts:
+    """A controller with more attributes than actions."""
+
+    limit = 5
+    kind = ValueError
+    opened = 0
+    static = staticmethod(lambda req, **args: "static")
+
+    def __init__(self) -> None:
+        self.store = Controller(lambda: None)
+        self.clock = time.monotonic
+        self.own = lambda req, **args: "own"
+
+    @property
+    def connection(self) -> Any:
+        type(self).opened += 1
+        raise ConnectionError
+
+    @functools.cached_property
+    def cached(self) -> Any:
+        raise ConnectionError
+
+    @classmethod
+    def of_class(cls, req: Request, **args: Any) -> str:
+        return "of_class"
+
+    def _private(self, req: Request, **args: Any) -> str:
+        return "private"
+
+    def read(self, req: Request, **args: Any) -> Any:
+        return {"read": args}
+
+    def to_json(self, req: Request, **args: Any) -> Any:
+        return {"to_json": args}
+
+    encoder = has_body = content_types = from_json = read_body = to_json
+
+
+def _by_name(controller: Any, **bodies: Any) -> Router:
+    mapper = APIMapper()
+    mapper.connect("/{action}", controller=Resource(controller, **bodies))
+    return Router(mapper)
+
+
+@pytest.mark.parametrize("name", ["own", "static", "of_class"])
+def test_methods_and_functions_are_actions(call: Call, name: str) -> None:
+    assert call(_by_name(_Parts()), f"/{name}").json == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nothing",
+        "limit",
+        "kind",
+        "store",
+        "clock",
+        "connection",
+        "cached",
+        "_private",
+        "__init__",
+        "__class__",
+        "mro",
+    ],
+)
+def test_what_only_the_url_calls_an_action_is_404(
+    call: Call, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    app = _by_name(_Parts())
+    for _ in range(2):
+        # Nor is a body read for it.
+        assert call(app, f"/{name}", "POST", body=b"{").status_int == 404
+    assert _Parts.opened == 0
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", ["nothing", "limit", "connection", "_private"])
+def test_what_is_no_action_is_left_to_default(call: Call, name: str) -> None:
+    class Fallback(_Parts):
+        def default(self, req: Request, **args: Any) -> str:
+            return "default"
+
+    assert call(_by_name(Fallback()), f"/{name}").json == "default"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "read_body",
+        "to_json",
+        "has_body",
+        "from_json",
+        "encoder",
+        "content_types",
+    ],
+)
+def test_an_action_may_be_called_as_something_of_the_deserializer(
+    call: Call, name: str
+) -> None:
+    class Read(JSONRequestDeserializer):
+        def read_body(self, request: webob.Request) -> bytes:
+            return super().read_body(request)
+
+    for bodies in ({}, {"deserializer": Read()}):
+        app = _by_name(_Parts(), **bodies)
+        for _ in range(2):
+            answer = call(app, f"/{name}", "POST", json={"a": 1})
+            assert answer.json == {"to_json": {"body": {"a": 1}}}
+
+
+def test_an_action_may_be_called_read(call: Call) -> None:
+    app = _by_name(_Parts())
+    assert call(app, "/read", "POST", json=[]).json == {"read": {"body": []}}
+    app = _by_name(_Parts(), deserializer=_Reads())
+    assert call(app, "/read", "POST", json=[]).json == {"read": {"chosen": "read"}}
+    assert call(app, "/to_json", "POST", json=[]).json == {"to_json": {"body": []}}
+
+
+def test_a_service_that_replaces_dispatch_answers_404_too(call: Call) -> None:
+    class Own(Resource):
+        def dispatch(self, obj: Any, action: Any, *args: Any, **kwargs: Any) -> Any:
+            return super().dispatch(obj, action, *args, **kwargs)
+
+    mapper = APIMapper()
+    mapper.connect("/{action}", controller=Own(_Parts()))
+    assert call(Router(mapper), "/limit").status_int == 404
+    assert call(Router(mapper), "/own").json == "own"
+    answer = call(Router(mapper), "/to_json", "POST", json={})
+    assert answer.json == {"to_json": {"body": {}}}
+
+
+def test_an_action_that_the_route_names_and_nobody_has_is_the_services_fault(
+    call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert call(_mounted(Resource(_Parts()), "shwo"), "/act").status_int == 500
+    [record] = caplog.records
+    assert "_Parts has no method for action 'shwo' and no default" in record.message
+
+
+def test_an_attribute_error_of_another_resource_is_no_404(
+    call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Resource(object())
+
+    class Delegates:
+        def show(self, req: Request) -> Any:
+            return other.dispatch(other.controller, "show", req)
+
+    assert call(_by_name(Delegates()), "/show").status_int == 500
+    assert "object has no method" in caplog.text
+
+
+def test_a_function_in_place_of_a_method_is_called(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller = _Parts()
+    app = _by_name(controller)
+    assert call(app, "/read").json == {"read": {}}
+    monkeypatch.setattr(controller, "read", lambda req: "replaced")
+    assert call(app, "/read").json == "replaced"
+
+
+@pytest.mark.parametrize(
+    "controller",
+    [
+        SimpleNamespace(show=lambda req: "shown"),
+        mock.Mock(show=lambda req: "shown"),
+        mock.Mock(**{"show.return_value": "shown"}),
+    ],
+)
+def test_modules_namespaces_and_mocks_have_actions(call: Call, controller: Any) -> None:
+    assert call(_by_name(controller), "/show").json == "shown"

@@ -156,7 +156,7 @@ class Catalogue:
             return _find(connection, name)
 
     def remove(self, name: str) -> Image:
-        """Removes the image and return what it was; raises `NoSuchImage`."""
+        """Removes the image and returns what it was; raises `NoSuchImage`."""
         with self._transaction() as connection:
             image = _find(connection, name)
             connection.execute("DELETE FROM images WHERE name = ?", (name,))

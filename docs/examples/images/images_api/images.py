@@ -144,11 +144,11 @@ class ImagesDeserializer(JSONRequestDeserializer):
     def update(self, request: Request) -> dict[str, Any]:
         """Reads a JSON Patch."""
         request.get_content_type(("application/json-patch+json",))
-        return {"operations": self.from_json(self.read(request))}
+        return {"operations": self.from_json(self.read_body(request))}
 
     def _object(self, request: Request) -> dict[str, Any]:
         request.get_content_type(("application/json",))
-        data = self.from_json(self.read(request))
+        data = self.from_json(self.read_body(request))
         if not isinstance(data, dict):
             raise webob.exc.HTTPBadRequest(detail="the body has to be a JSON object")
         return data

@@ -53,7 +53,8 @@ class JSONRequestDeserializer:
     """Reads JSON bodies.
 
     ``default`` serves every action; a subclass adds a method named like an action to
-    read that one differently. Settings are class attributes, so that a subclass need
+    read that one differently (not like one of the methods and settings below: these are
+    nobody's actions). Settings are class attributes, so that a subclass need
     not call ``__init__``; the keywords set them for one instance.
 
     :param content_types: media types that bodies may have, 415 for others; left out,
@@ -165,7 +166,7 @@ class JSONRequestDeserializer:
     def default(self, request: webob.Request) -> dict[str, Any]:
         """Returns ``{"body": ...}``, or ``{}`` for a request without a body.
 
-        :raises webob.exc.HTTPError: as :meth:`from_json` and :meth:`read`
+        :raises webob.exc.HTTPError: as :meth:`from_json` and :meth:`read_body`
         :raises webob.exc.HTTPUnsupportedMediaType: its media type is not among
             ``content_types``, or its charset is none that can be decoded
         """
@@ -174,13 +175,13 @@ class JSONRequestDeserializer:
         content_type = request.environ.get("CONTENT_TYPE", "")
         if self.content_types is not None:
             _check_content_type(content_type, self.content_types)
-        body = self.read(request)
+        body = self.read_body(request)
         # A parameter, whose name may be written in any case.
         if "=" in content_type:
             return {"body": self.from_json(_decoded(body, content_type))}
         return {"body": self.from_json(body)}
 
-    def read(self, request: webob.Request) -> bytes:
+    def read_body(self, request: webob.Request) -> bytes:
         """Returns the bytes of the body, which the request keeps for other readers.
 
         :raises webob.exc.HTTPRequestEntityTooLarge: there are more than

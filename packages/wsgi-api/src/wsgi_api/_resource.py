@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 import webob
 import webob.exc
 
+from wsgi_api._actions import NoSuchAction, find_action, is_plain, method_for
 from wsgi_api._bodies import JSONRequestDeserializer, JSONResponseSerializer
 from wsgi_api._headers import best_offer, vary_by
 from wsgi_api._i18n import Text
@@ -91,6 +92,9 @@ class Resource:
         if error_format is not None:
             self.error_format = error_format
         check_format(self.error_format)
+        # Actions for which no object has anything else under that name, so that
+        # getattr, which is much faster, finds what find_action does.
+        self._plain: set[str] = set()
 
     def __call__(
         self,
@@ -133,21 +137,27 @@ class Resource:
     def _respond(self, request: webob.Request) -> Any:
         args = self.get_action_args(request.environ)
         action = args.pop("action", None)
-        name = action if action and action[0] != "_" else "default"
+        name = action or "default"
+        find: Callable[..., Any] = getattr if name in self._plain else find_action
         deserializer, controller = self.deserializer, self.controller
         watched = getattr(self.dispatch, "__func__", None) is not _DISPATCH
         if watched:
+            name, find = "default", getattr
             deserializer = _Watched(self.dispatch, deserializer, action)
             controller = _Watched(self.dispatch, controller, action)
         try:
+            act = find(controller, name, None)
+            if act is None:
+                act = method_for(controller, action)
+            elif find is find_action:
+                self._learn(name)
             serializer, by_accept = self.serializer, False
             if self.serializers:
                 serializer, by_accept = self._choose(request, self.serializers)
             if "body_reject" in args:
                 self._reject_body(request, args.pop("body_reject"))
-            read = getattr(deserializer, name, None) or deserializer.default
+            read = find(deserializer, name, None) or deserializer.default
             args.update(read(request))
-            act = getattr(controller, name, None) or controller.default
             try:
                 result = act(request, **args)
             except TypeError as exc:
@@ -161,7 +171,7 @@ class Resource:
         try:
             if watched:
                 serializer = _Watched(self.dispatch, serializer, action)
-            write = getattr(serializer, name, None) or serializer.default
+            write = find(serializer, name, None) or serializer.default
             if getattr(write, "__func__", None) is _WRITE_JSON:
                 # What it would do to a response, without one.
                 if isinstance(result, webob.Response):
@@ -186,14 +196,13 @@ class Resource:
     def dispatch(self, obj: Any, action: str | None, *args: Any, **kwargs: Any) -> Any:
         """Calls the method of ``obj`` for an action, or else its ``default``.
 
-        Names that start with an underscore are nobody's actions: the name can come
-        out of a URL.
+        The name can come out of a URL, so not everything that an object has is an
+        action: only the public methods of its class are, without those that the
+        (de)serializers of this package have for other purposes.
 
         :raises AttributeError: there is neither
         """
-        name = action if action and action[0] != "_" else "default"
-        method = getattr(obj, name, None) or obj.default
-        return method(*args, **kwargs)
+        return method_for(obj, action)(*args, **kwargs)
 
     def get_action_args(self, request_environment: WSGIEnvironment) -> dict[str, Any]:
         """Returns what the route matched, without ``controller`` and ``format``.
@@ -218,8 +227,7 @@ class Resource:
         It does where Python refused the call of the action itself, or of the function
         that the action's decorators wrap. One from inside the action is a bug.
         """
-        method = getattr(self.controller, action or "default", None)
-        chain = _wrapped(method or getattr(self.controller, "default", None))
+        chain = _wrapped(method_for(self.controller, action))
         if not chain:
             return False
         if not str(exc).startswith(tuple(f"{f.__qualname__}() " for f in chain)):
@@ -236,6 +244,15 @@ class Resource:
         """Returns the answer to such an error. It tells nothing of its cause."""
         error = webob.exc.HTTPInternalServerError()
         return cast("WSGIApplication", self.translate(request, error))
+
+    def _learn(self, name: str) -> None:
+        # Names that the controller knows only: others are the client's to invent.
+        written = (self.serializers or {}).values()
+        if all(
+            is_plain(obj, name)
+            for obj in (self.controller, self.deserializer, self.serializer, *written)
+        ):
+            self._plain.add(name)
 
     def _choose(
         self, request: webob.Request, serializers: Mapping[str, Any]
@@ -278,6 +295,12 @@ class Resource:
             self._raise(request, webob.exc.HTTPBadRequest(explanation=text))
         if isinstance(exc, webob.request.DisconnectionError):
             self._raise(request, webob.exc.HTTPBadRequest(explanation=INCOMPLETE))
+        if (
+            isinstance(exc, NoSuchAction)
+            and exc.owner is self.controller
+            and not _is_fixed(request.environ, exc.action)
+        ):
+            self._raise(request, webob.exc.HTTPNotFound())
         self.log_unexpected(exc)
         return self.answer_unexpected(request, exc)
 
@@ -304,6 +327,12 @@ class _Watched:
 
 _DISPATCH = Resource.dispatch
 _WRITE_JSON = JSONResponseSerializer.default
+
+
+def _is_fixed(environ: WSGIEnvironment, action: str | None) -> bool:
+    # Whether the route names the action, and not the URL.
+    route = environ.get("routes.route")
+    return route is not None and route.defaults.get("action") == action
 
 
 def _matched_format(environ: WSGIEnvironment) -> str | None:

@@ -295,10 +295,10 @@ class JSONRequestDeserializer(wsgi_api.JSONRequestDeserializer):
         with self._errors(len(datastring)):
             return super().from_json(datastring)
 
-    def read(self, request: webob.Request) -> bytes:
+    def read_body(self, request: webob.Request) -> bytes:
         """Returns the bytes of the body; raises as ``from_json``."""
         with self._errors(request.content_length or 0):
-            return super().read(request)
+            return super().read_body(request)
 
     @contextmanager
     def _errors(self, size: int) -> Iterator[None]:
