@@ -362,24 +362,22 @@ def _fragments(distribution: str) -> list[Path]:
 
 
 def _changed_since_release(session: nox.Session, distribution: str) -> bool:
-    """Whether the code differs from the last release; false before the first."""
-    tags = f"{distribution}-v*"
-    last = session.run(
-        *("git", "tag", "--list", tags, "--sort=-version:refname"),
-        external=True,
-        silent=True,
-        log=False,
+    """Whether the code differs from what the changelog tells of.
+
+    That is the last release or, before the first, the last change of the changelog.
+    """
+    package = f"packages/{distribution}"
+    tags = _git(session, "tag", "--list", f"{distribution}-v*", "--sort=-v:refname")
+    told = tags or _git(
+        session, "log", "-1", "--format=%H", "--", f"{package}/CHANGELOG.md"
     )
-    if not last:
-        return False
-    difference = session.run(
-        *("git", "diff", "--name-only", last.split()[0]),
-        *("--", f"packages/{distribution}/src"),
-        external=True,
-        silent=True,
-        log=False,
-    )
-    return bool(difference)
+    return bool(_git(session, "diff", "--name-only", told[0], "--", f"{package}/src"))
+
+
+def _git(session: nox.Session, *words: str) -> list[str]:
+    """The words that git prints."""
+    printed = session.run("git", *words, external=True, silent=True, log=False)
+    return str(printed or "").split()
 
 
 @nox.session

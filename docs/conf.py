@@ -34,4 +34,5 @@ nitpick_ignore_regex = [
     # Type variables and aliases, which annotations show and autodoc has no page for.
     ("py:class", r"wsgi_\w+\._.*"),
     ("py:class", r"wsgi_api\.errors\.AnyException"),
+    ("py:class", r"wsgi_server\.hooks\.(Hook|PostFork)"),
 ]

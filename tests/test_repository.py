@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 INDEPENDENT = ("wsgi-server", "wsgi-api", "wsgi-paste")
 DISTRIBUTIONS = (*INDEPENDENT, "wsgi-stack")
 #: What a sibling may use of a package, beside the names in `__all__`.
-PUBLIC_MODULES = ("opts", "errors")
+PUBLIC_MODULES = ("opts", "errors", "hooks")
 #: The modules of the eventlet engine, the only ones beside the pools that import it.
 EVENTLET_MODULES = ("eventlet", "epoll_hub", "hubs", "eventlet_wsgi")
 #: Import names that differ from the name of the distribution that holds them.
@@ -282,6 +282,17 @@ def test_a_package_carries_its_papers(distribution: str) -> None:
     assert project["name"] == distribution
     assert (folder / "README.md").read_text("utf-8").startswith(f"# {distribution}\n\n")
     assert (folder / "newsfragments").is_dir()
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_news_fragments_have_names_that_towncrier_understands(
+    distribution: str,
+) -> None:
+    config = tomllib.loads((ROOT / "towncrier.toml").read_text("utf-8"))
+    types = "|".join(kind["directory"] for kind in config["tool"]["towncrier"]["type"])
+    form = re.compile(rf"(\d+|\+[\w-]+)\.({types})(\.\d+)?\.md|\.gitignore|\.gitkeep")
+    folder = source(distribution).parents[1] / "newsfragments"
+    assert [f.name for f in folder.iterdir() if not form.fullmatch(f.name)] == []
 
 
 def noxfile_constant(name: str) -> Any:

@@ -1,7 +1,7 @@
 """What an application may want to do when its worker starts, drains and ends.
 
 Register in the module that builds the application, so that it happens wherever that is
-loaded:
+loaded::
 
     from wsgi_server import hooks
 
@@ -16,8 +16,8 @@ loaded:
 
 `post_fork` runs once the application is loaded in a worker, before it serves; an exception
 ends the worker's start. `on_drain` runs beside the last requests, in a greenlet or a thread
-of its own; the worker waits for it as it waits for a request. `on_exit` runs when everything is answered. Exceptions in the last two are logged.
-Without forking (`workers = 0`) they run in the one process, with worker id 0.
+of its own; the worker waits for it as it waits for a request. `on_exit` runs when
+everything is answered. Exceptions in the last two are logged. Without forking (`workers = 0`) they run in the one process, with worker id 0.
 """
 
 from __future__ import annotations
