@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 import textwrap
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from oslo_config import cfg
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
 
 Write = Callable[..., str]
 
@@ -39,28 +43,36 @@ class App:
         self.conf = conf
         self.settings = settings
 
-    def __call__(self, environ, start_response):
+    def __call__(
+        self, environ: dict[str, Any], start_response: StartResponse
+    ) -> Iterable[bytes]:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [self.settings.get("name", "app").encode()]
 
 
 class Filter:
-    def __init__(self, app: object, conf: object, settings: dict[str, str]) -> None:
+    def __init__(
+        self, app: WSGIApplication, conf: object, settings: dict[str, str]
+    ) -> None:
         self.app = app
         self.conf = conf
         self.settings = settings
 
-    def __call__(self, environ, start_response):
+    def __call__(
+        self, environ: dict[str, Any], start_response: StartResponse
+    ) -> Iterable[bytes]:
         return self.app(environ, start_response)
 
 
-def urlmap(loader, global_conf, **local_conf):
+def urlmap(
+    loader: Any, global_conf: dict[str, str], **local_conf: str
+) -> WSGIApplication:
     """What the services' own composite factories do."""
-    apps = {
+    apps: dict[str, WSGIApplication] = {
         path: loader.get_app(name, global_conf) for path, name in local_conf.items()
     }
 
-    def app(environ, start_response):
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         best = max((p for p in apps if environ["PATH_INFO"].startswith(p)), key=len)
         return apps[best](environ, start_response)
 
@@ -68,20 +80,20 @@ def urlmap(loader, global_conf, **local_conf):
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+def service(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module `service`; a test may put further attributes on it."""
-    module = types.ModuleType("service")
+    module: Any = types.ModuleType("service")
 
-    def make_app(conf, **settings):
+    def make_app(conf: cfg.ConfigOpts, **settings: Any) -> WSGIApplication:
         return App(conf, settings)
 
-    def make_filter(app, conf, **settings):
+    def make_filter(app: WSGIApplication, conf: cfg.ConfigOpts, **settings: Any) -> Any:
         return Filter(app, conf, settings)
 
-    def plain_app(global_conf, **settings):
+    def plain_app(global_conf: dict[str, str], **settings: Any) -> Any:
         return App(global_conf, settings)
 
-    def plain_filter(global_conf, **settings):
+    def plain_filter(global_conf: dict[str, str], **settings: Any) -> Any:
         return lambda app: Filter(app, global_conf, settings)
 
     module.make_app = make_app

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
 from oslo_config import cfg
@@ -20,20 +22,26 @@ name = named
 """
 
 
-def load(scheme: str, uri: str, conf: cfg.ConfigOpts):
+def load(scheme: str, uri: str, conf: cfg.ConfigOpts) -> Any:
     (found,) = entry_points(group="wsgi_server.app_loaders", name=scheme)
     return found.load()(uri, conf)
 
 
-def test_config_loads_main_without_a_name(service, conf, write):
+def test_config_loads_main_without_a_name(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     assert load("config", write(APP), conf).conf is conf
 
 
-def test_config_loads_the_name_after_the_hash(service, conf, write):
+def test_config_loads_the_name_after_the_hash(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     assert load("config", f"{write(APP)}#named", conf).settings == {"name": "named"}
 
 
-def test_a_directory_may_have_a_hash_in_its_name(service, conf, write):
+def test_a_directory_may_have_a_hash_in_its_name(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     path = write(APP + "[app:other]\nuse = main\nname = other\n", "a#b/x.ini")
 
     assert load("config", path, conf).settings == {}
@@ -41,29 +49,40 @@ def test_a_directory_may_have_a_hash_in_its_name(service, conf, write):
 
 
 @pytest.mark.parametrize("name", ["a#b.ini", "C:\\a#b.ini", "a##b#main.ini"])
-def test_a_file_may_have_a_hash_in_its_name(service, conf, write, name):
+def test_a_file_may_have_a_hash_in_its_name(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str], name: str
+) -> None:
     path = write(APP, name)
 
     assert load("config", path, conf).settings == {}
     assert load("config", f"{path}#named", conf).settings == {"name": "named"}
 
 
-def test_a_file_that_is_not_there_is_named_up_to_the_last_hash(conf):
+def test_a_file_that_is_not_there_is_named_up_to_the_last_hash(
+    conf: cfg.ConfigOpts,
+) -> None:
     with pytest.raises(errors.UnreadableFile, match=r"^C:\\a#b\.ini: cannot read it"):
         load("config", r"C:\a#b.ini#main", conf)
 
 
 def test_a_relative_path_starts_at_the_current_directory(
-    service, conf, write, monkeypatch
-):
+    service: Any,
+    conf: cfg.ConfigOpts,
+    write: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(Path(write(APP)).parent)
 
     assert load("config", "api-paste.ini#named", conf).conf is conf
 
 
 def test_a_relative_path_is_looked_for_beside_the_configuration_file(
-    service, conf, write, tmp_path, monkeypatch
-):
+    service: Any,
+    conf: cfg.ConfigOpts,
+    write: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     write(APP, "etc/api-paste.ini")
     configuration = write("[DEFAULT]\n", "etc/service.conf")
     conf(["--config-file", configuration])
@@ -72,7 +91,13 @@ def test_a_relative_path_is_looked_for_beside_the_configuration_file(
     assert load("config", "api-paste.ini", conf).conf is conf
 
 
-def test_the_current_directory_comes_first(service, conf, write, tmp_path, monkeypatch):
+def test_the_current_directory_comes_first(
+    service: Any,
+    conf: cfg.ConfigOpts,
+    write: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     write(APP + "where = beside\n", "etc/api-paste.ini")
     write(APP.replace("make_app\n", "make_app\nwhere = here\n"), "api-paste.ini")
     conf(["--config-file", write("[DEFAULT]\n", "etc/service.conf")])
@@ -83,8 +108,8 @@ def test_the_current_directory_comes_first(service, conf, write, tmp_path, monke
 
 @pytest.mark.parametrize("parsed", [False, True])
 def test_a_file_that_is_nowhere_is_named_as_it_was_asked_for(
-    parsed, conf, tmp_path, monkeypatch
-):
+    parsed: Any, conf: cfg.ConfigOpts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     if parsed:
         conf([], default_config_files=[], default_config_dirs=[])
@@ -97,7 +122,9 @@ def test_a_file_that_is_nowhere_is_named_as_it_was_asked_for(
     )
 
 
-def test_a_fault_of_the_file_is_one_line(service, conf, write):
+def test_a_fault_of_the_file_is_one_line(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     path = write(APP.replace("make_app", "absent"))
 
     with pytest.raises(ImportError) as caught:
@@ -109,7 +136,7 @@ def test_a_fault_of_the_file_is_one_line(service, conf, write):
     )
 
 
-def strict(conf, *, level="1"):
+def strict(conf: cfg.ConfigOpts, *, level: Any = "1") -> Any:
     return level
 
 
@@ -126,8 +153,14 @@ def strict(conf, *, level="1"):
         ),
     ],
 )
-def test_what_a_factory_raises_gets_its_place(service, conf, write, raised, line):
-    def fail(conf, **settings):
+def test_what_a_factory_raises_gets_its_place(
+    service: Any,
+    conf: cfg.ConfigOpts,
+    write: Callable[..., str],
+    raised: Any,
+    line: Any,
+) -> None:
+    def fail(conf: cfg.ConfigOpts, **settings: Any) -> None:
         raise raised
 
     service.make_app = fail
@@ -141,10 +174,12 @@ def test_what_a_factory_raises_gets_its_place(service, conf, write, raised, line
     assert isinstance(caught.value, ValueError)
 
 
-def test_a_note_of_the_factorys_own_is_not_taken_for_the_place(service, conf, write):
-    def fail(conf, **settings):
+def test_a_note_of_the_factorys_own_is_not_taken_for_the_place(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
+    def fail(conf: cfg.ConfigOpts, **settings: Any) -> None:
         error = ValueError("port")
-        error.__notes__ = ["look at the manual"]
+        vars(error)["__notes__"] = ["look at the manual"]
         raise error
 
     service.make_app = fail
@@ -156,7 +191,9 @@ def test_a_note_of_the_factorys_own_is_not_taken_for_the_place(service, conf, wr
     assert str(caught.value) == f"{path}: [app:main]: ValueError: port"
 
 
-def test_a_setting_that_the_factory_does_not_know_is_named(service, conf, write):
+def test_a_setting_that_the_factory_does_not_know_is_named(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     service.make_app = strict
     path = write(APP.replace("make_app\n", "make_app\nvolume = 11\n"))
 
@@ -164,8 +201,10 @@ def test_a_setting_that_the_factory_does_not_know_is_named(service, conf, write)
         load("config", path, conf)
 
 
-def test_a_bug_of_the_application_keeps_its_type(service, conf, write):
-    def fail(conf, **settings):
+def test_a_bug_of_the_application_keeps_its_type(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
+    def fail(conf: cfg.ConfigOpts, **settings: Any) -> None:
         raise ZeroDivisionError
 
     service.make_app = fail
@@ -188,15 +227,17 @@ def make_distribution(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(directory))
 
 
-def test_egg_loads_an_entry_point(service, conf, tmp_path, monkeypatch):
+def test_egg_loads_an_entry_point(
+    service: Any, conf: cfg.ConfigOpts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_distribution(tmp_path, monkeypatch)
 
     assert load("egg", "service-dist#plain", conf).settings == {}
 
 
 def test_egg_without_a_name_means_main_and_has_the_conf(
-    service, conf, tmp_path, monkeypatch
-):
+    service: Any, conf: cfg.ConfigOpts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_distribution(tmp_path, monkeypatch)
 
     with pytest.raises(LookupError, match=r"wsgi_paste\.app_factory: this setting"):
@@ -231,8 +272,14 @@ def test_egg_without_a_name_means_main_and_has_the_conf(
     ],
 )
 def test_an_egg_that_cannot_be_loaded_is_explained(
-    service, conf, tmp_path, monkeypatch, uri, family, message
-):
+    service: Any,
+    conf: cfg.ConfigOpts,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    uri: Any,
+    family: Any,
+    message: Any,
+) -> None:
     make_distribution(tmp_path, monkeypatch)
 
     with pytest.raises(errors.LoadError) as caught:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from wsgi_paste import cli
@@ -50,24 +52,31 @@ use = egg:wsgi-paste#absent
 
 
 @pytest.fixture
-def good(write, service):
+def good(write: Callable[..., str], service: Any) -> Any:
     service.pipelines = service.plain_app
     return write(GOOD.replace("egg:wsgi-paste#absent", "call:service:plain_app"))
 
 
-def run(capsys, *argv: str) -> tuple[int, str, str]:
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
     status = cli.main(argv)
     captured = capsys.readouterr()
     return status, captured.out, captured.err
 
 
-def test_check_of_a_good_file(good, capsys, monkeypatch):
+def test_check_of_a_good_file(
+    good: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
 
     assert run(capsys, "check", good) == (0, f"{good}: 8 sections, no fault\n", "")
 
 
-def test_check_counts_a_single_section(write, service, capsys, monkeypatch):
+def test_check_counts_a_single_section(
+    write: Callable[..., str],
+    service: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     path = write("[app:main]\nuse = call:service:plain_app\n")
 
@@ -90,7 +99,13 @@ use = call:bugged:app
 """
 
 
-def test_check_prints_every_fault(write, service, capsys, monkeypatch, tmp_path):
+def test_check_prints_every_fault(
+    write: Callable[..., str],
+    service: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "bugged.py").write_text("1 / 0\n")
     monkeypatch.chdir(tmp_path)
@@ -111,7 +126,9 @@ def test_check_prints_every_fault(write, service, capsys, monkeypatch, tmp_path)
     ]
 
 
-def test_check_without_imports_looks_at_the_file_alone(write, capsys):
+def test_check_without_imports_looks_at_the_file_alone(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write(BAD.replace("one two", ""))
 
     assert run(capsys, "check", "--no-import", path) == (
@@ -122,8 +139,11 @@ def test_check_without_imports_looks_at_the_file_alone(write, capsys):
 
 
 def test_check_knows_that_settings_refer_to_each_other(
-    write, service, capsys, monkeypatch
-):
+    write: Callable[..., str],
+    service: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     path = write(
         """
@@ -151,7 +171,12 @@ def test_check_knows_that_settings_refer_to_each_other(
     ]
 
 
-def test_check_finds_what_is_mounted_and_not_there(write, service, capsys, monkeypatch):
+def test_check_finds_what_is_mounted_and_not_there(
+    write: Callable[..., str],
+    service: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     path = write(
         """
@@ -174,8 +199,12 @@ def test_check_finds_what_is_mounted_and_not_there(write, service, capsys, monke
 
 
 def test_check_outlives_a_module_that_leaves(
-    write, service, capsys, monkeypatch, tmp_path
-):
+    write: Callable[..., str],
+    service: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "leaves.py").write_text("import sys\nsys.exit(0)\n")
     monkeypatch.chdir(tmp_path)
@@ -184,7 +213,7 @@ def test_check_outlives_a_module_that_leaves(
     assert run(capsys, "check", path) == (1, "", f"{path}: [app:main]: SystemExit: 0\n")
 
 
-def test_list(good, capsys):
+def test_list(good: Any, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "list", good)
 
     assert (status, err) == (0, "")
@@ -202,15 +231,21 @@ def test_list(good, capsys):
     )
 
 
-def test_list_of_a_section_that_says_nothing(write, capsys):
+def test_list_of_a_section_that_says_nothing(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(capsys, "list", write("[app:main]\n")) == (0, "app  main\n", "")
 
 
-def test_list_of_an_empty_file(write, capsys):
+def test_list_of_an_empty_file(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(capsys, "list", write("")) == (0, "", "")
 
 
-def test_draw_everything_that_nothing_else_uses(good, capsys):
+def test_draw_everything_that_nothing_else_uses(
+    good: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     status, out, err = run(capsys, "draw", good)
 
     assert (status, err) == (0, "")
@@ -234,13 +269,15 @@ def test_draw_everything_that_nothing_else_uses(good, capsys):
     )
 
 
-def test_draw_one_application(good, capsys):
+def test_draw_one_application(good: Any, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "draw", good, "v2")
 
     assert (status, out) == (0, "[app:v2]  service:make_app\n")
 
 
-def test_draw_shows_what_is_missing_what_is_elsewhere_and_what_was_shown(write, capsys):
+def test_draw_shows_what_is_missing_what_is_elsewhere_and_what_was_shown(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write(
         """
         [pipeline:one]
@@ -266,7 +303,9 @@ def test_draw_shows_what_is_missing_what_is_elsewhere_and_what_was_shown(write, 
     )
 
 
-def test_draw_of_an_unknown_application(good, capsys):
+def test_draw_of_an_unknown_application(
+    good: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     status, out, err = run(capsys, "draw", good, "absent")
 
     assert (status, out) == (1, "")
@@ -274,7 +313,9 @@ def test_draw_of_an_unknown_application(good, capsys):
 
 
 @pytest.mark.parametrize("command", ["check", "list", "draw"])
-def test_a_file_that_cannot_be_read(command, tmp_path, capsys):
+def test_a_file_that_cannot_be_read(
+    command: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = str(tmp_path / "absent.ini")
 
     assert run(capsys, command, path) == (
@@ -284,7 +325,9 @@ def test_a_file_that_cannot_be_read(command, tmp_path, capsys):
     )
 
 
-def test_a_file_that_does_not_parse(write, capsys):
+def test_a_file_that_does_not_parse(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write("nonsense\n")
 
     status, out, err = run(capsys, "list", path)
@@ -294,7 +337,7 @@ def test_a_file_that_does_not_parse(write, capsys):
 
 
 @pytest.mark.parametrize("argv", [[], ["paint", "x.ini"], ["check"]])
-def test_a_wrong_command_line(argv, capsys):
+def test_a_wrong_command_line(argv: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(argv)
 
@@ -302,7 +345,7 @@ def test_a_wrong_command_line(argv, capsys):
     assert "usage: wsgi-paste" in capsys.readouterr().err
 
 
-def test_help_tells_the_exit_statuses(capsys):
+def test_help_tells_the_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["--help"])
 
@@ -314,7 +357,7 @@ def test_help_tells_the_exit_statuses(capsys):
         assert f"    {command} " in text
 
 
-def command(*argv: str, cwd: Path, **options) -> subprocess.CompletedProcess[str]:
+def command(*argv: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "wsgi_paste.cli", *argv],
         cwd=cwd,
@@ -326,7 +369,9 @@ def command(*argv: str, cwd: Path, **options) -> subprocess.CompletedProcess[str
     )
 
 
-def test_modules_beside_the_file_are_found(tmp_path, write):
+def test_modules_beside_the_file_are_found(
+    tmp_path: Path, write: Callable[..., str]
+) -> None:
     (tmp_path / "own_service.py").write_text("def app(global_conf): ...\n")
     write("[app:main]\npaste.app_factory = own_service:app\n")
 
@@ -336,7 +381,9 @@ def test_modules_beside_the_file_are_found(tmp_path, write):
     assert done.stdout == "api-paste.ini: 1 section, no fault\n"
 
 
-def test_a_reader_that_leaves_early_is_no_error(tmp_path, write):
+def test_a_reader_that_leaves_early_is_no_error(
+    tmp_path: Path, write: Callable[..., str]
+) -> None:
     # More than a pipe holds, so that the writer meets the closed end.
     names = "".join(f"[app:{n:04}]\nuse = call:x:{'y' * 60}\n" for n in range(2000))
     path = write(names)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import webob
 from oslo_config import cfg
 from wsgi_paste import errors, paste_deploy_app
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+#: What comes back is what the factories of a test have made, of whatever class.
+load: Callable[..., Any] = paste_deploy_app
 
 APP = """
 [app:main]
@@ -17,11 +25,13 @@ wsgi_paste.app_factory = service:make_app
 """
 
 
-def body_of(app) -> str:
+def body_of(app: WSGIApplication) -> str:
     return webob.Request.blank("/").get_response(app).text
 
 
-def test_applications_and_filters_get_the_conf(service, conf, write):
+def test_applications_and_filters_get_the_conf(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     path = write(
         """
         [pipeline:main]
@@ -40,52 +50,63 @@ def test_applications_and_filters_get_the_conf(service, conf, write):
         """
     )
 
-    audit = paste_deploy_app(path, "main", conf)
+    audit = load(path, "main", conf)
 
     assert audit.conf is audit.app.conf is conf
     assert audit.settings == {"level": "3"}
     assert body_of(audit) == "images"
 
 
-def test_no_name_means_main(service, conf, write):
-    assert paste_deploy_app(write(APP), None, conf).conf is conf
+def test_no_name_means_main(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
+    assert load(write(APP), None, conf).conf is conf
 
 
-def test_a_path_object_is_taken(service, conf, write):
-    assert paste_deploy_app(Path(write(APP)), "main", conf).conf is conf
+def test_a_path_object_is_taken(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
+    assert load(Path(write(APP)), "main", conf).conf is conf
 
 
 def test_a_relative_path_starts_at_the_current_directory(
-    service, conf, write, monkeypatch
-):
+    service: Any,
+    conf: cfg.ConfigOpts,
+    write: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(Path(write(APP)).parent)
 
-    assert paste_deploy_app("api-paste.ini", "main", conf).conf is conf
+    assert load("api-paste.ini", "main", conf).conf is conf
 
 
 @pytest.mark.parametrize("name", ["50% off", "a#b", "%41", "ü ü", "a%20b"])
-def test_any_directory_name_will_do(service, conf, write, name):
+def test_any_directory_name_will_do(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str], name: str
+) -> None:
     path = write(APP + "where = %(here)s\n", f"{name}/api-paste.ini")
 
-    app = paste_deploy_app(path, "main", conf)
+    app = load(path, "main", conf)
 
     assert app.settings == {"where": str(Path(path).parent)}
 
 
 def test_percent_signs_are_doubled_and_settings_refer_to_each_other(
-    service, conf, write
-):
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     path = write(
         "[DEFAULT]\nport = 80%%\n" + APP + "rate = 50%%\nport_text = <%(port)s>\n"
     )
 
-    assert paste_deploy_app(path, "main", conf).settings == {
+    assert load(path, "main", conf).settings == {
         "rate": "50%",
         "port_text": "<80%>",
     }
 
 
-def test_set_get_and_use_of_another_section(service, conf, write):
+def test_set_get_and_use_of_another_section(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     path = write(
         """
         [DEFAULT]
@@ -104,13 +125,15 @@ def test_set_get_and_use_of_another_section(service, conf, write):
         """
     )
 
-    app = paste_deploy_app(path, "main", conf)
+    app = load(path, "main", conf)
 
     assert app.conf["colour"] == "red"
     assert app.settings == {"name": "derived", "tint": "red"}
 
 
-def test_use_of_another_file_passes_settings_on(service, conf, write):
+def test_use_of_another_file_passes_settings_on(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     write(
         """
         [DEFAULT]
@@ -134,7 +157,7 @@ def test_use_of_another_file_passes_settings_on(service, conf, write):
         """
     )
 
-    app = paste_deploy_app(path, "main", conf)
+    app = load(path, "main", conf)
 
     assert app.settings == {
         "where": str(Path(path).parent / "other dir"),
@@ -142,14 +165,18 @@ def test_use_of_another_file_passes_settings_on(service, conf, write):
     }
 
 
-def test_another_file_without_a_name_means_its_main(service, conf, write):
+def test_another_file_without_a_name_means_its_main(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     write(APP, "other.ini")
     path = write("[app:main]\nuse = config:other.ini\n")
 
-    assert paste_deploy_app(path, "main", conf).conf is conf
+    assert load(path, "main", conf).conf is conf
 
 
-def test_call_names_a_factory_in_place(service, conf, write):
+def test_call_names_a_factory_in_place(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     path = write(
         """
         [app:main]
@@ -161,10 +188,15 @@ def test_call_names_a_factory_in_place(service, conf, write):
         """
     )
 
-    assert body_of(paste_deploy_app(path, "main", conf).app) == "app"
+    assert body_of(load(path, "main", conf).app) == "app"
 
 
-def test_egg_names_an_entry_point(service, conf, write, capsys):
+def test_egg_names_an_entry_point(
+    service: Any,
+    conf: cfg.ConfigOpts,
+    write: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     path = write(
         """
         [pipeline:main]
@@ -175,11 +207,13 @@ def test_egg_names_an_entry_point(service, conf, write, capsys):
         """
     )
 
-    assert body_of(paste_deploy_app(path, "main", conf)) == "app"
+    assert body_of(load(path, "main", conf)) == "app"
     assert "RESPONSE HEADERS" in capsys.readouterr().out
 
 
-def test_the_factories_are_entry_points_too(service, conf, write):
+def test_the_factories_are_entry_points_too(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     path = write(
         """
         [pipeline:main]
@@ -196,19 +230,23 @@ def test_the_factories_are_entry_points_too(service, conf, write):
         """
     )
 
-    audit = paste_deploy_app(path, "main", conf)
+    audit = load(path, "main", conf)
 
     assert audit.conf is audit.app.conf is conf
     assert audit.settings == {"level": "3"}
 
 
-def test_a_name_may_be_a_uri(service, conf, write):
+def test_a_name_may_be_a_uri(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     write(APP, "other.ini")
 
-    assert paste_deploy_app(write(""), "config:other.ini", conf).conf is conf
+    assert load(write(""), "config:other.ini", conf).conf is conf
 
 
-def test_filter_app_and_filter_app_factory(service, conf, write):
+def test_filter_app_and_filter_app_factory(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     service.wrap = lambda app, global_conf, **settings: (app, settings)
     path = write(
         """
@@ -222,13 +260,15 @@ def test_filter_app_and_filter_app_factory(service, conf, write):
         """
     )
 
-    app, settings = paste_deploy_app(path, "main", conf)
+    app, settings = load(path, "main", conf)
 
     assert body_of(app) == "app"
     assert settings == {"level": "1"}
 
 
-def test_a_filter_filters_a_filter(service, conf, write):
+def test_a_filter_filters_a_filter(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     path = write(
         """
         [pipeline:main]
@@ -248,13 +288,15 @@ def test_a_filter_filters_a_filter(service, conf, write):
         """
     )
 
-    outer = paste_deploy_app(path, "main", conf)
+    outer = load(path, "main", conf)
 
     assert outer.settings == {"name": "outer"}
     assert outer.app.settings == {"name": "inner"}
 
 
-def test_composites_load_what_they_name(service, conf, write):
+def test_composites_load_what_they_name(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     path = write(
         """
         [composite:main]
@@ -276,13 +318,15 @@ def test_composites_load_what_they_name(service, conf, write):
         """
     )
 
-    app = paste_deploy_app(path, "main", conf)
+    app = load(path, "main", conf)
 
     assert webob.Request.blank("/").get_response(app).text == "versions"
     assert webob.Request.blank("/v2/x").get_response(app).text == "v2"
 
 
-def test_a_composite_may_use_call_and_old_spelling(service, conf, write):
+def test_a_composite_may_use_call_and_old_spelling(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     path = write(
         """
         [composit:main]
@@ -294,20 +338,24 @@ def test_a_composite_may_use_call_and_old_spelling(service, conf, write):
         """
     )
 
-    assert body_of(paste_deploy_app(path, "main", conf)) == "app"
+    assert body_of(load(path, "main", conf)) == "app"
 
 
-def test_the_file_is_read_again_by_every_load(service, conf, write):
-    assert body_of(paste_deploy_app(write(APP + "name = 1\n"), None, conf)) == "1"
-    assert body_of(paste_deploy_app(write(APP + "name = 2\n"), None, conf)) == "2"
+def test_the_file_is_read_again_by_every_load(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
+    assert body_of(load(write(APP + "name = 1\n"), None, conf)) == "1"
+    assert body_of(load(write(APP + "name = 2\n"), None, conf)) == "2"
 
 
-def test_an_application_may_load_another_with_its_own_conf(service, conf, write):
+def test_an_application_may_load_another_with_its_own_conf(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     inner_conf = cfg.ConfigOpts()
     inner_path = write(APP, "inner.ini")
 
-    def nesting(conf, **settings):
-        inner = paste_deploy_app(inner_path, "main", inner_conf)
+    def nesting(conf: cfg.ConfigOpts, **settings: Any) -> Any:
+        inner = load(inner_path, "main", inner_conf)
         return inner, conf
 
     service.nesting = nesting
@@ -326,19 +374,21 @@ def test_an_application_may_load_another_with_its_own_conf(service, conf, write)
         """
     )
 
-    late = paste_deploy_app(path, "main", conf)
+    late = load(path, "main", conf)
 
     inner, outer_conf = late.app
     assert inner.conf is inner_conf
     assert outer_conf is late.conf is conf
 
 
-def test_loads_in_several_threads_do_not_mix_their_confs(service, write):
+def test_loads_in_several_threads_do_not_mix_their_confs(
+    service: Any, write: Callable[..., str]
+) -> None:
     threads = 8
     path = write(APP)
     inside = threading.Barrier(threads, timeout=30)
 
-    def meeting(conf, **settings):
+    def meeting(conf: cfg.ConfigOpts, **settings: Any) -> Any:
         # All are in the middle of loading at the same time.
         inside.wait()
         return conf
@@ -347,10 +397,10 @@ def test_loads_in_several_threads_do_not_mix_their_confs(service, write):
     confs = [cfg.ConfigOpts() for _ in range(threads)]
     loaded: dict[int, object] = {}
 
-    def load(number: int) -> None:
-        loaded[number] = paste_deploy_app(path, "main", confs[number])
+    def load_one(number: int) -> None:
+        loaded[number] = load(path, "main", confs[number])
 
-    workers = [threading.Thread(target=load, args=(n,)) for n in range(threads)]
+    workers = [threading.Thread(target=load_one, args=(n,)) for n in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -560,75 +610,81 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_one_line_that_names_file_section_and_key(
-    fault, service, conf, write
-):
+    fault: Any, service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     text, family, message = FAULTS[fault]
     write("[app:y]\n", "present.ini")
     path = write(text)
 
     with pytest.raises(errors.LoadError) as caught:
-        paste_deploy_app(path, "main", conf)
+        load(path, "main", conf)
 
     assert isinstance(caught.value, family)
     expected = message.replace("{file}", path).replace("{dir}", str(Path(path).parent))
     assert str(caught.value) == expected
 
 
-def test_a_file_that_is_not_there_is_named(conf, tmp_path):
+def test_a_file_that_is_not_there_is_named(
+    conf: cfg.ConfigOpts, tmp_path: Path
+) -> None:
     path = str(tmp_path / "absent.ini")
 
     with pytest.raises(OSError, match="No such file") as caught:
-        paste_deploy_app(path, "main", conf)
+        load(path, "main", conf)
 
     assert str(caught.value) == f"{path}: cannot read it: No such file or directory"
 
 
-def test_a_file_that_is_no_text_is_named(conf, tmp_path):
+def test_a_file_that_is_no_text_is_named(conf: cfg.ConfigOpts, tmp_path: Path) -> None:
     path = tmp_path / "binary.ini"
     path.write_bytes(b"\xff\xfe\x00")
 
     with pytest.raises(ValueError, match="not UTF-8 text") as caught:
-        paste_deploy_app(str(path), "main", conf)
+        load(str(path), "main", conf)
 
     assert str(caught.value).startswith(f"{path}: ")
 
 
-def test_a_factorys_own_exception_passes_through_with_a_note(service, conf, write):
+def test_a_factorys_own_exception_passes_through_with_a_note(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     class Trouble(Exception):
         pass
 
-    def fail(conf, **settings):
+    def fail(conf: cfg.ConfigOpts, **settings: Any) -> None:
         raise Trouble("no database")
 
     service.make_app = fail
     path = write(APP)
 
     with pytest.raises(Trouble, match="no database") as caught:
-        paste_deploy_app(path, "main", conf)
+        load(path, "main", conf)
 
-    assert caught.value.__notes__ == [f"while loading {path}: [app:main]"]
+    assert caught.value.__dict__["__notes__"] == [f"while loading {path}: [app:main]"]
 
 
-def test_the_note_of_the_innermost_section_comes_first(service, conf, write):
-    def fail(conf, **settings):
+def test_the_note_of_the_innermost_section_comes_first(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
+    def fail(conf: cfg.ConfigOpts, **settings: Any) -> None:
         raise ZeroDivisionError
 
     service.make_app = fail
     path = write("[pipeline:outer]\npipeline = main\n" + APP)
 
     with pytest.raises(ZeroDivisionError) as caught:
-        paste_deploy_app(path, "outer", conf)
+        load(path, "outer", conf)
 
-    assert caught.value.__notes__ == [
+    assert caught.value.__dict__["__notes__"] == [
         f"while loading {path}: [app:main]",
         f"while loading {path}: [pipeline:outer]",
     ]
 
 
 def test_a_filter_that_cannot_be_made_is_noted_before_its_pipeline(
-    service, conf, write
-):
-    def strict(app, conf):
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
+    def strict(app: WSGIApplication, conf: cfg.ConfigOpts) -> Any:
         return app
 
     service.strict = strict
@@ -639,28 +695,30 @@ def test_a_filter_that_cannot_be_made_is_noted_before_its_pipeline(
     )
 
     with pytest.raises(TypeError, match="'level'") as caught:
-        paste_deploy_app(path, "outer", conf)
+        load(path, "outer", conf)
 
-    assert caught.value.__notes__ == [
+    assert caught.value.__dict__["__notes__"] == [
         f"while loading {path}: [filter:audit]",
         f"while loading {path}: [pipeline:outer]",
     ]
 
 
 def test_files_in_different_folders_that_refer_to_each_other_are_found_out(
-    service, conf, write
-):
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     path = write("[app:main]\nuse = config:sub/b.ini\n")
     write("[app:main]\nuse = config:../api-paste.ini\n", "sub/b.ini")
 
     with pytest.raises(ValueError, match=r"refers to itself: \[app:main\] -> "):
-        paste_deploy_app(path, "main", conf)
+        load(path, "main", conf)
 
 
-def test_a_failed_load_leaves_no_conf_behind(service, conf, write):
+def test_a_failed_load_leaves_no_conf_behind(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     path = write(APP.replace("make_app", "absent"))
     with pytest.raises(ImportError):
-        paste_deploy_app(path, "main", conf)
+        load(path, "main", conf)
 
     other = cfg.ConfigOpts()
-    assert paste_deploy_app(write(APP), "main", other).conf is other
+    assert load(write(APP), "main", other).conf is other

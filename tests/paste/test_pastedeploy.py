@@ -6,12 +6,19 @@ Each file is loaded by PasteDeploy and by us, asked once, and checked by the out
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from oslo_config import cfg
 from paste.deploy import loadwsgi
+from started import Started
 from wsgi_paste import errors, paste_deploy_app
 from wsgi_paste._outline import Outline
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
 
 BASE = """
 [app:a]
@@ -157,34 +164,45 @@ CASES |= {f"call in {where}": BASE + text for where, text in CALLS.items()}
 
 
 @pytest.fixture
-def shown(service, write):
+def shown(service: Any, write: Callable[..., str]) -> None:
     """The factories of the files; what they make says in its answer what it got."""
 
-    def said(kind, global_conf, settings, inner=()):
+    def said(
+        kind: str,
+        global_conf: dict[str, str],
+        settings: dict[str, str],
+        inner: Iterable[bytes] = (),
+    ) -> list[bytes]:
         known = {k: v for k, v in global_conf.items() if k not in ("here", "__file__")}
         head = f"{kind} {sorted(known.items())} {sorted(settings.items())}"
         return [head.encode(), b"(", *inner, b")"]
 
-    def shown_app(global_conf, **settings):
-        def app(environ, start_response):
+    def shown_app(global_conf: dict[str, str], **settings: Any) -> Any:
+        def app(
+            environ: dict[str, Any], start_response: StartResponse
+        ) -> Iterable[bytes]:
             start_response("200 OK", [("Content-Type", "text/plain")])
             return said("app", global_conf, settings)
 
         return app
 
-    def shown_filter_app(app, global_conf, **settings):
+    def shown_filter_app(
+        app: WSGIApplication, global_conf: dict[str, str], **settings: Any
+    ) -> Any:
         return lambda environ, start_response: said(
             "filter", global_conf, settings, app(environ, start_response)
         )
 
-    def shown_filter(global_conf, **settings):
+    def shown_filter(global_conf: dict[str, str], **settings: Any) -> Any:
         return lambda app: shown_filter_app(app, global_conf, **settings)
 
-    def shown_composite(loader, global_conf, sub, **settings):
+    def shown_composite(
+        loader: Any, global_conf: dict[str, str], sub: Any, **settings: Any
+    ) -> Any:
         app = loader.get_app(sub, global_conf=global_conf)
         return shown_filter_app(app, global_conf, **settings)
 
-    def nameless_composite(loader, global_conf):
+    def nameless_composite(loader: Any, global_conf: dict[str, str]) -> Any:
         return loader.get_app(global_conf=global_conf)
 
     service.shown_app = shown_app
@@ -198,9 +216,9 @@ def shown(service, write):
         write(BASE, name)
 
 
-def answer(app) -> bytes:
+def answer(app: WSGIApplication) -> bytes:
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/"}
-    return b"".join(app(environ, lambda status, headers, exc_info=None: None))
+    return b"".join(app(environ, Started()))
 
 
 def answer_of_pastedeploy(path: str, name: str = "main") -> bytes | None:
@@ -210,7 +228,7 @@ def answer_of_pastedeploy(path: str, name: str = "main") -> bytes | None:
         return None
 
 
-def answer_of_ours(path: str, conf, name: str = "main") -> bytes | None:
+def answer_of_ours(path: str, conf: cfg.ConfigOpts, name: str = "main") -> bytes | None:
     try:
         app = paste_deploy_app(path, name, conf)
     except errors.LoadError:
@@ -220,8 +238,8 @@ def answer_of_ours(path: str, conf, name: str = "main") -> bytes | None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_pastedeploy_serves_is_served_and_what_is_accepted_serves(
-    shown, conf, write, case
-):
+    shown: Any, conf: cfg.ConfigOpts, write: Callable[..., str], case: Any
+) -> None:
     path = write(CASES[case])
 
     theirs = answer_of_pastedeploy(path)
@@ -246,8 +264,8 @@ def test_what_pastedeploy_serves_is_served_and_what_is_accepted_serves(
     ],
 )
 def test_sections_that_pastedeploy_makes_wrongly_or_not_at_all_serve(
-    shown, conf, write, case, filters
-):
+    shown: Any, conf: cfg.ConfigOpts, write: Callable[..., str], case: Any, filters: Any
+) -> None:
     told = answer_of_ours(write(CASES[case]), conf)
 
     assert told is not None
@@ -255,7 +273,9 @@ def test_sections_that_pastedeploy_makes_wrongly_or_not_at_all_serve(
 
 
 @pytest.mark.parametrize("name", ["#main", "#a", ""])
-def test_a_file_with_a_hash_in_its_name_may_be_used(shown, conf, write, name):
+def test_a_file_with_a_hash_in_its_name_may_be_used(
+    shown: Any, conf: cfg.ConfigOpts, write: Callable[..., str], name: str
+) -> None:
     write(f"{BASE}[app:main]\nuse = a\n", "a#b.ini")
     path = write(f"[app:main]\nuse = config:a#b.ini{name}\n")
 
@@ -268,8 +288,8 @@ def test_a_file_with_a_hash_in_its_name_may_be_used(shown, conf, write, name):
     [("app", True), ("application", True), ("composite", True), ("pipeline", False)],
 )
 def test_a_factory_may_ask_for_the_section_without_a_name(
-    shown, conf, write, title, serves
-):
+    shown: Any, conf: cfg.ConfigOpts, write: Callable[..., str], title: Any, serves: Any
+) -> None:
     path = write(
         f"{BASE}[composite:m]\npaste.composite_factory = service:nameless_composite\n"
         f"[{title}]\n{KINDS[title]}"
@@ -282,15 +302,21 @@ def test_a_factory_may_ask_for_the_section_without_a_name(
     assert (theirs is not None, faults == []) == (serves, serves)
 
 
-def test_the_spelling_that_counts_is_the_one_that_is_drawn(shown, write):
+def test_the_spelling_that_counts_is_the_one_that_is_drawn(
+    shown: Any, write: Callable[..., str]
+) -> None:
     outline = Outline(write(CASES["two spellings of app"]))
 
     assert [root.title for root in outline.roots()] == ["app:main"]
 
 
 def test_one_entry_point_of_two_kinds_is_ambiguous(
-    shown, conf, write, tmp_path, monkeypatch
-):
+    shown: Any,
+    conf: cfg.ConfigOpts,
+    write: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # PasteDeploy refuses the same with a LookupError.
     folder = Path(tmp_path, "double-1.0.dist-info")
     folder.mkdir()
@@ -311,7 +337,9 @@ def test_one_entry_point_of_two_kinds_is_ambiguous(
 @pytest.mark.parametrize(
     "uses", ["paste.app_factory = wsgi_paste:app_factory", "use = egg:wsgi-paste"]
 )
-def test_check_misses_the_setting_that_a_factory_of_ours_needs(shown, write, uses):
+def test_check_misses_the_setting_that_a_factory_of_ours_needs(
+    shown: Any, write: Callable[..., str], uses: Any
+) -> None:
     path = write(f"[app:main]\n{uses}\n")
 
     [fault] = Outline(path).faults(imports=True)
@@ -323,8 +351,8 @@ def test_check_misses_the_setting_that_a_factory_of_ours_needs(shown, write, use
 
 
 def test_the_user_of_a_section_may_name_what_a_factory_of_ours_makes(
-    shown, conf, write
-):
+    shown: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     path = write(
         """
         [app:base]
@@ -337,4 +365,5 @@ def test_the_user_of_a_section_may_name_what_a_factory_of_ours_makes(
     )
 
     assert Outline(path).faults(imports=True) == []
-    assert paste_deploy_app(path, None, conf).conf is conf
+    loaded: Any = paste_deploy_app(path, None, conf)
+    assert loaded.conf is conf

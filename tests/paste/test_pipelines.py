@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import webob
 from oslo_config import cfg
 from wsgi_paste import paste_deploy_app
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
 
 OSLO = """
 [DEFAULT]
@@ -54,7 +58,7 @@ wsgi_paste.app_factory = service:make_app
 """
 
 
-def describe(environ, start_response):
+def describe(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
     """Tells what it was asked, and breaks on demand."""
     request = webob.Request(environ)
     if request.path == "/broken":
@@ -64,16 +68,18 @@ def describe(environ, start_response):
 
 
 @pytest.fixture
-def pipeline(service, conf, write):
+def pipeline(service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]) -> Any:
     service.make_app = lambda conf, **settings: describe
     return paste_deploy_app(write(OSLO), "main", conf)
 
 
-def ask(app, path: str = "/", **kwargs) -> webob.Response:
+def ask(app: WSGIApplication, path: str = "/", **kwargs: Any) -> webob.Response:
     return webob.Request.blank(path, **kwargs).get_response(app)
 
 
-def test_a_request_passes_the_whole_oslo_middleware_pipeline(pipeline, capsys):
+def test_a_request_passes_the_whole_oslo_middleware_pipeline(
+    pipeline: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     response = ask(pipeline, "/v2", method="POST", body=b"12345")
 
     assert response.json == {"url": "http://localhost/v2", "size": 5}
@@ -81,7 +87,7 @@ def test_a_request_passes_the_whole_oslo_middleware_pipeline(pipeline, capsys):
     assert "RESPONSE HEADERS\nstatus = 200 OK" in capsys.readouterr().out
 
 
-def test_each_filter_of_the_pipeline_does_its_work(pipeline):
+def test_each_filter_of_the_pipeline_does_its_work(pipeline: Any) -> None:
     healthy = ask(pipeline, "/healthcheck")
     too_large = ask(pipeline, "/", method="POST", body=b"12345678901")
     broken = ask(pipeline, "/broken")
@@ -98,8 +104,12 @@ def test_each_filter_of_the_pipeline_does_its_work(pipeline):
 class Keystone(BaseHTTPRequestHandler):
     """As much of an identity service as validates one token."""
 
+    @property
+    def port(self) -> int:
+        return int(self.headers["Host"].rpartition(":")[2])
+
     def do_GET(self) -> None:
-        root = f"http://127.0.0.1:{self.server.server_port}/v3/"
+        root = f"http://127.0.0.1:{self.port}/v3/"
         if self.headers.get("X-Subject-Token", "good") != "good":
             self.answer(404, {"error": {"code": 404, "message": "no such token"}})
         elif self.path.partition("?")[0] == "/v3/auth/tokens":
@@ -111,13 +121,15 @@ class Keystone(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        url = f"http://127.0.0.1:{self.server.server_port}/v3"
+        url = f"http://127.0.0.1:{self.port}/v3"
         endpoint = {"id": "e1", "interface": "internal", "region": None, "url": url}
         catalog = [{"type": "identity", "name": "keystone", "endpoints": [endpoint]}]
         token = {**TOKEN, "catalog": catalog}
         self.answer(201, {"token": token}, {"X-Subject-Token": "service"})
 
-    def answer(self, status: int, told: object, headers: dict[str, str] | None = None):
+    def answer(
+        self, status: int, told: object, headers: dict[str, str] | None = None
+    ) -> None:
         body = json.dumps(told).encode()
         self.send_response(status)
         for name, value in (headers or {}).items():
@@ -177,11 +189,11 @@ wsgi_paste.app_factory = service:make_app
 # What the libraries beneath auth_token announce is not about us.
 @pytest.mark.filterwarnings("ignore")
 def test_auth_token_of_keystonemiddleware_loads_and_decides(
-    service, conf, write, keystone
-):
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str], keystone: Any
+) -> None:
     pytest.importorskip("keystonemiddleware")
 
-    def who(environ, start_response):
+    def who(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [environ["HTTP_X_USER_NAME"].encode()]
 
@@ -219,7 +231,9 @@ name = v2
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
-def test_urlmap_of_paste_itself(service, conf, write):
+def test_urlmap_of_paste_itself(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     pytest.importorskip("paste.urlmap")
 
     app = paste_deploy_app(write(URLMAP), "main", conf)
@@ -228,9 +242,11 @@ def test_urlmap_of_paste_itself(service, conf, write):
     assert ask(app, "/v2/images").text == "v2"
 
 
-def test_the_conf_is_read_when_it_is_used(service, conf, write):
+def test_the_conf_is_read_when_it_is_used(
+    service: Any, conf: cfg.ConfigOpts, write: Callable[..., str]
+) -> None:
     # Services parse their CONF again while the application loads.
-    def make_app(conf, **settings):
+    def make_app(conf: cfg.ConfigOpts, **settings: Any) -> cfg.ConfigOpts:
         conf.reset()
         conf([], default_config_files=[], default_config_dirs=[])
         return conf
@@ -245,7 +261,7 @@ def test_the_conf_is_read_when_it_is_used(service, conf, write):
         """
     )
 
-    loaded = paste_deploy_app(path, "main", conf)
+    loaded: Any = paste_deploy_app(path, "main", conf)
 
     assert loaded is conf
     assert loaded.name == "default"

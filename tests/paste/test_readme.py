@@ -6,6 +6,7 @@ import re
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import webob
@@ -16,7 +17,7 @@ README = Path(__file__).parents[2] / "packages" / "wsgi-paste" / "README.md"
 
 
 @pytest.fixture
-def example(tmp_path, monkeypatch) -> dict[str, list[str]]:
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """The README's blocks by language, its files written to the current directory."""
     blocks: dict[str, list[str]] = {}
     text = README.read_text(encoding="utf-8")
@@ -30,8 +31,8 @@ def example(tmp_path, monkeypatch) -> dict[str, list[str]]:
     return blocks
 
 
-def test_the_application_of_the_readme_answers(example):
-    namespace: dict[str, object] = {}
+def test_the_application_of_the_readme_answers(example: Any) -> None:
+    namespace: dict[str, Any] = {}
     exec(example["python"][1], namespace)
 
     response = webob.Request.blank("/").get_response(namespace["app"])
@@ -39,7 +40,7 @@ def test_the_application_of_the_readme_answers(example):
     assert (response.text, response.headers["X-Stamp"]) == ("hello, world\n", "seen")
 
 
-def test_the_server_loads_the_file_of_the_readme(example):
+def test_the_server_loads_the_file_of_the_readme(example: Any) -> None:
     conf = cfg.ConfigOpts()
     conf([], project="wsgi-server", default_config_files=[])
 
@@ -48,7 +49,9 @@ def test_the_server_loads_the_file_of_the_readme(example):
     assert webob.Request.blank("/").get_response(app).text == "hello, world\n"
 
 
-def test_the_commands_of_the_readme_print_what_it_shows(example, capsys, monkeypatch):
+def test_the_commands_of_the_readme_print_what_it_shows(
+    example: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     shown = example["console"][0]
 

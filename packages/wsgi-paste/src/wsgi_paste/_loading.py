@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 
 def paste_deploy_app(
-    paste_config_file: str, app_name: str | None, conf: cfg.ConfigOpts
+    paste_config_file: str | os.PathLike[str],
+    app_name: str | None,
+    conf: cfg.ConfigOpts,
 ) -> WSGIApplication:
     """Returns the application ``app_name`` (``main`` when None) of a paste file.
 
