@@ -15,8 +15,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -59,6 +60,11 @@ def children_of(pid: int) -> set[int]:
         if int(parent) == pid and state != b"Z":
             found.add(int(entry))
     return found
+
+
+def are_gone(pids: Iterable[int]) -> bool:
+    """Whether none of these processes exists, or all are zombies."""
+    return not any(map(is_alive, pids))
 
 
 def is_alive(pid: int) -> bool:
@@ -311,9 +317,7 @@ def stopping(servers: list[LiveServer]) -> Iterator[None]:
                 server.send(signal.SIGTERM)
             try:
                 server.wait()
-                server.wait_for(
-                    "its workers' end", lambda w=workers: not any(map(is_alive, w))
-                )
+                server.wait_for("its workers' end", partial(are_gone, workers))
             except (subprocess.TimeoutExpired, AssertionError):
                 stubborn.append(server)
                 server.kill()

@@ -44,7 +44,7 @@ def serve_waitress() -> None:
     import waitress
 
     server = waitress.create_server(application, listen="127.0.0.1:0")
-    port = server.effective_port  # type: ignore[union-attr]
+    port = server.effective_port
     print(f"listening on http://127.0.0.1:{port}", flush=True)
     server.run()
 

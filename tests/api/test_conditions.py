@@ -98,12 +98,13 @@ def test_what_is_sent(
     ],
 )
 def test_what_is_refused(method: str, headers: dict[str, str], code: int) -> None:
-    with pytest.raises(webob.exc.HTTPException) as caught:
+    with pytest.raises(webob.exc.WSGIHTTPException) as caught:
         _select(method, **headers)
-    assert caught.value.code == code
+    refused: Any = caught.value
+    assert refused.code == code
     if code == 304:
-        assert caught.value.etag == "v1"
-        assert caught.value.last_modified == _CHANGED.replace(microsecond=0)
+        assert refused.etag == "v1"
+        assert refused.last_modified == _CHANGED.replace(microsecond=0)
 
 
 def test_range_and_modified_since_mean_nothing_to_other_methods() -> None:
@@ -165,11 +166,11 @@ _HEADERS = st.dictionaries(
 
 @settings(deadline=None, derandomize=True)
 @given(_HEADERS)
-def test_any_headers_are_answered(headers: dict[str, str]) -> None:
+def test_any_headers_are_answered(headers: dict[str, Any]) -> None:
     request = Request.blank("/", environ=headers)
     try:
         found = request.select(100, etag="v1", last_modified=_CHANGED)
         outcome = 206 if found.partial else 200
-    except webob.exc.HTTPException as exc:
+    except webob.exc.WSGIHTTPException as exc:
         outcome = exc.code
     assert outcome in {200, 206, 304, 412, 416}

@@ -384,7 +384,9 @@ def test_connecting_waits_for_an_index_that_is_being_built() -> None:
     mapper = APIMapper()
     mapper.connect("/a", controller="a")
     known = []
-    mapper.create_regs_lock = _Lock(lambda: known.append(len(mapper.matchlist)))
+    mapper.__dict__["create_regs_lock"] = _Lock(
+        lambda: known.append(len(mapper.matchlist))
+    )
     mapper.connect("/b", controller="b")
     assert known == [1]
     assert mapper.match("/b") == {"controller": "b"}
@@ -402,7 +404,7 @@ def test_an_index_that_another_thread_has_built_is_not_built_again(
     monkeypatch.setattr(_mapper, "Index", index)
     mapper = APIMapper()
     mapper.connect("/a", controller="a")
-    mapper.create_regs_lock = _Lock(lambda: mapper.match("/a"))
+    mapper.__dict__["create_regs_lock"] = _Lock(lambda: mapper.match("/a"))
     assert mapper.match("/a") == {"controller": "a"}
     assert len(built) == 1
 

@@ -17,7 +17,7 @@ _ERRORS = [error for _, error in sorted(webob.exc.status_map.items())]
 _ACCEPTS = ["", "*/*", "text/html", "application/json", "text/plain", "nonsense"]
 
 
-def _environ(method: str = "GET", **more: str) -> dict[str, Any]:
+def _environ(method: str = "GET", **more: Any) -> dict[str, Any]:
     return webob.Request.blank("/x?a=<b>", method=method, environ=more).environ
 
 

@@ -46,7 +46,8 @@ def test_get_content_type_leaves_the_parameters_out() -> None:
     "content_type", ["Application/JSON", "application/json ; x=1", " application/json"]
 )
 def test_get_content_type_takes_any_case_and_blanks(content_type: str) -> None:
-    request = Request.blank("/", environ={"CONTENT_TYPE": content_type})
+    environ: dict[str, Any] = {"CONTENT_TYPE": content_type}
+    request = Request.blank("/", environ=environ)
     assert request.get_content_type(("application/json",)) == "application/json"
     with pytest.raises(InvalidContentType):
         request.get_content_type(("text/plain",))
@@ -106,13 +107,13 @@ def test_the_languages_on_offer_come_from_the_domain() -> None:
 
 def test_range_is_parsed() -> None:
     request = Request.blank("/", headers={"Range": "bytes=10-99"})
-    found = request.get_range_from_request(120)
+    found: Any = request.get_range_from_request(120)
     assert (found.start, found.end) == (10, 100)
 
 
 def test_content_range_is_understood_where_there_is_no_range() -> None:
     request = Request.blank("/", headers={"Content-Range": "bytes 10-99/*"})
-    found = request.get_range_from_request(120)
+    found: Any = request.get_range_from_request(120)
     assert (found.start, found.stop, found.length) == (10, 100, None)
 
 
@@ -134,7 +135,8 @@ def test_without_a_range_there_is_none() -> None:
 def test_ranges_that_start_inside_the_content(
     header: str, start: int, end: int | None
 ) -> None:
-    found = Request.blank("/", headers={"Range": header}).get_range_from_request(120)
+    request = Request.blank("/", headers={"Range": header})
+    found: Any = request.get_range_from_request(120)
     assert (found.start, found.end) == (start, end)
 
 
@@ -156,7 +158,8 @@ def test_ranges_that_start_inside_the_content(
     ],
 )
 def test_ranges_that_cannot_be_satisfied(header: str) -> None:
-    request = Request.blank("/", environ={"HTTP_RANGE": header})
+    environ: dict[str, Any] = {"HTTP_RANGE": header}
+    request = Request.blank("/", environ=environ)
     with pytest.raises(webob.exc.HTTPRequestRangeNotSatisfiable) as caught:
         request.get_range_from_request(120)
     assert caught.value.headers["Content-Range"] == "bytes */120"
@@ -191,7 +194,8 @@ def test_content_ranges_that_cannot_be_satisfied(header: str) -> None:
     with pytest.raises(webob.exc.HTTPRequestRangeNotSatisfiable):
         request.get_range_from_request(120)
     control = Request.blank("/", headers={"Content-Range": "bytes 0-119/120"})
-    assert control.get_range_from_request(120).stop == 120
+    found: Any = control.get_range_from_request(120)
+    assert found.stop == 120
 
 
 def test_params_holds_query_and_form() -> None:
@@ -200,7 +204,7 @@ def test_params_holds_query_and_form() -> None:
 
 
 def _form(content_type: str, body: bytes) -> Any:
-    environ = {"CONTENT_TYPE": content_type}
+    environ: dict[str, Any] = {"CONTENT_TYPE": content_type}
     return Request.blank("/", method="POST", body=body, environ=environ)
 
 

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 import pytest
@@ -371,7 +371,7 @@ class _Service(Exception):
 class _ServiceResource(Resource):
     bad_request_errors = (_Refused,)
     passed_on = (_Service,)
-    disguise = _Fault
+    disguise: ClassVar[Any] = _Fault
     undisguised = (webob.exc.HTTPGone,)
 
 

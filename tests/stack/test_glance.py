@@ -10,6 +10,9 @@ import ssl
 import sys
 import threading
 import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import webob
@@ -49,14 +52,14 @@ SIGNATURES = {
 }
 
 
-def lookup(module: types.ModuleType, name: str) -> object:
-    found: object = module
+def lookup(module: types.ModuleType, name: str) -> Any:
+    found: Any = module
     for part in name.split("."):
         found = getattr(found, part)
     return found
 
 
-def plain_signature(found: object) -> str:
+def plain_signature(found: Callable[..., Any]) -> str:
     signature = inspect.signature(found)
     parameters = [
         each.replace(annotation=inspect.Parameter.empty)
@@ -65,13 +68,13 @@ def plain_signature(found: object) -> str:
     return str(inspect.Signature(parameters))
 
 
-def test_signatures_are_the_originals(glance):
+def test_signatures_are_the_originals(glance: Any) -> None:
     found = {name: plain_signature(lookup(glance, name)) for name in SIGNATURES}
 
     assert found == SIGNATURES
 
 
-def test_every_name_is_public(glance):
+def test_every_name_is_public(glance: Any) -> None:
     assert {name.partition(".")[0] for name in GLANCE} <= set(glance.__all__)
     assert [name for name in GLANCE if lookup(glance, name) is None] == []
 
@@ -92,7 +95,7 @@ OPTIONS = {
 }
 
 
-def test_the_options_are_the_originals_and_no_others(glance):
+def test_the_options_are_the_originals_and_no_others(glance: Any) -> None:
     found = {
         name: (info["opt"].default, getattr(info["opt"].type, "min", None))
         for name, info in cfg.CONF._opts.items()
@@ -105,7 +108,9 @@ def test_the_options_are_the_originals_and_no_others(glance):
 
 
 @exercises("glance", "register_cli_opts")
-def test_register_cli_opts_adds_the_pipe_handle(glance, monkeypatch):
+def test_register_cli_opts_adds_the_pipe_handle(
+    glance: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(glance, "CONF", cfg.ConfigOpts())
 
     glance.register_cli_opts()
@@ -114,14 +119,14 @@ def test_register_cli_opts_adds_the_pipe_handle(glance, monkeypatch):
     assert glance.CONF.pipe_handle == "7"
 
 
-def test_the_profiler_group_comes_with_the_module(glance):
+def test_the_profiler_group_comes_with_the_module(glance: Any) -> None:
     pytest.importorskip("osprofiler")
 
     assert cfg.CONF.profiler.enabled is False
 
 
 @exercises("glance", "get_bind_addr")
-def test_get_bind_addr_reads_conf(glance):
+def test_get_bind_addr_reads_conf(glance: Any) -> None:
     assert glance.get_bind_addr() == ("0.0.0.0", None)
     assert glance.get_bind_addr(default_port=9292) == ("0.0.0.0", 9292)
     cfg.CONF.set_override("bind_port", 81)
@@ -129,7 +134,7 @@ def test_get_bind_addr_reads_conf(glance):
 
 
 @exercises("glance", "get_num_workers")
-def test_get_num_workers_reads_conf(glance):
+def test_get_num_workers_reads_conf(glance: Any) -> None:
     assert 1 <= glance.get_num_workers() <= 8
     for workers in (0, 24):
         cfg.CONF.set_override("workers", workers)
@@ -137,7 +142,7 @@ def test_get_num_workers_reads_conf(glance):
 
 
 @exercises("glance", "get_socket")
-def test_get_socket_listens(glance):
+def test_get_socket_listens(glance: Any) -> None:
     cfg.CONF.set_override("bind_host", "127.0.0.1")
 
     with glance.get_socket(0) as sock:
@@ -145,7 +150,7 @@ def test_get_socket_listens(glance):
         assert sock.getsockname()[1] != 0
 
 
-def test_get_socket_raises_what_services_handle(glance):
+def test_get_socket_raises_what_services_handle(glance: Any) -> None:
     cfg.CONF.set_override("bind_host", "192.0.2.1")  # RFC 5737: nobody's
 
     with pytest.raises(RuntimeError, match=r"192\.0\.2\.1") as caught:
@@ -154,7 +159,7 @@ def test_get_socket_raises_what_services_handle(glance):
     assert type(caught.value) is RuntimeError
 
 
-def test_a_value_that_does_not_fit_keeps_its_type(glance, tmp_path):
+def test_a_value_that_does_not_fit_keeps_its_type(glance: Any, tmp_path: Path) -> None:
     path = tmp_path / "glance.conf"
     path.write_text("[DEFAULT]\nworkers = many\nbind_port = high\n")
     cfg.CONF(["--config-file", str(path)])
@@ -171,7 +176,9 @@ def test_a_value_that_does_not_fit_keeps_its_type(glance, tmp_path):
 
 
 @exercises("glance", "ssl_wrap_socket")
-def test_ssl_wrap_socket_is_the_servers_side_of_tls(glance, certificate):
+def test_ssl_wrap_socket_is_the_servers_side_of_tls(
+    glance: Any, certificate: Any
+) -> None:
     cfg.CONF.set_override("cert_file", certificate["cert_file"])
     cfg.CONF.set_override("key_file", certificate["key_file"])
     with socket.create_server(("127.0.0.1", 0)) as plain:
@@ -199,13 +206,13 @@ def test_ssl_wrap_socket_is_the_servers_side_of_tls(glance, certificate):
     assert heard == [b"good day"]
 
 
-def test_ssl_wrap_socket_needs_a_certificate(glance):
+def test_ssl_wrap_socket_needs_a_certificate(glance: Any) -> None:
     with socket.socket() as sock, pytest.raises(RuntimeError, match="cert_file"):
         glance.ssl_wrap_socket(sock)
 
 
 @exercises("glance", "set_eventlet_hub", "get_asynchronous_eventlet_pool")
-def test_pools_run_on_the_hub_that_was_chosen(run_program):
+def test_pools_run_on_the_hub_that_was_chosen(run_program: Any) -> None:
     assert run_program(
         """
         import json
@@ -237,9 +244,11 @@ def test_pools_run_on_the_hub_that_was_chosen(run_program):
     "JSONResponseSerializer",
     "JSONResponseSerializer.default",
 )
-def test_a_routed_request_reaches_its_controller_and_comes_back(glance):
+def test_a_routed_request_reaches_its_controller_and_comes_back(glance: Any) -> None:
     class Controller:
-        def update(self, req, image_id, body):
+        def update(
+            self, req: webob.Request, image_id: str, body: dict[str, Any]
+        ) -> Any:
             assert isinstance(req, glance.Request)
             return {"id": image_id, "name": body["name"]}
 
@@ -269,7 +278,9 @@ def test_a_routed_request_reaches_its_controller_and_comes_back(glance):
 
 
 @exercises("glance", "Router")
-def test_a_parameter_may_stand_for_the_method_while_a_route_is_sought(glance):
+def test_a_parameter_may_stand_for_the_method_while_a_route_is_sought(
+    glance: Any,
+) -> None:
     """As in the originals; `wsgi_api.Router` does so only when it is told to."""
     mapper = wsgi_api.APIMapper()
     mapper.connect(
@@ -290,7 +301,7 @@ def test_a_parameter_may_stand_for_the_method_while_a_route_is_sought(glance):
 
 
 @exercises("glance", "Router.factory")
-def test_the_factory_of_a_router_makes_one(glance):
+def test_the_factory_of_a_router_makes_one(glance: Any) -> None:
     assert webob.Request.blank("/").get_response(
         glance.Router.factory({}, any="thing")
     ).status_code in (301, 302, 404)
@@ -305,7 +316,7 @@ def test_the_factory_of_a_router_makes_one(glance):
     "Request.get_range_from_request",
     "Request.params",
 )
-def test_request(glance):
+def test_request(glance: Any) -> None:
     request = glance.Request.blank(
         "/?name=%C3%BC",
         headers={
@@ -327,7 +338,7 @@ def test_request(glance):
         request.get_range_from_request(1)
 
 
-def test_a_wrong_content_type_is_refused(glance):
+def test_a_wrong_content_type_is_refused(glance: Any) -> None:
     with pytest.raises(wsgi_api.errors.InvalidContentType):
         glance.Request.blank("/").get_content_type(("application/json",))
 
@@ -342,7 +353,7 @@ def test_a_wrong_content_type_is_refused(glance):
     "JSONRequestDeserializer.valid_transfer_encoding",
     "JSONResponseSerializer.to_json",
 )
-def test_bodies(glance):
+def test_bodies(glance: Any) -> None:
     reader = glance.JSONRequestDeserializer()
     request = webob.Request.blank("/", method="PATCH", body=b"[1]")
     request.headers["Transfer-Encoding"] = "Chunked"
@@ -359,7 +370,7 @@ def test_bodies(glance):
     assert glance.JSONResponseSerializer().to_json({"a": {1}}) == b'{"a": [1]}'
 
 
-def test_a_body_of_any_size_is_read(glance):
+def test_a_body_of_any_size_is_read(glance: Any) -> None:
     items = ["x" * 1000] * 2000
 
     read = glance.JSONRequestDeserializer().from_json(json.dumps(items))
@@ -368,7 +379,7 @@ def test_a_body_of_any_size_is_read(glance):
 
 
 @exercises("glance", "translate_exception")
-def test_translate_exception_takes_the_request_first(glance):
+def test_translate_exception_takes_the_request_first(glance: Any) -> None:
     error = webob.exc.HTTPNotFound(explanation="nothing")
 
     assert glance.translate_exception(glance.Request.blank("/"), error) is error
@@ -384,9 +395,10 @@ def test_translate_exception_takes_the_request_first(glance):
     "Debug",
     "Debug.print_generator",
 )
-def test_filters(glance, capsys):
-    class Stamps(glance.Middleware):
-        def process_response(self, response):
+def test_filters(glance: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    class Stamps(glance.Middleware):  # type: ignore[misc]  # imported anew by the fixture
+        def process_response(self, response: webob.Response) -> Any:
+            assert response.request is not None
             response.headers["X-Path"] = response.request.path
             return response
 
@@ -402,7 +414,9 @@ def test_filters(glance, capsys):
 
 @exercises("glance", "initialize_glance_store", "initialize_multi_store")
 @pytest.mark.parametrize("multi", [False, True])
-def test_stores_are_made_by_the_real_library(run_program, tmp_path, multi):
+def test_stores_are_made_by_the_real_library(
+    run_program: Any, tmp_path: Path, multi: Any
+) -> None:
     pytest.importorskip("glance_store")
     enabled = "enabled_backends = fast:file" if multi else ""
     section = "fast" if multi else "glance_store"
@@ -472,7 +486,7 @@ print("waited")
 
 
 @pytest.fixture
-def config(tmp_path):
+def config(tmp_path: Path) -> Any:
     path = tmp_path / "service.conf"
 
     def write(**options: object) -> str:
@@ -495,7 +509,7 @@ def config(tmp_path):
     "BaseServer.configure",
     "PosixServer.wait_on_children",
 )
-def test_a_service_starts_reloads_and_stops(serving, config):
+def test_a_service_starts_reloads_and_stops(serving: Any, config: Any) -> None:
     server = serving(SERVICE + RUN, config())
     before = server.wait_for("two workers", lambda: _both(server.worker_pids()))
 
@@ -517,7 +531,7 @@ def _both(pids: set[int]) -> set[int] | None:
     return pids if len(pids) == 2 else None
 
 
-def test_without_workers_one_process_serves(serving, config):
+def test_without_workers_one_process_serves(serving: Any, config: Any) -> None:
     server = serving(SERVICE + RUN, config(workers=0))
 
     assert json.loads(server.get("/").body)[0] == server.pid
@@ -573,7 +587,9 @@ print(json.dumps(steps))
     "PosixServer.reload",
     "PosixServer.run_child",
 )
-def test_each_step_of_a_server_can_be_taken_by_itself(run_program, config):
+def test_each_step_of_a_server_can_be_taken_by_itself(
+    run_program: Any, config: Any
+) -> None:
     assert run_program(SERVICE + STEPS, config()) == {
         "prefetched": True,
         "umask": 0o027,
@@ -589,7 +605,7 @@ def test_each_step_of_a_server_can_be_taken_by_itself(run_program, config):
 
 
 @exercises("glance", "BaseServer.run_server")
-def test_a_subclass_may_surround_run_server(serving, config):
+def test_a_subclass_may_surround_run_server(serving: Any, config: Any) -> None:
     surrounded = """
 class Server(wsgi.Server):
     def run_server(self):
@@ -610,7 +626,7 @@ server.wait()
     assert server.output().count("after") == 1
 
 
-def test_a_start_that_fails_is_a_runtime_error(run_program, config):
+def test_a_start_that_fails_is_a_runtime_error(run_program: Any, config: Any) -> None:
     refused = """
 try:
     wsgi.Server().start(app, 9292)
@@ -631,7 +647,7 @@ except Exception as exc:
     "Win32Server.run_child",
     "Win32Server.wait_on_children",
 )
-def test_the_server_of_platforms_without_fork(serving, config):
+def test_the_server_of_platforms_without_fork(serving: Any, config: Any) -> None:
     server = serving(SERVICE + RUN.replace("wsgi.Server", "wsgi.Win32Server"), config())
     workers = server.wait_for("two workers", lambda: _both(server.worker_pids()))
 
@@ -645,7 +661,9 @@ def test_the_server_of_platforms_without_fork(serving, config):
     "Win32ProcessLauncher.add_process",
     "Win32ProcessLauncher.wait",
 )
-def test_the_process_launcher_waits_for_its_processes(glance, tmp_path):
+def test_the_process_launcher_waits_for_its_processes(
+    glance: Any, tmp_path: Path
+) -> None:
     launcher = glance.Win32ProcessLauncher()
     mark = tmp_path / "mark"
     program = f"open({str(mark)!r}, 'w').close()"
@@ -656,5 +674,5 @@ def test_the_process_launcher_waits_for_its_processes(glance, tmp_path):
     assert mark.exists()
 
 
-def test_every_name_of_the_reference_is_exercised():
+def test_every_name_of_the_reference_is_exercised() -> None:
     assert exercised["glance"] == set(GLANCE)

@@ -7,7 +7,7 @@ import re
 import pages
 
 
-def test_every_test_that_the_guide_names_exists():
+def test_every_test_that_the_guide_names_exists() -> None:
     page = (pages.ROOT / "docs/stack/from-glance.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(test_\w+)`", page))
     written = {

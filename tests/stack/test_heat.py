@@ -13,7 +13,10 @@ import signal
 import socket
 import textwrap
 import types
+from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import webob
@@ -22,6 +25,9 @@ import wsgi_api.errors
 import wsgi_paste
 from oslo_config import cfg
 from stack.seeds import HEAT, exercised, exercises
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
 
 SIGNATURES = {
     "AppFactory": "(conf)",
@@ -46,14 +52,14 @@ SIGNATURES = {
 }
 
 
-def lookup(module: types.ModuleType, name: str) -> object:
-    found: object = module
+def lookup(module: types.ModuleType, name: str) -> Any:
+    found: Any = module
     for part in name.split("."):
         found = getattr(found, part)
     return found
 
 
-def plain_signature(found: object) -> str:
+def plain_signature(found: Callable[..., Any]) -> str:
     signature = inspect.signature(found)
     parameters = [
         each.replace(annotation=inspect.Parameter.empty)
@@ -62,13 +68,13 @@ def plain_signature(found: object) -> str:
     return str(inspect.Signature(parameters))
 
 
-def test_signatures_are_the_originals(heat):
+def test_signatures_are_the_originals(heat: Any) -> None:
     found = {name: plain_signature(lookup(heat, name)) for name in SIGNATURES}
 
     assert found == SIGNATURES
 
 
-def test_every_name_is_public(heat):
+def test_every_name_is_public(heat: Any) -> None:
     assert {name.partition(".")[0] for name in HEAT} <= set(heat.__all__)
     assert [name for name in HEAT if lookup(heat, name) is None] == [
         "BasePasteFactory.KEY"
@@ -85,14 +91,14 @@ API_OPTIONS = {
     "max_header_line": 16384,
     "tcp_keepidle": 600,
 }
-GROUPS = {
+GROUPS: dict[str, dict[str, Any]] = {
     "heat_api": API_OPTIONS,
     "heat_api_cfn": {**API_OPTIONS, "bind_port": 8000, "workers": 1},
     "eventlet_opts": {"wsgi_keep_alive": True, "client_socket_timeout": 900},
 }
 
 
-def test_the_options_are_the_originals_and_no_others(heat):
+def test_the_options_are_the_originals_and_no_others(heat: Any) -> None:
     found = {
         name: {key: info["opt"].default for key, info in group._opts.items()}
         for name, group in cfg.CONF._groups.items()
@@ -103,20 +109,22 @@ def test_the_options_are_the_originals_and_no_others(heat):
     assert "bind_host" not in cfg.CONF
 
 
-def test_list_opts_names_every_group(heat):
-    assert {group: [opt.dest for opt in opts] for group, opts in heat.list_opts()} == {
-        None: ["max_json_body_size"],
-        **{name: list(options) for name, options in GROUPS.items()},
-    }
+def test_list_opts_names_every_group(heat: Any) -> None:
+    expected: dict[str | None, list[str]] = {None: ["max_json_body_size"]}
+    expected |= {name: list(options) for name, options in GROUPS.items()}
+    found = {group: [opt.dest for opt in opts] for group, opts in heat.list_opts()}
+    assert found == expected
 
 
-def test_list_opts_is_an_entry_point_for_the_config_generator():
+def test_list_opts_is_an_entry_point_for_the_config_generator() -> None:
     (found,) = entry_points(group="oslo.config.opts", name="wsgi_stack.heat")
 
     assert found.value == "wsgi_stack.heat:list_opts"
 
 
-def test_the_first_six_options_are_found_at_their_old_place(heat, tmp_path):
+def test_the_first_six_options_are_found_at_their_old_place(
+    heat: Any, tmp_path: Path
+) -> None:
     path = tmp_path / "heat.conf"
     path.write_text(
         "[DEFAULT]\nbind_host = 127.0.0.9\nbind_port = 81\nbacklog = 5\n"
@@ -129,7 +137,7 @@ def test_the_first_six_options_are_found_at_their_old_place(heat, tmp_path):
     assert (api.cert_file, api.key_file, api.workers) == ("c", "k", 3)
 
 
-def test_what_modules_of_heat_take_for_imported_is_imported(run_program):
+def test_what_modules_of_heat_take_for_imported_is_imported(run_program: Any) -> None:
     assert run_program(
         """
         import json
@@ -142,13 +150,13 @@ def test_what_modules_of_heat_take_for_imported_is_imported(run_program):
 
 
 @exercises("heat", "get_bind_addr")
-def test_get_bind_addr_reads_the_group(heat):
+def test_get_bind_addr_reads_the_group(heat: Any) -> None:
     assert heat.get_bind_addr(cfg.CONF.heat_api) == ("0.0.0.0", 8004)
     assert heat.get_bind_addr(cfg.CONF.heat_api_cfn, 1) == ("0.0.0.0", 8000)
 
 
 @exercises("heat", "get_socket")
-def test_get_socket_listens(heat):
+def test_get_socket_listens(heat: Any) -> None:
     cfg.CONF.set_override("bind_host", "127.0.0.1", group="heat_api")
     cfg.CONF.set_override("bind_port", 0, group="heat_api")
 
@@ -156,7 +164,7 @@ def test_get_socket_listens(heat):
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
 
 
-def test_get_socket_raises_what_services_handle(heat):
+def test_get_socket_raises_what_services_handle(heat: Any) -> None:
     cfg.CONF.set_override("key_file", "/nowhere/key", group="heat_api")
 
     with pytest.raises(RuntimeError, match="cert_file"):
@@ -176,9 +184,11 @@ def test_get_socket_raises_what_services_handle(heat):
     "JSONRequestDeserializer",
     "JSONRequestDeserializer.default",
 )
-def test_a_routed_request_reaches_its_controller_and_comes_back(heat):
+def test_a_routed_request_reaches_its_controller_and_comes_back(heat: Any) -> None:
     class Controller:
-        def update(self, req, stack_id, body):
+        def update(
+            self, req: webob.Request, stack_id: str, body: dict[str, Any]
+        ) -> Any:
             assert isinstance(req, heat.Request)
             return {"id": stack_id, "name": body["name"]}
 
@@ -214,7 +224,9 @@ def test_a_routed_request_reaches_its_controller_and_comes_back(heat):
 
 
 @exercises("heat", "Router")
-def test_a_parameter_may_stand_for_the_method_while_a_route_is_sought(heat):
+def test_a_parameter_may_stand_for_the_method_while_a_route_is_sought(
+    heat: Any,
+) -> None:
     """As in the originals; `wsgi_api.Router` does so only when it is told to."""
     mapper = wsgi_api.APIMapper()
     mapper.connect(
@@ -240,7 +252,7 @@ def test_a_parameter_may_stand_for_the_method_while_a_route_is_sought(heat):
     "Request.best_match_language",
     "Request.get_content_type",
 )
-def test_request(heat):
+def test_request(heat: Any) -> None:
     request = heat.Request.blank("/", headers={"Content-Type": "application/json"})
 
     assert request.best_match_content_type() == "application/json"
@@ -256,7 +268,7 @@ def test_request(heat):
     "JSONRequestDeserializer.has_body",
     "is_json_content_type",
 )
-def test_bodies(heat):
+def test_bodies(heat: Any) -> None:
     reader = heat.JSONRequestDeserializer()
     plain = webob.Request.blank("/", method="POST", body=b'{"a": 1}')
     xml = webob.Request.blank(
@@ -274,7 +286,7 @@ def test_bodies(heat):
     assert type(caught.value) is webob.exc.HTTPBadRequest
 
 
-def test_the_size_of_a_body_is_bounded_by_the_option_of_the_moment(heat):
+def test_the_size_of_a_body_is_bounded_by_the_option_of_the_moment(heat: Any) -> None:
     reader = heat.JSONRequestDeserializer()
     text = json.dumps(["x"] * 10)
     cfg.CONF.set_override("max_json_body_size", len(text))
@@ -297,9 +309,11 @@ def test_the_size_of_a_body_is_bounded_by_the_option_of_the_moment(heat):
         ("?ContentType=JSON", "application/json", b'{"Answer": {"Name": "x"}}'),
     ],
 )
-def test_the_cfn_api_answers_in_the_form_that_is_asked_for(heat, query, kind, body):
+def test_the_cfn_api_answers_in_the_form_that_is_asked_for(
+    heat: Any, query: str, kind: str, body: bytes
+) -> None:
     class Controller:
-        def show(self, req):
+        def show(self, req: webob.Request) -> Any:
             return {"Answer": {"Name": "x"}}
 
     resource = heat.Resource(Controller(), heat.JSONRequestDeserializer())
@@ -350,10 +364,10 @@ def test_the_cfn_api_answers_in_the_form_that_is_asked_for(heat, query, kind, bo
     ],
 )
 def test_what_the_cfn_api_answers_with_is_what_the_original_writes(
-    heat, result, query, kind, body
-):
+    heat: Any, result: Any, query: str, kind: str, body: bytes
+) -> None:
     class Controller:
-        def signal(self, req, body=None):
+        def signal(self, req: webob.Request, body: object = None) -> Any:
             return result
 
     resource = heat.Resource(Controller(), heat.JSONRequestDeserializer())
@@ -370,14 +384,14 @@ def test_what_the_cfn_api_answers_with_is_what_the_original_writes(
     ("query", "body"), [("", b"<E/>"), ("?ContentType=JSON", None)]
 )
 def test_an_error_of_the_cfn_api_comes_in_json_where_that_is_asked_for(
-    heat, query, body
-):
+    heat: Any, query: Any, body: Iterable[bytes]
+) -> None:
     class CfnError(webob.exc.HTTPBadRequest):
-        def get_unserialized_body(self):
+        def get_unserialized_body(self) -> Any:
             return {"Error": "bad"}
 
     class Controller:
-        def show(self, req):
+        def show(self, req: webob.Request) -> Any:
             return CfnError(body=b"<E/>")
 
     resource = heat.Resource(Controller(), heat.JSONRequestDeserializer())
@@ -389,9 +403,11 @@ def test_an_error_of_the_cfn_api_comes_in_json_where_that_is_asked_for(
     assert response.body == (body or b'{"Error": "bad"}')
 
 
-def test_an_error_that_nobody_expected_is_logged_and_raised(heat, caplog):
+def test_an_error_that_nobody_expected_is_logged_and_raised(
+    heat: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     class Controller:
-        def show(self, req):
+        def show(self, req: webob.Request) -> None:
             raise ZeroDivisionError("by zero")
 
     resource = heat.Resource(Controller(), heat.JSONRequestDeserializer())
@@ -404,7 +420,7 @@ def test_an_error_that_nobody_expected_is_logged_and_raised(heat, caplog):
 
 
 @exercises("heat", "translate_exception")
-def test_translate_exception_takes_the_exception_first(heat):
+def test_translate_exception_takes_the_exception_first(heat: Any) -> None:
     error = webob.exc.HTTPNotFound(explanation="nothing")
 
     assert heat.translate_exception(error, "de") is error
@@ -413,11 +429,13 @@ def test_translate_exception_takes_the_exception_first(heat):
 
 @exercises("heat", "log_exception")
 @pytest.mark.parametrize("debug", [None, False, True])
-def test_log_exception_shows_the_traceback_where_debug_is_set(heat, caplog, debug):
+def test_log_exception_shows_the_traceback_where_debug_is_set(
+    heat: Any, caplog: pytest.LogCaptureFixture, debug: Any
+) -> None:
     if debug is not None:
         cfg.CONF.register_opt(cfg.BoolOpt("debug", default=debug))
     try:
-        {}["lost"]
+        vars(types)["lost"]
     except KeyError as exc:
         heat.log_exception(exc, (KeyError, exc, exc.__traceback__))
 
@@ -447,34 +465,38 @@ colour = blue
 """
 
 
-def write_ini(tmp_path, module: str) -> str:
+def write_ini(tmp_path: Path, module: str) -> str:
     path = tmp_path / "api-paste.ini"
     path.write_text(textwrap.dedent(INI.format(module=module, here=__name__)))
     return str(path)
 
 
 class App:
-    def __init__(self, conf, **local_conf):
+    def __init__(self, conf: cfg.ConfigOpts, **local_conf: Any) -> None:
         self.conf = conf
         self.local_conf = local_conf
 
-    def __call__(self, environ, start_response):
+    def __call__(
+        self, environ: dict[str, Any], start_response: StartResponse
+    ) -> Iterable[bytes]:
         colour = self.local_conf["colour"]
         return webob.Response(f"{colour} {self.conf.name}")(environ, start_response)
 
 
 class Stamp(wsgi_paste.Middleware):
-    def __init__(self, app, conf, **local_conf):
+    def __init__(
+        self, app: WSGIApplication, conf: cfg.ConfigOpts, **local_conf: Any
+    ) -> None:
         super().__init__(app)
         self.conf = conf
 
-    def process_response(self, response):
+    def process_response(self, response: webob.Response) -> Any:
         response.headers["X-Conf"] = self.conf.name
         return response
 
 
 @pytest.fixture
-def conf():
+def conf() -> Any:
     conf = cfg.ConfigOpts()
     conf.register_opt(cfg.StrOpt("name", default="sky"))
     conf([], default_config_files=[], default_config_dirs=[])
@@ -492,7 +514,9 @@ def conf():
     "BasePasteFactory.KEY",
     "debug_filter",
 )
-def test_an_ini_file_with_heats_names_loads(heat, conf, tmp_path, capsys):
+def test_an_ini_file_with_heats_names_loads(
+    heat: Any, conf: cfg.ConfigOpts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write_ini(tmp_path, "wsgi_stack.heat")
 
     app = heat.paste_deploy_app(path, "main", conf)
@@ -507,7 +531,9 @@ def test_an_ini_file_with_heats_names_loads(heat, conf, tmp_path, capsys):
 
 
 @exercises("heat", "setup_paste_factories", "teardown_paste_factories")
-def test_the_factories_work_between_setup_and_teardown(heat, conf):
+def test_the_factories_work_between_setup_and_teardown(
+    heat: Any, conf: cfg.ConfigOpts
+) -> None:
     heat.setup_paste_factories(conf)
     app = heat.app_factory({}, **{"heat.app_factory": f"{__name__}:App"}, colour="red")
     heat.teardown_paste_factories()
@@ -525,9 +551,9 @@ def test_the_factories_work_between_setup_and_teardown(heat, conf):
     "Debug",
     "Debug.print_generator",
 )
-def test_filters(heat, capsys):
-    class Refuses(heat.Middleware):
-        def process_request(self, req):
+def test_filters(heat: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    class Refuses(heat.Middleware):  # type: ignore[misc]  # imported anew by the fixture
+        def process_request(self, req: webob.Request) -> Any:
             return webob.exc.HTTPForbidden() if req.path == "/secret" else None
 
     app = heat.Debug(Refuses(webob.Response(b"open")))
@@ -563,7 +589,7 @@ server.wait()
 
 
 @pytest.fixture
-def config(tmp_path):
+def config(tmp_path: Path) -> Any:
     path = tmp_path / "heat.conf"
 
     def write(greeting: str = "hello", eventlet: str = "", **options: object) -> str:
@@ -579,7 +605,7 @@ def config(tmp_path):
 
 
 @exercises("heat", "Server", "Server.start", "Server.wait")
-def test_a_service_starts_reloads_and_stops(serving, config):
+def test_a_service_starts_reloads_and_stops(serving: Any, config: Any) -> None:
     server = serving(SERVICE + RUN, config())
     before = server.wait_for("two workers", lambda: _both(server.worker_pids()))
 
@@ -599,14 +625,14 @@ def _both(pids: set[int]) -> set[int] | None:
     return pids if len(pids) == 2 else None
 
 
-def test_one_worker_is_the_process_itself(serving, config):
+def test_one_worker_is_the_process_itself(serving: Any, config: Any) -> None:
     server = serving(SERVICE + RUN, config(workers=1))
 
     assert json.loads(server.get("/").body)[0] == server.pid
     assert server.stop() == 0
 
 
-def test_no_workers_means_one_for_each_cpu(serving, config):
+def test_no_workers_means_one_for_each_cpu(serving: Any, config: Any) -> None:
     server = serving(SERVICE + RUN, config(workers=0))
     cpus = len(os.sched_getaffinity(0))
 
@@ -615,7 +641,9 @@ def test_no_workers_means_one_for_each_cpu(serving, config):
     assert server.stop() == 0
 
 
-def test_conf_may_be_parsed_anew_while_the_application_loads(serving, config):
+def test_conf_may_be_parsed_anew_while_the_application_loads(
+    serving: Any, config: Any
+) -> None:
     # As heat.wsgi.api does; the options are read when they are used.
     reset = """
 server = wsgi.Server("heat-api", cfg.CONF.heat_api, threads=10)
@@ -633,14 +661,16 @@ server.wait()
     assert json.loads(server.get("/").body) == [server.pid, "first"]
 
 
-def test_the_options_of_eventlet_opts_count(serving, config):
+def test_the_options_of_eventlet_opts_count(serving: Any, config: Any) -> None:
     server = serving(SERVICE + RUN, config(eventlet="wsgi_keep_alive = false"))
 
     assert server.get("/").headers["Connection"] == "close"
 
 
 @pytest.mark.parametrize(("length", "status"), [(49_000, 200), (51_000, 414)])
-def test_a_request_line_may_be_as_long_as_heats(serving, config, length, status):
+def test_a_request_line_may_be_as_long_as_heats(
+    serving: Any, config: Any, length: Any, status: Any
+) -> None:
     server = serving(SERVICE + RUN, config())
 
     assert server.get("/?" + "x" * length).status == status
@@ -675,7 +705,9 @@ print(json.dumps(steps))
     "Server.reload",
     "Server.stash_conf_values",
 )
-def test_each_step_of_a_server_can_be_taken_by_itself(run_program, config):
+def test_each_step_of_a_server_can_be_taken_by_itself(
+    run_program: Any, config: Any
+) -> None:
     assert run_program(SERVICE + STEPS, config()) == {
         "listens": "127.0.0.1",
         "workers": 2,
@@ -686,7 +718,7 @@ def test_each_step_of_a_server_can_be_taken_by_itself(run_program, config):
 
 
 @exercises("heat", "Server.run_server")
-def test_a_subclass_may_surround_run_server(serving, config):
+def test_a_subclass_may_surround_run_server(serving: Any, config: Any) -> None:
     surrounded = """
 class Server(wsgi.Server):
     def run_server(self):
@@ -707,7 +739,7 @@ server.wait()
     assert server.output().count("after") == 2
 
 
-def test_a_start_that_fails_is_a_runtime_error(run_program, config):
+def test_a_start_that_fails_is_a_runtime_error(run_program: Any, config: Any) -> None:
     refused = """
 try:
     wsgi.Server("heat-api", cfg.CONF.heat_api).start(app, 8004)
@@ -720,5 +752,5 @@ except Exception as exc:
     assert message.startswith("cannot bind 192.0.2.1:0: ")
 
 
-def test_every_name_of_the_reference_is_exercised():
+def test_every_name_of_the_reference_is_exercised() -> None:
     assert exercised["heat"] == set(HEAT)

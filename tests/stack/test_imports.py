@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 LOOK = """
@@ -42,7 +44,9 @@ print(json.dumps([sorted(before), [k for k in before if before[k] != after[k]]])
 
 @pytest.mark.parametrize("patched", [False, True], ids=["plain", "patched"])
 @pytest.mark.parametrize("service", ["glance", "heat"])
-def test_importing_changes_nothing_of_the_process(run_program, service, patched):
+def test_importing_changes_nothing_of_the_process(
+    run_program: Any, service: Any, patched: Any
+) -> None:
     looked_at, changed = run_program(LOOK.format(service=service, patched=patched))
 
     assert len(looked_at) == 12
@@ -50,7 +54,7 @@ def test_importing_changes_nothing_of_the_process(run_program, service, patched)
 
 
 @pytest.mark.parametrize("service", ["glance", "heat"])
-def test_importing_loads_no_engine(run_program, service):
+def test_importing_loads_no_engine(run_program: Any, service: Any) -> None:
     assert (
         run_program(
             f"""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import live
 import pytest
+import webob
 
 pytestmark = pytest.mark.forks
 
@@ -26,13 +30,13 @@ def make_app(conf, word):
 
 
 @pytest.fixture(params=live.ENGINES)
-def engine(request):
+def engine(request: webob.Request) -> Any:
     """Both engines; a paste file does not differ where its application patches."""
     return request.param
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path: Path) -> Any:
     (tmp_path / "words.py").write_text(WORDS)
 
     def write_ini(word: str) -> None:
@@ -41,7 +45,9 @@ def write(tmp_path):
     return write_ini
 
 
-def test_a_reload_reads_the_paste_file_again(live_server, write):
+def test_a_reload_reads_the_paste_file_again(
+    live_server: Any, write: Callable[..., str]
+) -> None:
     write("first")
     server = live_server("config:api-paste.ini#main")
     assert server.get("/").text == "first"
@@ -55,8 +61,8 @@ def test_a_reload_reads_the_paste_file_again(live_server, write):
 
 
 def test_a_reload_with_a_faulty_paste_file_keeps_serving_and_names_the_fault(
-    live_server, write
-):
+    live_server: Any, write: Callable[..., str]
+) -> None:
     write("first")
     server = live_server("config:api-paste.ini#main")
     before = server.worker_pids()
@@ -80,7 +86,9 @@ def test_a_reload_with_a_faulty_paste_file_keeps_serving_and_names_the_fault(
         ("config:api-paste.ini#absent", "there is no section [app:absent]"),
     ],
 )
-def test_a_start_with_a_faulty_paste_file_is_one_line(command, write, uri, line):
+def test_a_start_with_a_faulty_paste_file_is_one_line(
+    command: Any, write: Callable[..., str], uri: Any, line: Any
+) -> None:
     write("first")
 
     done = command(uri, "--bind-host", "127.0.0.1", "--bind-port", "0")

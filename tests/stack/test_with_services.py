@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,7 +103,9 @@ def install(directory: Path, files: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("service", ["glance", "heat"])
-def test_a_folder_of_that_name_is_no_service(run_program, tmp_path, service):
+def test_a_folder_of_that_name_is_no_service(
+    run_program: Any, tmp_path: Path, service: Any
+) -> None:
     (tmp_path / service).mkdir()
 
     assert (
@@ -118,7 +121,7 @@ def test_a_folder_of_that_name_is_no_service(run_program, tmp_path, service):
     )
 
 
-def test_glances_own_exceptions_are_raised(run_program, tmp_path):
+def test_glances_own_exceptions_are_raised(run_program: Any, tmp_path: Path) -> None:
     install(tmp_path, GLANCE)
 
     assert run_program(
@@ -178,7 +181,9 @@ server.wait()
 """
 
 
-def test_glances_work_is_done_once_whatever_the_number_of_workers(serving, tmp_path):
+def test_glances_work_is_done_once_whatever_the_number_of_workers(
+    serving: Any, tmp_path: Path
+) -> None:
     install(tmp_path, GLANCE)
     (tmp_path / "glance.conf").write_text(
         "[DEFAULT]\nbind_host = 127.0.0.1\nbind_port = 0\nworkers = 2\n"
@@ -186,7 +191,7 @@ def test_glances_work_is_done_once_whatever_the_number_of_workers(serving, tmp_p
     server = serving(SERVICE)
     notes = tmp_path / "notes"
 
-    def both():
+    def both() -> Any:
         pids = server.worker_pids()
         return pids if len(pids) == 2 else None
 
@@ -218,7 +223,9 @@ def test_glances_work_is_done_once_whatever_the_number_of_workers(serving, tmp_p
         ("KeyError('x')", ["KeyError", None]),
     ],
 )
-def test_heats_exceptions_reach_its_fault_filter(run_program, tmp_path, raised, seen):
+def test_heats_exceptions_reach_its_fault_filter(
+    run_program: Any, tmp_path: Path, raised: Any, seen: Any
+) -> None:
     install(tmp_path, HEAT)
 
     assert (
@@ -246,7 +253,9 @@ def test_heats_exceptions_reach_its_fault_filter(run_program, tmp_path, raised, 
     )
 
 
-def test_heats_limit_of_bodies_is_heats_exception(run_program, tmp_path):
+def test_heats_limit_of_bodies_is_heats_exception(
+    run_program: Any, tmp_path: Path
+) -> None:
     install(tmp_path, HEAT)
 
     assert (
@@ -278,8 +287,8 @@ def test_heats_limit_of_bodies_is_heats_exception(run_program, tmp_path):
     ],
 )
 def test_any_module_of_the_service_may_import_the_drop_in(
-    run_program, tmp_path, service, module
-):
+    run_program: Any, tmp_path: Path, service: Any, module: Any
+) -> None:
     files = {"glance": GLANCE, "heat": HEAT}[service]
     path = module.replace(".", "/") + ".py"
     circular = f"from {service}.common import wsgi\n{textwrap.dedent(files[path])}"
@@ -306,7 +315,9 @@ def test_any_module_of_the_service_may_import_the_drop_in(
 
 
 @pytest.mark.parametrize("service", ["glance", "heat"])
-def test_without_the_service_the_errors_are_those_of_wsgi_api(run_program, service):
+def test_without_the_service_the_errors_are_those_of_wsgi_api(
+    run_program: Any, service: Any
+) -> None:
     assert (
         run_program(
             f"""

@@ -105,7 +105,7 @@ def test_of_many_uploads_at_once_one_wins(catalogue: Catalogue) -> None:
         except ContentExists:
             return "refused"
         assert image.content is not None
-        return image.content.file
+        return str(image.content.file)
 
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(attach, range(20)))

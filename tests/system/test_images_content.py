@@ -19,8 +19,8 @@ CONTENT = bytes(range(256)) * 1000
 OCTETS = {"Content_Type": "application/octet-stream"}
 
 
-def download(registry: Registry, range_: str = "", **more: str) -> webob.Response:
-    headers = {"Range": range_} if range_ else {}
+def download(registry: Registry, range_: str = "", **more: Any) -> webob.Response:
+    headers: dict[str, Any] = {"Range": range_} if range_ else {}
     return registry.request("GET", FILE, **headers, **more)
 
 
