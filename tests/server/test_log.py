@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from wsgi_server._logs import rotation
 from wsgi_server._logs import server as server_log
+from wsgi_server._logs.nonblocking import BUFFER
 from wsgi_server.errors import ConfigError
 
 
@@ -64,7 +65,7 @@ def test_beyond_the_buffer_lines_are_counted_not_kept(
     pipe: tuple[int, server_log.StreamLog],
 ) -> None:
     reader, handler = pipe
-    count = 2 * server_log.BUFFER // 1000
+    count = 2 * BUFFER // 1000
     for number in range(count):
         handler.emit(record("%06d %s", number, "x" * 1000))
     text = b""
@@ -101,13 +102,13 @@ def test_a_record_that_cannot_be_formatted_is_reported_and_survived(
     assert "TypeError" in capsys.readouterr().err
 
 
-def test_closing_gives_a_slow_reader_a_moment(
+def test_the_end_gives_a_slow_reader_a_moment(
     pipe: tuple[int, server_log.StreamLog], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, handler = pipe
     handler.emit(record("x" * 100_000))
     monkeypatch.setattr(server_log, "FAREWELL", 0.05)
-    handler.close()
+    server_log.say_farewell()
     assert 0 < len(drain(reader)) < 100_000
 
 

@@ -1,7 +1,7 @@
 """One line per request, written in batches, never at the cost of a request.
 
-A log that stalls (a pipe nobody reads) or fails (disk full) loses lines, not requests: lines
-wait in a bounded buffer, what does not fit is counted, and the count is logged.
+A log that stalls (a pipe nobody reads) or fails (disk full) loses lines, not requests; how
+many they were is logged.
 """
 
 from __future__ import annotations
@@ -10,24 +10,20 @@ import functools
 import logging
 import operator
 import os
-import socket
-import stat
 import string
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from wsgi_server._system import unpatched
 from wsgi_server.errors import ConfigError
 
+from .nonblocking import NonblockingWriter, own_description
+
 if TYPE_CHECKING:
     from wsgi_server._http11 import Request
 
 LOG = logging.getLogger(__name__)
-
-#: Bytes that may wait for a log that does not keep up.
-BUFFER: Final = 1 << 20
 
 _UNSAFE: Final = str.maketrans(
     {
@@ -123,20 +119,6 @@ _FIELDS: Final[dict[str, Callable[[Answered], Any]]] = {
 _NUMBERS: Final[dict[str, object]] = {"bytes": 0, "seconds": 0.0, "pid": 1, "worker": 0}
 
 
-def _socket_of(fd: int) -> Any:
-    """`fd` as a socket, where it is one: systemd's journal, which may stall.
-
-    Its description belongs to others as well, so it keeps blocking; single calls do not.
-    """
-    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
-        return None
-    sock = unpatched.Socket(fileno=fd)
-    if sock.gettimeout() is not None:
-        # What a program sets by setdefaulttimeout would make it wait.
-        sock.settimeout(None)
-    return sock
-
-
 class AccessLog:
     """Formats, buffers and writes access lines; `flush` belongs at the end of a turn.
 
@@ -152,13 +134,9 @@ class AccessLog:
         self._fields["time"] = lambda _: self._now()
         self._fields["worker"] = lambda _: worker_id
         self._form, self._getters = self._compile(form)
-        self._lines: deque[str] = deque()
-        self._lock = unpatched.Lock()
-        self._backlog = b""
-        self._dropped = 0
         self._failing = False
         self._fd = self._open()
-        self._sock = _socket_of(self._fd)
+        self._writer = NonblockingWriter(self._fd)
 
     def record(self, exchange: Answered) -> None:
         """Takes the line of a finished exchange; never fails."""
@@ -169,38 +147,14 @@ class AccessLog:
         except Exception:
             LOG.exception("access log %s lost a line", self._path)
         else:
-            self._lines.append(line)
+            self._writer.put(line.encode("latin-1", "replace"))
 
     def flush(self) -> None:
         """Writes what was recorded since the last time, as far as the log takes it."""
-        if self._lines or self._backlog:
-            with self._lock:
-                self._write()
-
-    def _write(self) -> None:
-        count = len(self._lines)
-        # Lines that other threads add meanwhile belong to the next time.
-        text = "".join([self._lines.popleft() for _ in range(count)])
-        data = self._backlog + text.encode("latin-1", "replace")
-        try:
-            if self._sock is None:
-                written = unpatched.write(self._fd, data)
-            else:
-                written = self._sock.send(data, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            written = 0
-        except OSError as exc:
-            self._lose(count, exc)
-            return
-        self._backlog = data[written:]
-        if len(self._backlog) > BUFFER:
-            cut = self._backlog.rfind(b"\n", 0, BUFFER) + 1
-            self._dropped += self._backlog.count(b"\n", cut)
-            self._backlog = self._backlog[:cut]
-        elif not self._backlog and (self._dropped or self._failing):
-            LOG.warning("access log %s lost %d lines", self._path, self._dropped)
-            self._dropped = 0
-            self._failing = False
+        writer = self._writer
+        writer.flush()
+        if writer.lost or self._failing:
+            self._tell()
 
     def reopen(self) -> None:
         """Opens the file anew, for log rotation; keeps the old one if that fails."""
@@ -210,47 +164,39 @@ class AccessLog:
             LOG.error("%s; the old file is kept", exc)  # noqa: TRY400  one line says it
             return
         self.flush()
-        with self._lock:
-            # The number stays ours throughout: a thread that writes next never meets one
-            # that somebody else was given meanwhile.
-            os.dup2(fd, self._fd, inheritable=False)
+        # The number stays ours throughout: a thread that writes next never meets one that
+        # somebody else was given meanwhile.
+        os.dup2(fd, self._fd, inheritable=False)
         os.close(fd)
+        self._writer.move_to(self._fd)
 
     def close(self) -> None:
         """Flushes and closes."""
         self.flush()
-        with self._lock:
-            if self._sock is not None:
-                self._sock.close()
-            else:
-                os.close(self._fd)
-            self._fd = -1
+        self._writer.move_to(-1)
+        os.close(self._fd)
 
-    def _lose(self, count: int, exc: OSError) -> None:
-        self._dropped += count + self._backlog.count(b"\n")
-        self._backlog = b""
-        if not self._failing:
-            self._failing = True
-            LOG.warning("access log %s fails: %s", self._path, exc.strerror)
+    def _tell(self) -> None:
+        writer = self._writer
+        if writer.error is not None:
+            if not self._failing:
+                self._failing = True
+                reason = writer.error.strerror
+                LOG.warning("access log %s fails: %s", self._path, reason)
+        elif not writer.waits:
+            lost, writer.lost, self._failing = writer.lost, 0, False
+            LOG.warning("access log %s lost %d lines", self._path, lost)
 
     def _open(self) -> int:
         if self._path != "-":
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
             try:
-                return os.open(self._path, flags, 0o640)
+                return unpatched.open(self._path, flags, 0o640)
             except OSError as exc:
                 raise ConfigError(
                     f"access_log: cannot write {self._path}: {exc.strerror}"
                 ) from exc
-        mode = os.fstat(1).st_mode
-        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-            # A description of our own: O_NONBLOCK on the inherited one would change it
-            # for every process that shares it.
-            try:
-                return os.open("/proc/self/fd/1", os.O_WRONLY | os.O_NONBLOCK)
-            except OSError as exc:
-                LOG.debug("stdout cannot be opened anew: %s", exc)
-        return os.dup(1)
+        return own_description(1)
 
     def _compile(self, form: str) -> tuple[str, list[Callable[[Answered], Any]]]:
         template: list[str] = []

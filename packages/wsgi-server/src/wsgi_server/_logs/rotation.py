@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 
 from wsgi_server._system.privileges import Identity
+
+from .nonblocking import open_nonblocking
+from .server import FileLog
 
 LOG = logging.getLogger(__name__)
 
@@ -18,11 +22,8 @@ def reopen(identity: Identity | None = None) -> None:
     """
     for handler in set(_file_handlers()):
         try:
-            fresh = open(  # noqa: SIM115  the handler keeps it
-                handler.baseFilename,
-                "a",
-                encoding=handler.encoding,
-                errors=handler.errors,
+            fresh = open_nonblocking(
+                handler.baseFilename, handler.encoding, handler.errors
             )
         except OSError as exc:
             LOG.warning(
@@ -31,7 +32,11 @@ def reopen(identity: Identity | None = None) -> None:
                 exc.strerror,
             )
             continue
-        old = handler.setStream(fresh)
+        if not isinstance(handler, FileLog):
+            # It is used to it that a write waits.
+            os.set_blocking(fresh.fileno(), True)
+        old = handler.stream
+        handler.setStream(fresh)
         if old is not None:
             old.close()
         if identity is not None:

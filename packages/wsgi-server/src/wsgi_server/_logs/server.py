@@ -1,27 +1,33 @@
-"""The command's own log: stderr or a file, never at the cost of a request.
+"""The command's own log and its standard streams, never at the cost of a request.
 
-Only the command sets logging up; an embedded server leaves it to its program. A log that
-stalls (a pipe nobody reads) or fails (a full disk) loses lines, not requests: what does not
-fit into a bounded buffer is counted, and the count is logged once the log takes lines again.
+Only the command sets them up; an embedded server leaves them to its program. A log that
+stalls (a pipe nobody reads) or fails (a full disk) loses lines, not requests; how many they
+were is said where they are missing, once the log takes lines again. The same holds for what
+the application prints.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import logging
 import os
-import select
-import stat
 import sys
-import time
 from typing import Final, TextIO
 
 from wsgi_server._system import unpatched
 from wsgi_server.errors import ConfigError
 
-#: Bytes that may wait for a log that does not keep up.
-BUFFER: Final = 1 << 20
+from .nonblocking import (
+    NonblockingWriter,
+    finish_all,
+    has_room,
+    open_nonblocking,
+    own_description,
+)
+from .standard_streams import note, open_closed, stop_waiting
 
-#: Seconds that the end of the process may wait for a slow reader of its last lines.
+#: Seconds that the end of the process may wait for slow readers of its last lines.
 FAREWELL: Final = 1.0
 
 FORMAT: Final = (
@@ -32,12 +38,30 @@ DATES: Final = "%Y-%m-%d %H:%M:%S"
 
 # Python 3.10 cannot subscript the class at run time.
 class StreamLog(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes records to the descriptor below `stream` without ever waiting for it."""
+    """Writes records to the descriptor below `stream` without ever waiting for it.
 
-    def __init__(self, stream: TextIO) -> None:
+    `writer` is the one that writes to it already, where there is one.
+    """
+
+    def __init__(self, stream: TextIO, writer: NonblockingWriter | None = None) -> None:
         super().__init__(stream)
-        self._backlog = b""
-        self._dropped = 0
+        if writer is None:
+            writer = NonblockingWriter(stream.fileno(), note=note)
+        self.writer = writer
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Filters and emits a record.
+
+        Without the handler's lock: who holds it while a record is formatted may have to
+        wait, and so would everybody else who logs. The writer looks after its lines.
+        """
+        # From Python 3.12 on a filter may give another record.
+        kept: bool | logging.LogRecord = self.filter(record)
+        if isinstance(kept, logging.LogRecord):
+            record = kept
+        if kept:
+            self.emit(record)
+        return bool(kept)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one record, or keeps it for later, or counts it as lost."""
@@ -47,48 +71,19 @@ class StreamLog(logging.StreamHandler):  # type: ignore[type-arg]
         except Exception:  # noqa: BLE001
             self.handleError(record)
             return
-        self._put(line.encode("utf-8", "backslashreplace") + b"\n")
+        self.writer.write(line.encode("utf-8", "backslashreplace") + b"\n")
 
     def flush(self) -> None:
         """Writes what waits, as far as the log takes it."""
-        self.acquire()
-        try:
-            if self._backlog:
-                self._send()
-        finally:
-            self.release()
+        self.writer.flush()
 
-    def close(self) -> None:
-        """Gives a slow reader a moment for the last lines."""
-        if self._backlog:
-            deadline = time.monotonic() + FAREWELL
-            poll = unpatched.poll()
-            poll.register(self.stream.fileno(), select.POLLOUT)
-            while self._backlog and (left := deadline - time.monotonic()) > 0:
-                poll.poll(left * 1000)
-                self.flush()
-        super().close()
-
-    def _put(self, line: bytes) -> None:
-        if self._dropped and len(self._backlog) + len(line) <= BUFFER // 2:
-            lost, self._dropped = self._dropped, 0
-            line = b"(%d log lines were lost here)\n%s" % (lost, line)
-        if len(self._backlog) + len(line) <= BUFFER:
-            self._backlog += line
-        else:
-            self._dropped += 1
-        self._send()
-
-    def _send(self) -> None:
-        try:
-            written = unpatched.write(self.stream.fileno(), self._backlog)
-        except BlockingIOError:
-            return
-        except OSError:
-            # Nobody can be told but the log itself, when it works again.
-            self._dropped += self._backlog.count(b"\n")
-            written = len(self._backlog)
-        self._backlog = self._backlog[written:]
+    def setStream(self, stream: TextIO) -> TextIO | None:
+        """Writes to another stream from now on; returns the old one."""
+        self.writer.flush()
+        self.writer.move_to(stream.fileno())
+        old: TextIO | None = self.stream
+        self.stream = stream
+        return old
 
 
 class FileLog(StreamLog, logging.FileHandler):
@@ -99,20 +94,30 @@ class FileLog(StreamLog, logging.FileHandler):
 
     def __init__(self, path: str) -> None:
         try:
-            logging.FileHandler.__init__(self, path, encoding="utf-8")
+            logging.FileHandler.__init__(self, path, encoding="utf-8", delay=True)
+            self.stream = open_nonblocking(self.baseFilename, "utf-8", None)
         except OSError as exc:
             raise ConfigError(f"log_file: cannot write {path}: {exc.strerror}") from exc
-        self._backlog = b""
-        self._dropped = 0
+        self.writer = NonblockingWriter(self.stream.fileno(), note=note)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.writer.flush()
+        self.writer.move_to(-1)
+        super().close()
 
 
 def set_up(path: str | None, *, debug: bool) -> logging.Handler:
     """Sends the log of everything in this process to `path`, or stderr when None.
 
-    INFO and above; with `debug` everything. Replaces what an earlier call set up. Raises
-    `ConfigError` when the file cannot be opened; then nothing has changed.
+    INFO and above; with `debug` everything. Replaces what an earlier call set up. What is
+    printed goes where it went, and waits for nobody from now on. Raises `ConfigError` when
+    the file cannot be opened; then nothing has changed.
     """
-    handler = StreamLog(_stderr()) if path is None else FileLog(path)
+    open_closed()
+    file = None if path is None else FileLog(path)
+    errors = stop_waiting()
+    handler = StreamLog(sys.stderr, errors) if file is None else file
     handler.setFormatter(logging.Formatter(FORMAT, DATES))
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, StreamLog)]:
@@ -121,21 +126,37 @@ def set_up(path: str | None, *, debug: bool) -> logging.Handler:
     root.addHandler(handler)
     root.setLevel(logging.DEBUG if debug else logging.INFO)
     logging.captureWarnings(True)
+    atexit.unregister(say_farewell)
+    atexit.register(say_farewell)
     return handler
 
 
-def _stderr() -> TextIO:
-    """stderr through a description of our own where waiting is possible.
+def say_farewell() -> None:
+    """Gives slow readers a moment for the last lines, at the end of the process."""
+    finish_all(FAREWELL)
 
-    O_NONBLOCK on the inherited one would change it for every process that shares it, the
-    user's shell among them.
+
+def descriptor() -> int:
+    """A descriptor of its own, for what must reach the log without `logging`.
+
+    It leads to nowhere where a write to the log would wait: a process that is to end must
+    not be kept from it by its log.
     """
-    mode = os.fstat(2).st_mode
-    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-        try:
-            fd = os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            # EACCES, ENXIO or no /proc: somebody else's terminal, a container.
-            return sys.stderr
-        return open(fd, "w", encoding="utf-8")
-    return sys.stderr
+    fd = 2
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler):
+            # A stream that is closed, or that is none of the system's.
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                if isinstance(handler, StreamLog):
+                    fd = handler.writer.fd
+                else:
+                    fd = handler.stream.fileno()
+                break
+    try:
+        found = own_description(fd)
+    except OSError:
+        return unpatched.open(os.devnull, os.O_WRONLY)
+    if os.get_blocking(found) and not has_room(found):
+        os.close(found)
+        return unpatched.open(os.devnull, os.O_WRONLY)
+    return found

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from wsgi_server import hooks, pools
 from wsgi_server._engines import create_engine
 from wsgi_server._logs import rotation
+from wsgi_server._logs import server as log
 from wsgi_server._scoreboard.slots import State
 from wsgi_server._system.process import (
     has_ended,
@@ -220,7 +221,9 @@ class Shift:
         """
         if has_ended(self._job.life):
             faulthandler.dump_traceback_later(
-                self._settings.graceful_timeout + MARGIN, exit=True, file=_log_fd()
+                self._settings.graceful_timeout + MARGIN,
+                exit=True,
+                file=log.descriptor(),
             )
 
     def _on_age(self) -> None:
@@ -256,16 +259,6 @@ def remaining(leave_by: float) -> float:
     return max(MARGIN / 4, leave_by - monotonic())
 
 
-def _log_fd() -> int:
-    """A descriptor of its own for what must reach the log without `logging`."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler):
-            # A stream that is closed, or that is none of the system's.
-            with contextlib.suppress(AttributeError, OSError, ValueError):
-                return os.dup(handler.stream.fileno())
-    return 2
-
-
 def _request_limit(settings: Settings) -> int | None:
     if settings.max_requests is None:
         return None
@@ -275,6 +268,7 @@ def _request_limit(settings: Settings) -> int | None:
 
 
 def _flush() -> None:
+    log.say_farewell()
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         # None under pythonw and friends; a broken pipe has no reader left to care.
