@@ -79,14 +79,15 @@ def test_the_environment_speaks_for_it_too(
     assert settings(service("")).engine == "threads"
 
 
-def test_files_that_are_gone_since_the_service_read_them_are_named(
+def test_it_is_what_the_service_has_read_even_where_files_change_meanwhile(
     service: Read, tmp_path: Path
 ) -> None:
-    conf = service("")
-    (tmp_path / "service.conf").unlink()
+    conf = service("[wsgi_server]\nkeepalive_timeout = 7\n")
+    (tmp_path / "service.conf").write_text("[wsgi_server]\nkeepalive_timeout = 8\n")
+    assert settings(conf).keepalive_timeout == 7
 
-    with pytest.raises(ConfigError, match=r"\[wsgi_server\].*service\.conf"):
-        settings(conf)
+    assert conf.reload_config_files()
+    assert settings(conf).keepalive_timeout == 8
 
 
 def test_a_service_that_read_no_file_has_our_defaults() -> None:

@@ -5,12 +5,17 @@ groups, `register_cli_opts` adds the command-line forms of the common ones, `lis
 the entry point that `oslo-config-generator --namespace wsgi_server` reads.
 
 Times are seconds and may be fractions; sizes are bytes. Where zero is allowed it switches
-the limit off, and the help text says so.
+the limit off, and the help text says so. An empty value is none: what is off without a value
+is switched off, everything else has its default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import enum
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from oslo_config import cfg
 from oslo_config import types as cfg_types
@@ -24,354 +29,320 @@ __all__ = [
 ]
 
 
-def _seconds(name: str, default: float, text: str, *, minimum: float = 0) -> cfg.Opt:
-    return cfg.FloatOpt(name, default=default, min=minimum, help=text)
+class Trait(enum.Flag):
+    """What the server knows of an option beside what oslo.config is told of it."""
+
+    #: It has a command-line form.
+    COMMON = enum.auto()
+    #: Zero, or an empty text, switches off what it sets: None in the settings.
+    CAN_BE_OFF = enum.auto()
+    #: It says nothing to a process without workers.
+    OF_WORKERS = enum.auto()
+    #: Only a restart can change it.
+    NEEDS_RESTART = enum.auto()
+    #: A listening socket, or who serves it, depends on it.
+    OF_SOCKET = enum.auto()
 
 
-def _count(name: str, default: int | None, text: str, *, minimum: int = 0) -> cfg.Opt:
-    return cfg.IntOpt(name, default=default, min=minimum, help=text)
+COMMON, CAN_BE_OFF, OF_WORKERS, NEEDS_RESTART, OF_SOCKET = Trait
+_PLAIN: Final = Trait(0)
 
 
-BIND_OPTS: Sequence[cfg.Opt] = (
-    cfg.HostAddressOpt(
-        "bind-host",
-        default="0.0.0.0",  # noqa: S104  the seeds' default: a service is there to be reached
-        help="Address or host name to listen on. A name with several addresses is "
-        "bound on each.",
-    ),
-    cfg.PortOpt(
-        "bind-port",
-        help="TCP port to listen on; 0 lets the kernel choose one and the log tells "
-        "which. Without a value the service's own default port is used.",
-    ),
-    cfg.MultiStrOpt(
-        "bind",
-        default=[],
-        help="Where to listen, instead of bind_host and bind_port; may be given several "
-        "times. Forms: HOST:PORT, [V6ADDRESS]:PORT, unix:/path/to/socket, fd://N (a "
-        "listening descriptor that was inherited), systemd or systemd:NAME (socket "
-        "activation).",
-    ),
-    cfg.IntOpt(
-        "backlog",
-        default=4096,
-        min=1,
-        help="Connections that the kernel may hold completed but not yet accepted.",
-    ),
-    cfg.IntOpt(
-        "tcp-keepidle",
-        default=600,
-        min=1,
-        max=32767,  # Linux takes no more
-        help="Seconds of silence after which TCP starts to probe whether the client "
-        "still exists.",
-    ),
-    cfg.BoolOpt(
-        "reuse-port",
-        default=False,
-        help="Set SO_REUSEPORT, so that another server may listen on the same address "
-        "(for handing a port over between two installations).",
-    ),
-    cfg.StrOpt(
-        "unix-socket-mode",
-        default="0660",
-        help="Permissions of Unix sockets that the server creates, in octal.",
-    ),
+@dataclass(frozen=True)
+class Option:
+    """An option: oslo.config's, what stands for a value in the help, and its traits."""
+
+    opt: cfg.Opt
+    metavar: str | None
+    traits: Trait
+
+    @property
+    def name(self) -> str:
+        """Its name in files and in the settings, with underscores."""
+        return str(self.opt.dest)
+
+    def parse(self, text: str) -> Any:
+        """The value that a text means; None for no value. Raises `ValueError`."""
+        return self.opt.type(text) if text or keeps_empty(self.opt) else None
+
+    def meaning(self, value: Any) -> Any:
+        """`value`, or the default where that says nothing; None where it says "off"."""
+        can_be_off = CAN_BE_OFF in self.traits
+        if value is None or (value == "" and not can_be_off):
+            value = self.opt.default
+        return None if can_be_off and not value else value
+
+
+def keeps_empty(opt: cfg.Opt) -> bool:
+    """Whether an empty text is one of its values: to the others it says nothing."""
+    return isinstance(opt.type, cfg_types.String) and not opt.type.choices
+
+
+def _declare(
+    kind: Callable[..., cfg.Opt],
+    name: str,
+    default: Any = None,
+    traits: Trait = _PLAIN,
+    *,
+    metavar: str | None = None,
+    zero: str = "",
+    **keywords: Any,
+) -> Callable[[str], Option]:
+    """What makes the option from its help text.
+
+    `zero` ends the sentence that says what 0 does, where it switches the option off.
+    """
+    if zero:
+        traits |= CAN_BE_OFF
+    if "choices" in keywords:
+        metavar = "|".join(name for name, _ in keywords["choices"])
+
+    def described(text: str) -> Option:
+        if zero:
+            text = f"{text} 0 {zero}."
+        if OF_WORKERS in traits:
+            text = f"{text} Without effect where workers = 0."
+        return Option(
+            kind(name, default=default, help=text, **keywords), metavar, traits
+        )
+
+    return described
+
+
+_seconds = functools.partial(_declare, cfg.FloatOpt, metavar="SECONDS", min=0)
+_count = functools.partial(_declare, cfg.IntOpt, metavar="N", min=0)
+_text = functools.partial(_declare, cfg.StrOpt)
+_file = functools.partial(_declare, cfg.StrOpt, metavar="FILE")
+_switch = functools.partial(_declare, cfg.BoolOpt)
+_networks = functools.partial(
+    _declare, cfg.ListOpt, metavar="LIST", item_type=cfg_types.String()
 )
+_host = functools.partial(_declare, cfg.HostAddressOpt, metavar="HOST")
+_port = functools.partial(_declare, cfg.PortOpt, metavar="PORT")
+_addresses = functools.partial(_declare, cfg.MultiStrOpt, metavar="ADDRESS")
 
-TLS_OPTS: Sequence[cfg.Opt] = (
-    cfg.StrOpt(
-        "cert-file",
-        help="PEM file with the server's certificate and its chain; turns TLS on.",
+#: By the sections of the command's help, in the order of a reader's questions.
+OPTIONS: Final[dict[str, Sequence[Option]]] = {
+    "where to listen": (
+        # The seeds' default: a service is there to be reached.
+        _host("bind-host", "0.0.0.0", COMMON | OF_SOCKET)(  # noqa: S104
+            "Address or host name to listen on. A name with several addresses is bound "
+            "on each."
+        ),
+        _port("bind-port", None, COMMON | OF_SOCKET)(
+            "TCP port to listen on; 0 lets the kernel choose one and the log tells "
+            "which. Without a value the service's own default port is used."
+        ),
+        _addresses("bind", [], COMMON | OF_SOCKET)(
+            "Where to listen, instead of bind_host and bind_port; may be given several "
+            "times. Forms: HOST:PORT, [V6ADDRESS]:PORT, unix:/path/to/socket, fd://N (a "
+            "listening descriptor that was inherited), systemd or systemd:NAME (socket "
+            "activation)."
+        ),
+        _count("backlog", 4096, COMMON | OF_SOCKET, min=1)(
+            "Connections that the kernel may hold completed but not yet accepted."
+        ),
+        _count("tcp-keepidle", 600, OF_SOCKET, min=1, max=32767)(
+            "Seconds of silence after which TCP starts to probe whether the client "
+            "still exists."
+        ),
+        _switch("reuse-port", False, COMMON)(
+            "Set SO_REUSEPORT, so that another server may listen on the same address "
+            "(for handing a port over between two installations)."
+        ),
+        _text("unix-socket-mode", "0660", metavar="MODE")(
+            "Permissions of Unix sockets that the server creates, in octal."
+        ),
     ),
-    cfg.StrOpt(
-        "key-file",
-        help="PEM file with the certificate's private key; without it the key is "
-        "looked for in cert_file.",
+    "TLS": (
+        _file("cert-file", None, COMMON | CAN_BE_OFF | OF_SOCKET)(
+            "PEM file with the server's certificate and its chain; turns TLS on."
+        ),
+        _file("key-file", None, COMMON | CAN_BE_OFF | OF_SOCKET)(
+            "PEM file with the certificate's private key; without it the key is looked "
+            "for in cert_file."
+        ),
+        _file("ca-file", None, COMMON | CAN_BE_OFF | OF_SOCKET)(
+            "PEM file with the authorities whose client certificates are accepted; "
+            "every client must then present one."
+        ),
+        _text("tls-ciphers", None, CAN_BE_OFF, metavar="LIST")(
+            "OpenSSL cipher list for TLS 1.2. Without it Python's own choice is used."
+        ),
     ),
-    cfg.StrOpt(
-        "ca-file",
-        help="PEM file with the authorities whose client certificates are accepted; "
-        "every client must then present one.",
+    "processes": (
+        _count("workers", None, COMMON | OF_SOCKET)(
+            "Worker processes. Without a value: one per CPU, at most 8. 0 serves in the "
+            "one process that was started, without forking."
+        ),
+        _text(
+            "engine",
+            "eventlet",
+            COMMON,
+            choices=[
+                ("eventlet", "greenlets; applications may use anything green"),
+                ("threads", "native threads; eventlet is not imported"),
+            ],
+        )("What runs requests inside a worker."),
+        _count("threads", None, COMMON, min=1)(
+            "Requests that may run at the same time in one worker; connections are not "
+            "counted. Default: 1000 greenlets, or 32 threads."
+        ),
+        _count("queue-size", 1024, min=1)(
+            "Requests that may wait in one worker for a free place; more are answered "
+            "with 503."
+        ),
+        _seconds("queue-timeout", 30, min=0.001)(
+            "How long a request may wait for a free place before it is answered with "
+            "503."
+        ),
+        _switch("preload-app", False, COMMON)(
+            "Load the application once before the workers are forked. Saves memory; new "
+            "code is then served only after a restart."
+        ),
+        _file("pid-file", None, COMMON | CAN_BE_OFF | NEEDS_RESTART)(
+            "File to write the supervisor's process id to."
+        ),
+        _text("user", None, COMMON | CAN_BE_OFF | NEEDS_RESTART, metavar="NAME")(
+            "User name or id to become once the sockets are bound (root only)."
+        ),
+        _text("group", None, COMMON | CAN_BE_OFF | NEEDS_RESTART, metavar="NAME")(
+            "Group name or id to become once the sockets are bound (root only)."
+        ),
+        _text("umask", "027", COMMON, metavar="MODE")(
+            "File creation mask of the supervisor and the workers, in octal."
+        ),
     ),
-    cfg.StrOpt(
-        "tls-ciphers",
-        help="OpenSSL cipher list for TLS 1.2. Without it Python's own choice is used.",
+    "workers that go": (
+        _seconds("graceful-timeout", 60, COMMON)(
+            "How long a retiring worker may finish the requests it has. What still runs "
+            "then is logged and cut."
+        ),
+        _seconds("drain-idle-timeout", 2)(
+            "How long a retiring worker waits for a next request on idle keep-alive "
+            "connections before it closes them."
+        ),
+        _seconds("worker-timeout", 60, COMMON | OF_WORKERS, zero="never does")(
+            "A worker whose loop has not turned for so long is dumped to the log and "
+            "replaced."
+        ),
+        _seconds("worker-ready-timeout", 60, min=0.1)(
+            "How long a new worker may take to load the application and accept. Where "
+            "workers = 0 it counts at an upgrade alone."
+        ),
+        _count("max-requests", 0, COMMON | OF_WORKERS, zero="never does")(
+            "Requests after which a worker is replaced, one at a time and drained."
+        ),
+        _count("max-requests-jitter", 0, OF_WORKERS)(
+            "Random extra added to max_requests for each worker, so that they do not "
+            "all go at once."
+        ),
+        _seconds("max-worker-lifetime", 0, OF_WORKERS, zero="never does")(
+            "Age at which a worker is replaced."
+        ),
+        _count("max-worker-rss", 0, OF_WORKERS, zero="never does")(
+            "Resident bytes at which a worker is replaced."
+        ),
     ),
-)
+    "requests": (
+        _switch("http-keepalive", True, COMMON)(
+            "Keep connections open between requests. When false every response says "
+            "'Connection: close'."
+        ),
+        _seconds("keepalive-timeout", 75, COMMON, min=0.001)(
+            "How long an idle connection is kept for a next request."
+        ),
+        _count("max-keepalive-requests", 0, zero="sets no limit")(
+            "Requests after which a connection is closed."
+        ),
+        _seconds(
+            "client-socket-timeout",
+            900,
+            zero="sets no limit beside body_timeout and write_timeout",
+        )(
+            "How long a single read or write may wait for the client while a request is "
+            "running."
+        ),
+        _seconds("header-timeout", 10, min=0.001)(
+            "How long a client may take to send a whole request head, and a TLS client "
+            "to complete its handshake; answered with 408."
+        ),
+        _seconds("body-timeout", 60, zero="sets no limit")(
+            "How long a client may take for each 64 KiB of a request body (a minimum "
+            "rate of about 1 KiB/s); answered with 408."
+        ),
+        _seconds("write-timeout", 60, zero="sets no limit")(
+            "How long a client may keep the server waiting for room in the send buffer "
+            "while it takes 64 KiB of a response (a minimum rate of about 1 KiB/s); "
+            "then the response is given up."
+        ),
+        _seconds("request-timeout", 0, COMMON, zero="sets no limit")(
+            "How long an application may take for one request."
+        ),
+        _count("max-request-line", 8190, min=16)("Longest request line."),
+        _count("max-header-line", 16384, zero="leaves only max_header_bytes")(
+            "Longest header line; raise it for large Keystone tokens."
+        ),
+        _count("max-headers", 100, min=1)("Most header lines in one request."),
+        _count("max-header-bytes", 65536, min=64)(
+            "Largest request head: request line and all headers together."
+        ),
+        _count("max-request-body", 0, COMMON, zero="sets no limit")(
+            "Largest request body, sized or chunked; refused with 413."
+        ),
+        _count("max-connections", 10000, min=1)(
+            "Connections one worker keeps open; beyond it the longest idle ones are "
+            "closed first."
+        ),
+        _text(
+            "underscore-headers",
+            "drop",
+            choices=[("drop", "ignore the field"), ("refuse", "answer 400")],
+        )(
+            "What to do with header names that contain '_': they cannot be told from "
+            "those with '-' in a WSGI environ."
+        ),
+        _networks("forwarded-allow", [], COMMON)(
+            "Networks (CIDR) of proxies whose Forwarded and X-Forwarded-* headers are "
+            "believed; 'unix' stands for peers on Unix sockets. From all others these "
+            "headers are removed."
+        ),
+        _networks("proxy-protocol", [])(
+            "Networks (CIDR) of balancers that begin each connection with a PROXY "
+            "protocol header (version 1 or 2)."
+        ),
+    ),
+    "logs": (
+        _file("log-file", None, COMMON | CAN_BE_OFF)(
+            "File for the server's log; stderr without it."
+        ),
+        _switch("debug", False, COMMON)(
+            "Log more, and show tracebacks of start-up errors."
+        ),
+        _file("access-log", "-", COMMON | CAN_BE_OFF)(
+            "File for one line per request; '-' is stdout, empty switches it off."
+        ),
+        _text(
+            "access-log-format",
+            '{client} - {user} [{time}] "{request}" {status} {bytes} "{referer}" "{agent}" {seconds:.6f}',
+            metavar="FORMAT",
+        )(
+            "Form of an access line. Fields: client, port, user, time, request, method, "
+            "path, query, protocol, status, bytes, referer, agent, seconds, pid, "
+            "worker, host, scheme, request_id."
+        ),
+    ),
+}
 
-PROCESS_OPTS: Sequence[cfg.Opt] = (
-    cfg.IntOpt(
-        "workers",
-        min=0,
-        help="Worker processes. Without a value: one per CPU, at most 8. 0 serves in "
-        "the one process that was started, without forking.",
-    ),
-    cfg.StrOpt(
-        "engine",
-        default="eventlet",
-        choices=[
-            ("eventlet", "greenlets; applications may use anything green"),
-            ("threads", "native threads; eventlet is not imported"),
-        ],
-        help="What runs requests inside a worker.",
-    ),
-    cfg.IntOpt(
-        "threads",
-        min=1,
-        help="Requests that may run at the same time in one worker; connections are "
-        "not counted. Default: 1000 greenlets, or 32 threads.",
-    ),
-    _count(
-        "queue-size",
-        1024,
-        "Requests that may wait in one worker for a free place; more are answered with "
-        "503.",
-        minimum=1,
-    ),
-    _seconds(
-        "queue-timeout",
-        30,
-        "How long a request may wait for a free place before it is answered with 503.",
-        minimum=0.001,
-    ),
-    cfg.BoolOpt(
-        "preload-app",
-        default=False,
-        help="Load the application once before the workers are forked. Saves memory; "
-        "new code is then served only after a restart.",
-    ),
-    cfg.StrOpt("pid-file", help="File to write the supervisor's process id to."),
-    cfg.StrOpt(
-        "user", help="User name or id to become once the sockets are bound (root only)."
-    ),
-    cfg.StrOpt(
-        "group",
-        help="Group name or id to become once the sockets are bound (root only).",
-    ),
-    cfg.StrOpt(
-        "umask",
-        default="027",
-        help="File creation mask of the supervisor and the workers, in octal.",
-    ),
-)
+BY_NAME: Final = {o.name: o for group in OPTIONS.values() for o in group}
 
-SUPERVISION_OPTS: Sequence[cfg.Opt] = (
-    _seconds(
-        "graceful-timeout",
-        60,
-        "How long a retiring worker may finish the requests it has. What still runs "
-        "then is logged and cut.",
-    ),
-    _seconds(
-        "drain-idle-timeout",
-        2,
-        "How long a retiring worker waits for a next request on idle keep-alive "
-        "connections before it closes them.",
-    ),
-    _seconds(
-        "worker-timeout",
-        60,
-        "A worker whose loop has not turned for so long is dumped to the log and "
-        "replaced. 0 never does. Without effect where workers = 0.",
-    ),
-    _seconds(
-        "worker-ready-timeout",
-        60,
-        "How long a new worker may take to load the application and accept. Where "
-        "workers = 0 it counts at an upgrade alone.",
-        minimum=0.1,
-    ),
-    _count(
-        "max-requests",
-        0,
-        "Requests after which a worker is replaced, one at a time and drained. 0 never "
-        "does. Without effect where workers = 0.",
-    ),
-    _count(
-        "max-requests-jitter",
-        0,
-        "Random extra added to max_requests for each worker, so that they do not all "
-        "go at once. Without effect where workers = 0.",
-    ),
-    _seconds(
-        "max-worker-lifetime",
-        0,
-        "Age at which a worker is replaced. 0 never does. Without effect where "
-        "workers = 0.",
-    ),
-    _count(
-        "max-worker-rss",
-        0,
-        "Resident bytes at which a worker is replaced. 0 never does. Without effect "
-        "where workers = 0.",
-    ),
+BIND_OPTS, TLS_OPTS, PROCESS_OPTS, SUPERVISION_OPTS, HTTP_OPTS, LOG_OPTS = (
+    tuple(option.opt for option in group) for group in OPTIONS.values()
 )
-
-HTTP_OPTS: Sequence[cfg.Opt] = (
-    cfg.BoolOpt(
-        "http-keepalive",
-        default=True,
-        help="Keep connections open between requests. When false every response says "
-        "'Connection: close'.",
-    ),
-    _seconds(
-        "keepalive-timeout",
-        75,
-        "How long an idle connection is kept for a next request.",
-        minimum=0.001,
-    ),
-    _count(
-        "max-keepalive-requests",
-        0,
-        "Requests after which a connection is closed. 0 sets no limit.",
-    ),
-    _seconds(
-        "client-socket-timeout",
-        900,
-        "How long a single read or write may wait for the client while a request is "
-        "running. 0 sets no limit beside body_timeout and write_timeout.",
-    ),
-    _seconds(
-        "header-timeout",
-        10,
-        "How long a client may take to send a whole request head, and a TLS client to "
-        "complete its handshake; answered with 408.",
-        minimum=0.001,
-    ),
-    _seconds(
-        "body-timeout",
-        60,
-        "How long a client may take for each 64 KiB of a request body (a minimum rate "
-        "of about 1 KiB/s); answered with 408. 0 sets no limit.",
-    ),
-    _seconds(
-        "write-timeout",
-        60,
-        "How long a client may leave the send buffer full before the response is "
-        "given up. 0 sets no limit.",
-    ),
-    _seconds(
-        "request-timeout",
-        0,
-        "How long an application may take for one request. 0 sets no limit.",
-    ),
-    _count("max-request-line", 8190, "Longest request line.", minimum=16),
-    _count(
-        "max-header-line",
-        16384,
-        "Longest header line; raise it for large Keystone tokens. 0 leaves only "
-        "max_header_bytes.",
-    ),
-    _count("max-headers", 100, "Most header lines in one request.", minimum=1),
-    _count(
-        "max-header-bytes",
-        65536,
-        "Largest request head: request line and all headers together.",
-        minimum=64,
-    ),
-    _count(
-        "max-request-body",
-        0,
-        "Largest request body, sized or chunked; refused with 413. 0 sets no limit.",
-    ),
-    _count(
-        "max-connections",
-        10000,
-        "Connections one worker keeps open; beyond it the longest idle ones are "
-        "closed first.",
-        minimum=1,
-    ),
-    cfg.StrOpt(
-        "underscore-headers",
-        default="drop",
-        choices=[
-            ("drop", "ignore the field"),
-            ("refuse", "answer 400"),
-        ],
-        help="What to do with header names that contain '_': they cannot be told from "
-        "those with '-' in a WSGI environ.",
-    ),
-    cfg.ListOpt(
-        "forwarded-allow",
-        default=[],
-        item_type=cfg_types.String(),
-        help="Networks (CIDR) of proxies whose Forwarded and X-Forwarded-* headers are "
-        "believed; 'unix' stands for peers on Unix sockets. From all others these "
-        "headers are removed.",
-    ),
-    cfg.ListOpt(
-        "proxy-protocol",
-        default=[],
-        item_type=cfg_types.String(),
-        help="Networks (CIDR) of balancers that begin each connection with a PROXY "
-        "protocol header (version 1 or 2).",
-    ),
+ALL_OPTS: Sequence[cfg.Opt] = tuple(option.opt for option in BY_NAME.values())
+CLI_OPTS: Sequence[cfg.Opt] = tuple(
+    o.opt for o in BY_NAME.values() if COMMON in o.traits
 )
-
-LOG_OPTS: Sequence[cfg.Opt] = (
-    cfg.StrOpt("log-file", help="File for the server's log; stderr without it."),
-    cfg.BoolOpt(
-        "debug",
-        default=False,
-        help="Log more, and show tracebacks of start-up errors.",
-    ),
-    cfg.StrOpt(
-        "access-log",
-        default="-",
-        help="File for one line per request; '-' is stdout, empty switches it off.",
-    ),
-    cfg.StrOpt(
-        "access-log-format",
-        default='{client} - {user} [{time}] "{request}" {status} {bytes} "{referer}" '
-        '"{agent}" {seconds:.6f}',
-        help="Form of an access line. Fields: client, port, user, time, request, "
-        "method, path, query, protocol, status, bytes, referer, agent, seconds, pid, "
-        "worker, host, scheme, request_id.",
-    ),
-)
-
-ALL_OPTS: Sequence[cfg.Opt] = (
-    *BIND_OPTS,
-    *TLS_OPTS,
-    *PROCESS_OPTS,
-    *SUPERVISION_OPTS,
-    *HTTP_OPTS,
-    *LOG_OPTS,
-)
-
-_COMMON = frozenset(
-    {
-        "bind-host",
-        "bind-port",
-        "bind",
-        "backlog",
-        "reuse-port",
-        "cert-file",
-        "key-file",
-        "ca-file",
-        "workers",
-        "engine",
-        "threads",
-        "preload-app",
-        "pid-file",
-        "user",
-        "group",
-        "umask",
-        "graceful-timeout",
-        "worker-timeout",
-        "max-requests",
-        "http-keepalive",
-        "keepalive-timeout",
-        "request-timeout",
-        "max-request-body",
-        "forwarded-allow",
-        "log-file",
-        "debug",
-        "access-log",
-    }
-)
-CLI_OPTS: Sequence[cfg.Opt] = tuple(opt for opt in ALL_OPTS if opt.name in _COMMON)
 
 
 def register_opts(

@@ -27,10 +27,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from oslo_config import cfg
 
-from . import pools, stores
+from . import opts, pools, stores
 from ._config.lookup import get_num_workers, option
 from ._config.settings import DEFAULT_THREADS, Settings
 from ._config.snapshot import Reading
+from ._config.values import Values
 from ._process import run_server
 from .errors import ConfigError, ExitStatus, LoadError, ServerError
 
@@ -48,17 +49,7 @@ LOG = logging.getLogger(__name__)
 UMASK: Final = 0o027
 
 #: Options that `stash_conf_values` remembers: those that a socket is made of.
-_STASHED: Final = (
-    "bind_host",
-    "bind_port",
-    "bind",
-    "backlog",
-    "tcp_keepidle",
-    "cert_file",
-    "key_file",
-    "ca_file",
-    "workers",
-)
+_STASHED: Final = tuple(o for o in opts.BY_NAME.values() if opts.OF_SOCKET in o.traits)
 
 HasChanged = Callable[[str], bool]
 
@@ -109,8 +100,6 @@ class BaseServer(ABC):
         self._configuring = False
         self._reopening = False
         self._status = ExitStatus.OK
-
-    # -- the life of a server ---------------------------------------------------------------
 
     def start(self, application: WSGIApplication, default_port: int | None) -> None:
         """Configures, binds and forks; returns while the workers get ready.
@@ -192,8 +181,6 @@ class BaseServer(ABC):
         """Where clients find the server; empty before `configure_socket`."""
         return self._supervisor.urls if self._supervisor is not None else []
 
-    # -- workers ------------------------------------------------------------------------------
-
     @property
     def children(self) -> set[int]:
         """The process ids of the workers that serve the present configuration."""
@@ -208,6 +195,10 @@ class BaseServer(ABC):
     def get_num_workers(self) -> int:
         """How many workers to run; 0 serves without forking. For subclasses to change."""
         return get_num_workers(self.conf)
+
+    def option_values(self) -> Mapping[str, Any]:
+        """Values that count in place of those of `conf`. For subclasses to change."""
+        return {}
 
     @property
     def pool(self) -> Any:
@@ -260,8 +251,6 @@ class BaseServer(ABC):
                 self._prefetch.stop(0)
             self._end()
 
-    # -- signals ------------------------------------------------------------------------------
-
     @staticmethod
     def set_signal_handler(signal_name: str, handler: Any) -> None:
         """Installs `handler` where the platform knows the signal, as `"SIGHUP"`.
@@ -293,9 +282,8 @@ class BaseServer(ABC):
 
     def stash_conf_values(self) -> dict[str, Any]:
         """The present values of the options that a socket is made of."""
-        return {name: getattr(self.conf, name, None) for name in _STASHED}
-
-    # -- the image cache ------------------------------------------------------------------------
+        values = Values(self.conf)
+        return {option.name: values[option] for option in _STASHED}
 
     def cache_images(self) -> None:
         """Runs the prefetcher once, in this process.
@@ -307,11 +295,11 @@ class BaseServer(ABC):
             self.prefetcher = stores.find_prefetcher()
         getattr(self.prefetcher, "run", self.prefetcher)()
 
-    # -- below the face -------------------------------------------------------------------------
-
     def _read_settings(self) -> None:
         settings = Settings.from_conf(
-            self.conf, default_port=self.default_port, workers=self.get_num_workers()
+            self.conf,
+            default_port=self.default_port,
+            **{**self.option_values(), "workers": self.get_num_workers()},
         )
         if type(self).create_pool is not BaseServer.create_pool:
             bound = getattr(self.pool, "size", self.threads)
@@ -412,10 +400,10 @@ class BaseServer(ABC):
             LOG.exception("cannot return to the stores of the old configuration")
 
     def _has_changed(self, old: Mapping[str, Any], name: str) -> bool:
-        return bool(getattr(self.conf, name, None) != old.get(name))
+        return bool(self.stash_conf_values().get(name) != old.get(name))
 
     def _differs(self, has_changed: HasChanged) -> bool:
-        return any(has_changed(name) for name in _STASHED)
+        return any(has_changed(option.name) for option in _STASHED)
 
     def _supervise(self) -> ExitStatus:
         try:
@@ -439,7 +427,8 @@ class BaseServer(ABC):
 
     def _start_prefetching(self) -> None:
         if self._prefetch is not None:
-            interval = getattr(self.conf, "cache_prefetcher_interval", None)
+            known = "cache_prefetcher_interval" in self.conf
+            interval = self.conf.cache_prefetcher_interval if known else None
             self._prefetch.start(interval or stores.PREFETCH_INTERVAL)
 
     def _leave_worker(self, patience: float) -> None:

@@ -76,7 +76,7 @@ def initialize_multi_store(
 def initialize_stores(conf: Any = None) -> None:
     """Whichever of the two the service has configured: `enabled_backends` or one store."""
     conf = cfg.CONF if conf is None else conf
-    if getattr(conf, "enabled_backends", None):
+    if "enabled_backends" in conf and conf.enabled_backends:
         initialize_multi_store(conf)
     else:
         initialize_glance_store(conf)
@@ -112,9 +112,6 @@ def _library() -> Any:
         raise StoreError(
             "glance_store is not installed: pip install wsgi-server[glance-store]"
         ) from exc
-
-
-# -- the prefetch job -------------------------------------------------------------------
 
 
 def find_prefetcher() -> Callable[[], object]:

@@ -20,7 +20,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, Final
 
 from . import pools
-from ._engines.eventlet_wsgi import serve
 from ._net.listeners import open_listeners
 from .errors import ExitStatus, LoadError, ServerError
 from .server import BaseServer, HasChanged
@@ -170,6 +169,9 @@ class Win32Server(BaseServer):
 
     def run_server(self) -> None:
         """Serves `application` in this process until it is told to stop."""
+        # Eventlet is imported by who serves, and by nobody before.
+        from ._engines.eventlet_wsgi import serve
+
         if self.application is None:
             raise LoadError(f"{self.name} has no application: start was not called")
         settings = self._current()

@@ -199,32 +199,6 @@ def list_opts() -> Iterator[tuple[str | None, list[cfg.Opt]]]:
     yield "eventlet_opts", wsgi_elt_opts
 
 
-class _ServerConf:
-    """A group of Heat's under the option names of wsgi_server, read when asked."""
-
-    max_request_line = URL_LENGTH_LIMIT
-
-    def __init__(self, group: Any) -> None:
-        self._group = group
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._group, name)
-
-    @property
-    def workers(self) -> int | None:
-        # Heat's 0 is one for each CPU however many there are, its 1 does not fork.
-        workers = self._group.workers
-        return _cpus() if workers == 0 else 0 if workers == 1 else workers
-
-    @property
-    def http_keepalive(self) -> bool:
-        return bool(cfg.CONF.eventlet_opts.wsgi_keep_alive)
-
-    @property
-    def client_socket_timeout(self) -> int:
-        return int(cfg.CONF.eventlet_opts.client_socket_timeout)
-
-
 def get_bind_addr(conf: Any, default_port: int | None = None) -> tuple[str, int | None]:
     """Returns host and port to listen on; ``default_port`` where the group has none."""
     with start_errors():
@@ -245,7 +219,20 @@ class Server(ServiceServer, wsgi_server.Server):
     """
 
     def __init__(self, name: str, conf: Any, threads: int = 1000) -> None:
-        super().__init__(threads, conf=_ServerConf(conf), name=name)
+        super().__init__(threads, conf=conf, name=name)
+
+    def get_num_workers(self) -> int:
+        """Returns the workers of the group: 0 is one for each CPU, 1 does not fork."""
+        workers = super().get_num_workers()
+        return _cpus() if workers == 0 else 0 if workers == 1 else workers
+
+    def option_values(self) -> dict[str, Any]:
+        """Returns what counts for all groups, under the server's names."""
+        return {
+            "max_request_line": URL_LENGTH_LIMIT,
+            "http_keepalive": cfg.CONF.eventlet_opts.wsgi_keep_alive,
+            "client_socket_timeout": cfg.CONF.eventlet_opts.client_socket_timeout,
+        }
 
 
 class Router(wsgi_api.Router):
@@ -268,7 +255,7 @@ def translate_exception(
 
 def log_exception(err: BaseException, exc_info: wsgi_api.errors.ExcInfo) -> None:
     """Logs an error that no one expected; its traceback where ``debug`` is set."""
-    debug = getattr(cfg.CONF, "debug", False)
+    debug = "debug" in cfg.CONF and cfg.CONF.debug
     wsgi_api.log_exception(err, exc_info if debug else None)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -14,11 +13,10 @@ from oslo_config import cfg
 from wsgi_server import __version__, opts
 from wsgi_server.errors import ExitStatus, ServerError
 
+from .spelling import did_you_mean
+
 PROG: Final = "wsgi-server"
-
-
 DEFAULT_PORT: Final = 8080
-
 
 _DESCRIPTION: Final = """\
 Serves a WSGI application from pre-forked worker processes.
@@ -26,7 +24,6 @@ Serves a WSGI application from pre-forked worker processes.
 APP is module:callable, module:factory() or, with wsgi-paste installed,
 config:api-paste.ini#main.
 """
-
 
 _EPILOG: Final = """\
 Every option can stand in a configuration file, with underscores, and many more can:
@@ -48,17 +45,6 @@ exit statuses:
 """
 
 
-#: Sections of the help, in the order of a reader's questions.
-_SECTIONS: Final[Sequence[tuple[str, Sequence[cfg.Opt]]]] = (
-    ("where to listen", opts.BIND_OPTS),
-    ("TLS", opts.TLS_OPTS),
-    ("processes", opts.PROCESS_OPTS),
-    ("workers that go", opts.SUPERVISION_OPTS),
-    ("requests", opts.HTTP_OPTS),
-    ("logs", opts.LOG_OPTS),
-)
-
-
 class UsageError(ServerError):
     """The command line does not parse."""
 
@@ -71,7 +57,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments by the names of their options; None for those not given.
+    """The arguments by the names of their options; those not given are not there.
 
     Raises `UsageError`; leaves by `SystemExit` after `--help` and `--version`.
     """
@@ -80,11 +66,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     options = [word for word in unknown if word.startswith("-")]
     if options:
         name = options[0].partition("=")[0]
-        near = difflib.get_close_matches(name, parser._option_string_actions, n=1)
-        parser.error(
-            f"there is no option {name}"
-            + (f"; did you mean {near[0]}?" if near else "")
-        )
+        near = did_you_mean(name, parser._option_string_actions)
+        parser.error(f"there is no option {name}{near}")
     if unknown:
         parser.error(f"one application, please: {unknown[0]!r} is one too many")
     if arguments.app is None:
@@ -123,24 +106,28 @@ def _parser() -> _Parser:
     )
     general.add_argument("--version", action="version", version=_version())
     general.add_argument("-h", "--help", action="help", help="show this and stop")
-    for title, options in _SECTIONS:
+    for title, options in opts.OPTIONS.items():
         section = parser.add_argument_group(title)
-        for opt in options:
-            if opt in opts.CLI_OPTS:
-                _add(section, opt)
+        for option in options:
+            if opts.COMMON in option.traits:
+                _add(section, option)
     return parser
 
 
-def _add(section: argparse._ArgumentGroup, opt: cfg.Opt) -> None:
-    keywords: dict[str, Any] = {"dest": opt.dest, "help": _help(opt)}
-    if isinstance(opt, cfg.BoolOpt):
+def _add(section: argparse._ArgumentGroup, option: opts.Option) -> None:
+    keywords: dict[str, Any] = {
+        "dest": option.name,
+        "default": argparse.SUPPRESS,
+        "help": _help(option.opt),
+    }
+    if isinstance(option.opt, cfg.BoolOpt):
         keywords["action"] = argparse.BooleanOptionalAction
     else:
-        keywords["type"] = _converter(opt)
-        keywords["metavar"] = _metavar(opt)
-        if isinstance(opt, cfg.MultiStrOpt):
+        keywords["type"] = _converter(option)
+        keywords["metavar"] = option.metavar
+        if option.opt.multi:
             keywords["action"] = "append"
-    section.add_argument(f"--{opt.name}", **keywords)
+    section.add_argument(f"--{option.opt.name}", **keywords)
 
 
 def _help(opt: cfg.Opt) -> str:
@@ -150,27 +137,10 @@ def _help(opt: cfg.Opt) -> str:
     return text.replace("%", "%%")
 
 
-def _metavar(opt: cfg.Opt) -> str:
-    kinds = {
-        cfg.IntOpt: "N",
-        cfg.PortOpt: "PORT",
-        cfg.FloatOpt: "SECONDS",
-        cfg.HostAddressOpt: "HOST",
-        cfg.MultiStrOpt: "ADDRESS",
-        cfg.ListOpt: "LIST",
-    }
-    if type(opt) in kinds:
-        return kinds[type(opt)]
-    choices = getattr(opt.type, "choices", None)
-    if choices:
-        return "|".join(choices)
-    return "FILE" if opt.name.endswith(("file", "log")) else "TEXT"
-
-
-def _converter(opt: cfg.Opt) -> Callable[[str], Any]:
+def _converter(option: opts.Option) -> Callable[[str], Any]:
     def convert(text: str) -> Any:
         try:
-            return opt.type(text)
+            return option.parse(text)
         except ValueError as exc:
             raise argparse.ArgumentTypeError(f"{text!r}: {exc}") from exc
 

@@ -11,7 +11,6 @@ what to do. The cause is chained, for those who want the traceback.
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import inspect
 import os
@@ -25,6 +24,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server.errors import LoadError
+
+from .spelling import did_you_mean
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -76,9 +77,6 @@ def _what_to_write(uri: str) -> str:
     return f"write the name of the application as well, such as {name}:application"
 
 
-# -- module:callable ------------------------------------------------------------------
-
-
 def _load_object(uri: str, name: str, expression: str) -> Any:
     if not all(part.isidentifier() for part in name.split(".")):
         known = sorted({e.name for e in entry_points(group=GROUP)})
@@ -97,7 +95,7 @@ def _load_object(uri: str, name: str, expression: str) -> Any:
             if exc.obj is not found or exc.name != attribute:
                 # A module's or a property's own code failed while it was asked.
                 raise
-            hint = _did_you_mean(attribute, dir(found))
+            hint = did_you_mean(attribute, dir(found))
             raise LoadError(
                 f"cannot load {uri}: {place} has no attribute {attribute!r}{hint}"
             ) from exc
@@ -145,19 +143,11 @@ def _import_module(uri: str, name: str) -> ModuleType:
         parent, _, child = exc.name.rpartition(".")
         search = getattr(sys.modules.get(parent), "__path__", None)
         there = [module.name for module in pkgutil.iter_modules(search)]
-        hint = _did_you_mean(child, there)
+        hint = did_you_mean(child, there)
         where = f"package {parent}" if parent else f"{os.getcwd()} and sys.path"
         raise LoadError(
             f"cannot load {uri}: there is no module {exc.name!r} in {where}{hint}"
         ) from exc
-
-
-def _did_you_mean(name: str, candidates: list[str]) -> str:
-    near = difflib.get_close_matches(name, candidates, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-# -- around and after -----------------------------------------------------------------
 
 
 def _make_cwd_importable() -> None:

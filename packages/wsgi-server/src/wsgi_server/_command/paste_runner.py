@@ -7,9 +7,8 @@ so a reload renews the workers and not the application's code.
 
 from __future__ import annotations
 
-import difflib
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from oslo_config import cfg
 
@@ -18,12 +17,12 @@ from wsgi_server._config.settings import Settings
 from wsgi_server.errors import ConfigError, ServerError
 
 from .arguments import DEFAULT_PORT, PROG
+from .spelling import did_you_mean
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 _ALIASES: Final = {"host": "bind_host", "port": "bind_port"}
-_OPTIONS: Final = {opt.dest: opt for opt in opts.ALL_OPTS}
 
 
 def main(
@@ -63,12 +62,12 @@ def read(settings: dict[str, str]) -> Settings:
     )
     for key, text in settings.items():
         name = _ALIASES.get(key, key.replace("-", "_"))
-        if name not in _OPTIONS:
-            near = difflib.get_close_matches(name, [*_OPTIONS, *_ALIASES], n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigError(f"server section: unknown setting {key}{hint}")
-        value: Any = text.split() if isinstance(_OPTIONS[name], cfg.MultiOpt) else text
+        if name not in opts.BY_NAME:
+            near = did_you_mean(name, [*opts.BY_NAME, *_ALIASES])
+            raise ConfigError(f"server section: unknown setting {key}{near}")
+        option = opts.BY_NAME[name]
         try:
+            value = text.split() if option.opt.multi else option.parse(text)
             conf.set_override(name, value)
         except ValueError as exc:
             raise ConfigError(f"server section: {key} = {text}: {exc}") from exc

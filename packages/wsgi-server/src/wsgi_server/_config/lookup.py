@@ -8,20 +8,12 @@ in the section `[wsgi_server]` of its files.
 
 from __future__ import annotations
 
-import logging
-from typing import Any, Final
-
-from oslo_config import cfg
+from typing import Any
 
 from wsgi_server import opts
-from wsgi_server._system.process import cpus
 
-from .section import Section
-from .settings import MAX_DEFAULT_WORKERS, _read
-
-LOG = logging.getLogger(__name__)
-
-_BY_NAME: Final = {opt.dest: opt for opt in opts.ALL_OPTS}
+from .settings import default_workers
+from .values import Values
 
 
 def get_bind_addr(
@@ -43,14 +35,10 @@ def get_num_workers(conf: Any = None) -> int:
     not fit its option.
     """
     workers: int | None = option(conf, "workers")
-    return min(cpus(), MAX_DEFAULT_WORKERS) if workers is None else workers
-
-
-def _given(conf: Any) -> Any:
-    return cfg.CONF if conf is None else conf
+    return default_workers() if workers is None else workers
 
 
 def option(conf: Any, name: str) -> Any:
     """The value of an option of ours. Raises `ConfigError` where it does not fit."""
-    conf = _given(conf)
-    return _read(conf, Section(conf), _BY_NAME[name])
+    wanted = opts.BY_NAME[name]
+    return wanted.meaning(Values(conf)[wanted])

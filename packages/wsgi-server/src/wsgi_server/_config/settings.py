@@ -14,14 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from oslo_config import cfg
-
 from wsgi_server import opts
 from wsgi_server._system.process import cpus
 from wsgi_server.errors import ConfigError
 
 from .addresses import Address, PeerSet, TcpAddress, UnixAddress, parse_address
-from .section import Section
+from .values import Values
 
 #: Requests that may run at once in a worker, by engine, when `threads` is not set.
 DEFAULT_THREADS: Final[Mapping[str, int]] = {"eventlet": 1000, "threads": 32}
@@ -30,7 +28,9 @@ DEFAULT_THREADS: Final[Mapping[str, int]] = {"eventlet": 1000, "threads": 32}
 MAX_DEFAULT_WORKERS: Final = 8
 
 #: Options that only a restart can change.
-RESTART_ONLY: Final = frozenset({"user", "group", "pid_file"})
+RESTART_ONLY: Final = frozenset(
+    name for name, option in opts.BY_NAME.items() if opts.NEEDS_RESTART in option.traits
+)
 
 
 @dataclass(frozen=True)
@@ -97,28 +97,28 @@ class Settings:
     ) -> Settings:
         """A checked snapshot of `conf`.
 
-        `conf` is a `ConfigOpts` or one of its groups; options that the service has not
-        registered are looked up in the section of ours. `default_port` stands in for a
-        missing bind_port. `overrides` replace single values after reading. Raises
-        `ConfigError`.
+        `conf` is as for `Values`. `default_port` stands in for a missing bind_port.
+        `overrides` replace single values after reading. Raises `ConfigError`.
         """
-        section = Section(conf)
-        values = {opt.dest: _read(conf, section, opt) for opt in opts.ALL_OPTS}
-        values.update(overrides)
+        found = Values(conf)
+        values = {
+            name: option.meaning(
+                overrides[name] if name in overrides else found[option]
+            )
+            for name, option in opts.BY_NAME.items()
+        }
         host, port = values.pop("bind_host"), values.pop("bind_port")
         texts = values.pop("bind")
         if texts:
             values["binds"] = tuple(parse_address(text) for text in texts)
         else:
             values["binds"] = (_tcp_address(host, port, default_port),)
-        for name in _OFF_AT_ZERO:
-            values[name] = values[name] or None
         for name in ("umask", "unix_socket_mode"):
             values[name] = _octal(name, values[name])
         for name in ("forwarded_allow", "proxy_protocol"):
             values[name] = _peers(name, values[name])
         if values["workers"] is None:
-            values["workers"] = min(cpus(), MAX_DEFAULT_WORKERS)
+            values["workers"] = default_workers()
         if values["threads"] is None:
             values["threads"] = DEFAULT_THREADS[values["engine"]]
         settings = cls(**values)
@@ -126,10 +126,10 @@ class Settings:
         return settings
 
     def _check(self) -> None:
-        for name in _SECONDS:
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
-                off = "; 0 sets no limit" if name in _OFF_AT_ZERO else ""
+        for name, option in opts.BY_NAME.items():
+            value = getattr(self, name, None)
+            if isinstance(value, float) and not math.isfinite(value):
+                off = "; 0 sets no limit" if opts.CAN_BE_OFF in option.traits else ""
                 raise ConfigError(f"{name} = {value}: not a number of seconds{off}")
         if self.reuse_port and not hasattr(socket, "SO_REUSEPORT"):
             raise ConfigError("reuse_port is set: this system has no SO_REUSEPORT")
@@ -161,44 +161,9 @@ class Settings:
         ]
 
 
-_SECONDS: Final = tuple(
-    opt.dest for opt in opts.ALL_OPTS if isinstance(opt, cfg.FloatOpt)
-)
-
-_OFF_AT_ZERO: Final = (
-    "worker_timeout",
-    "max_requests",
-    "max_worker_lifetime",
-    "max_worker_rss",
-    "max_keepalive_requests",
-    "client_socket_timeout",
-    "body_timeout",
-    "write_timeout",
-    "request_timeout",
-    "max_header_line",
-    "max_request_body",
-    "log_file",
-    "access_log",
-    "cert_file",
-    "key_file",
-    "ca_file",
-    "tls_ciphers",
-)
-
-
-_LOCATION: Final = re.compile(r"LocationInfo\(location=.*?, detail='(.*?)'\)")
-
-
-def _read(conf: Any, section: Section, opt: cfg.Opt) -> Any:
-    try:
-        try:
-            return getattr(conf, opt.dest)
-        except cfg.NoSuchOptError:
-            return getattr(section, opt.dest)
-    except (cfg.Error, ValueError) as exc:
-        # oslo.config says where as "LocationInfo(..., detail='FILE')".
-        plain = _LOCATION.sub(r"\1", str(exc))
-        raise ConfigError(f"option {opt.dest}: {plain}") from exc
+def default_workers() -> int:
+    """One for each CPU that this process may use, at most 8."""
+    return min(cpus(), MAX_DEFAULT_WORKERS)
 
 
 def _tcp_address(host: str, port: int | None, default_port: int | None) -> TcpAddress:

@@ -1,7 +1,7 @@
 """oslo.config read again, and put back when that leads nowhere.
 
-This is the one place that touches the inside of a `ConfigOpts`: the library can read its
-files again but not return to what it had.
+It touches the inside of a `ConfigOpts`: the library can read its files again but not return
+to what it had.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from oslo_config import cfg
 
 from wsgi_server.errors import ConfigError
 
-from .section import root
+from .values import root
 
 
 class Reading:

@@ -232,9 +232,6 @@ def _take(name: str, address: Address, source: Inheritance) -> list[Listener]:
     return taken
 
 
-# -- TCP ------------------------------------------------------------------------------------
-
-
 def _open_tcp(address: TcpAddress, settings: Settings) -> list[Listener]:
     targets = _resolve(address)
     for attempt in range(_SAME_PORT_ATTEMPTS):
@@ -359,9 +356,6 @@ def _bind_error(shown: Address, exc: OSError) -> BindError:
     return BindError(f"cannot bind {shown}: {reason}")
 
 
-# -- Unix sockets -----------------------------------------------------------------------------
-
-
 def _open_unix(address: UnixAddress, settings: Settings) -> Listener:
     abstract = address.path.startswith("@")
     path = f"\0{address.path[1:]}" if abstract else address.path
@@ -421,9 +415,6 @@ def _clear_stale(address: UnixAddress) -> None:
     raise AddressInUse(
         f"cannot bind {address}: address already in use (another server listens there)"
     )
-
-
-# -- descriptors from others --------------------------------------------------------------
 
 
 def _from_systemd(address: SystemdAddress, source: Inheritance) -> list[Listener]:

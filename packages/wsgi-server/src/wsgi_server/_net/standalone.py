@@ -13,7 +13,6 @@ from wsgi_server.errors import ConfigError
 
 if TYPE_CHECKING:
     import ssl
-from wsgi_server._config.lookup import _given
 
 #: Seconds for which an address may be in use before that is an error.
 PATIENCE: Final = 30.0
@@ -35,7 +34,7 @@ def get_socket(conf: Any = None, default_port: int | None = None) -> socket.sock
     """
     from wsgi_server._net.listeners import AddressInUse, open_listeners
 
-    settings = Settings.from_conf(_given(conf), default_port=default_port)
+    settings = Settings.from_conf(conf, default_port=default_port)
     settings = dataclasses.replace(settings, binds=settings.binds[:1])
     context = _context(settings) if settings.cert_file is not None else None
     deadline = time.monotonic() + PATIENCE
@@ -67,7 +66,7 @@ def ssl_wrap_socket(sock: socket.socket, conf: Any = None) -> ssl.SSLSocket:
     first read or write, or by `do_handshake`. The new object owns the descriptor; `sock`
     is detached. Raises `ConfigError` for files that cannot be used or are not named.
     """
-    settings = Settings.from_conf(_given(conf), default_port=0)
+    settings = Settings.from_conf(conf, default_port=0)
     return _wrapped(sock, _context(settings))
 
 

@@ -1,0 +1,91 @@
+"""One run of the command: what its generations share."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from wsgi_server import pools
+from wsgi_server._logs import server as server_log
+from wsgi_server._process.service import Service
+from wsgi_server._process.supervisor import Supervisor
+from wsgi_server.errors import ConfigError, LoadError, ServerError
+
+from . import configuration, loader
+
+if TYPE_CHECKING:
+    import argparse
+
+    from _typeshed.wsgi import WSGIApplication
+    from oslo_config import cfg
+
+    from wsgi_server._config.settings import Settings
+    from wsgi_server.errors import ExitStatus
+
+LOG = logging.getLogger(__name__)
+
+
+class Run:
+    """Serves what the parsed `arguments` say. Raises `ConfigError`."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        #: What went wrong when the application was loaded in this process.
+        self._faults: list[ServerError] = []
+        #: What the first generation is made of.
+        self._first: configuration.Configuration | None = configuration.read(arguments)
+        self._settings = self._first.settings
+        #: Those of the generation that goes on if a reload fails.
+        self._served = self._settings
+        # The log file is one of those that it is meant for.
+        os.umask(self._settings.umask)
+        server_log.set_up(self._settings.log_file, debug=self._settings.debug)
+
+    def serve(self) -> tuple[ExitStatus, object]:
+        """Supervises the workers until they are told to stop; the status, and why."""
+        supervisor = Supervisor(
+            self._configure,
+            before_exit=pools.wait_all_pools,
+            on_failed_reload=self._return_to_old,
+            # Whoever starts a command by hand wants to know at once.
+            bind_retry=0.0,
+            quiet_start=True,
+        )
+        supervisor.start()
+        status = supervisor.wait()
+        # With no workers the application was loaded, or not, in this very process.
+        alone = self._faults[-1] if self._faults else "its log says why it cannot start"
+        return status, supervisor.reason or alone
+
+    def _configure(self) -> list[Service]:
+        """What one generation serves, read anew for each but the first."""
+        read, self._first = self._first, None
+        if read is None:
+            read = configuration.read(self._arguments)
+        self._served = self._settings
+        self._adopt(read.settings)
+        load = functools.partial(self._load, read.conf)
+        return [Service(self._arguments.app, read.settings, load)]
+
+    def _return_to_old(self) -> None:
+        try:
+            self._adopt(self._served)
+        except ConfigError as exc:
+            # It was open until now; where it cannot be any more, a log is all there is.
+            LOG.error("the log stays where it is: %s", exc)  # noqa: TRY400
+
+    def _adopt(self, settings: Settings) -> None:
+        """From now on the log, too, is as `settings` say. Raises `ConfigError`."""
+        old, self._settings = self._settings, settings
+        if (old.log_file, old.debug) != (settings.log_file, settings.debug):
+            server_log.set_up(settings.log_file, debug=settings.debug)
+
+    def _load(self, conf: cfg.ConfigOpts) -> WSGIApplication:
+        try:
+            return loader.load(self._arguments.app, conf)
+        except LoadError as exc:
+            self._faults.append(exc)
+            # The line says it all; the traceback is for those who debug.
+            raise LoadError(str(exc)) from (exc if self._settings.debug else None)

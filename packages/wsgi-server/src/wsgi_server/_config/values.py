@@ -1,0 +1,152 @@
+"""What a `conf` says of the server's options, with everything that its values name put in.
+
+A service registers the options that it wants to have on its own `ConfigOpts`; it may own
+names that ours would clash with. All others can stand in a section of ours in the same
+files: its operators set them there, and the service never hears of them.
+
+oslo.config raises the same error for an option that nobody registered and for a `$name` in
+a value that nobody registered. So no error is taken for absence here: whether an option is
+registered is asked. This module and `snapshot` are those that touch the inside of a
+`ConfigOpts`.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any, Final
+
+from oslo_config import cfg
+
+from wsgi_server import opts
+from wsgi_server.errors import ConfigError
+
+#: The section for the options that a service does not have.
+SECTION: Final = "wsgi_server"
+
+#: How oslo.config says where a value stands.
+_LOCATION: Final = re.compile(r"LocationInfo\(location=.*?, detail='(.*?)'\)")
+
+
+class Values:
+    """The values of our options in `conf`, or else in the section of ours.
+
+    `conf` is a `ConfigOpts`, one of its groups, or an object that has options of `cfg.CONF`
+    as attributes; `cfg.CONF` where it is None.
+    """
+
+    def __init__(self, conf: Any = None) -> None:
+        self._conf = cfg.CONF if conf is None else conf
+        self._view = View(root(self._conf))
+        self._view.register_missing(opts.ALL_OPTS, SECTION)
+        #: The group in which options are looked for first.
+        self._group = None
+        if isinstance(conf, cfg.ConfigOpts.GroupAttr):
+            self._group = conf._group.name
+
+    def __getitem__(self, option: opts.Option) -> Any:
+        """The value; the default where it is empty. Raises `ConfigError`."""
+        try:
+            if not isinstance(self._conf, cfg.ConfigOpts | cfg.ConfigOpts.GroupAttr):
+                return self._attribute(option)
+            has = self._view.has(option.name, self._group)
+            return self._view.read(option, self._group if has else SECTION)
+        except RecursionError:
+            raise ConfigError(f"option {option.name}: its value names itself") from None
+        except (cfg.Error, ValueError) as exc:
+            plain = _LOCATION.sub(r"\1", str(exc))
+            raise ConfigError(f"option {option.name}: {plain}") from exc
+
+    def _attribute(self, option: opts.Option) -> Any:
+        try:
+            return getattr(self._conf, option.name)
+        except cfg.NoSuchOptError as exc:
+            # A name in the value that nobody knows raises the same.
+            if exc.opt_name != option.name:
+                raise
+        return self._view.read(option, SECTION)
+
+
+class View(cfg.ConfigOpts):
+    """`conf` as it is, with more options on it of which `conf` never hears.
+
+    A `$name` in a value stands for the option of that name, or else for what the files or
+    the environment say under it.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        super().__init__()
+        # What is read here may not be what `conf` would read.
+        fresh = {name: value for name, value in vars(self).items() if "cache" in name}
+        vars(self).update(vars(conf), **fresh)
+        self._opts = dict(conf._opts)
+        self._groups = {name: copy.copy(group) for name, group in conf._groups.items()}
+        for group in self._groups.values():
+            group._opts = dict(group._opts)
+
+    def has(self, name: str, group: str | None = None) -> bool:
+        """Whether there is such an option, wherever it was registered."""
+        if group is None:
+            return name in self._opts
+        return group in self._groups and name in self._groups[group]._opts
+
+    def register_missing(self, options: Any, group: str | None = None) -> None:
+        """Registers those of `options` that are not there."""
+        for opt in options:
+            if not self.has(opt.dest, group):
+                self.register_opt(opt, group)
+
+    def forget(self, name: str, group: str | None) -> None:
+        """Takes an option out again: `unregister_opt` is for the time before parsing."""
+        del (self._opts if group is None else self._groups[group]._opts)[name]
+
+    def read(self, option: opts.Option, group: str | None) -> Any:
+        """The value in that group; the default of its registrant where it is empty."""
+        value = self._get(option.name, group)
+        if value is None or (value == "" and opts.CAN_BE_OFF not in option.traits):
+            info = self._get_opt_info(option.name, group)
+            value = info.get("default", info["opt"].default)
+            value = self._convert_value(self._substitute(value, group), info["opt"])
+        return value
+
+    def _convert_value(self, value: Any, opt: cfg.Opt) -> Any:
+        """No value where it is empty, whatever the type would make of that."""
+        if opt.multi:
+            value = [item for item in value or () if item != ""]
+        elif value is None or (value == "" and not opts.keeps_empty(opt)):
+            return None
+        return super()._convert_value(value, opt)
+
+    class StrSubWrapper(cfg.ConfigOpts.StrSubWrapper):
+        """What the names in a value stand for."""
+
+        def __getitem__(self, key: str) -> Any:
+            group, _, name = key.rpartition(".")
+            own = (
+                self.group.name if isinstance(self.group, cfg.OptGroup) else self.group
+            )
+            places: list[str | None] = [group] if group else [own, None]
+            if not any(self.conf.has(name, place) for place in places):
+                self._define(key, name, places)
+            return super().__getitem__(key)
+
+        def _define(self, key: str, name: str, places: list[str | None]) -> None:
+            """Registers an option for what the files or the environment say."""
+            opt = cfg.StrOpt(name)
+            for place in places:
+                self.conf.register_opt(opt, place)
+                if self.conf.get_location(name, place) is not None:
+                    return
+                self.conf.forget(name, place)
+            raise cfg.TemplateSubstitutionError(
+                f"${key} in its value is defined nowhere (a dollar sign is written $$)"
+            )
+
+
+def root(conf: Any) -> cfg.ConfigOpts:
+    """The `ConfigOpts` behind `conf`: itself, that of a group, or else `cfg.CONF`."""
+    if isinstance(conf, cfg.ConfigOpts):
+        return conf
+    if isinstance(conf, cfg.ConfigOpts.GroupAttr):
+        return conf._conf
+    return cfg.CONF
