@@ -27,7 +27,7 @@ class Accepted:
     headers: Mapping[str, str] = field(default_factory=dict)
     host: str | None = "a.example"
     keep_alive: bool = True
-    trailers: Mapping[str, str] | None = None
+    trailers: Mapping[str, str] = field(default_factory=dict)
 
 
 ACCEPTED: Final = (
@@ -340,35 +340,35 @@ ACCEPTED: Final = (
             trailers=trailers,
         )
         for name, coded, body, trailers, rule in (
-            ("one chunk", ONE, b"hello", None, "RFC 9112 7.1"),
-            ("nothing", b"0\r\n\r\n", b"", None, "RFC 9112 7.1"),
-            ("zeros", b"005\r\nhello\r\n000\r\n\r\n", b"hello", None, "RFC 9112 7.1"),
+            ("one chunk", ONE, b"hello", {}, "RFC 9112 7.1"),
+            ("nothing", b"0\r\n\r\n", b"", {}, "RFC 9112 7.1"),
+            ("zeros", b"005\r\nhello\r\n000\r\n\r\n", b"hello", {}, "RFC 9112 7.1"),
             (
                 "several",
                 b"1\r\nh\r\n2\r\nel\r\n2\r\nlo\r\n0\r\n\r\n",
                 b"hello",
-                None,
+                {},
                 "RFC 9112 7.1",
             ),
             (
                 "both cases of digits",
                 b"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
                 b"0123456789" * 2,
-                None,
+                {},
                 "RFC 9112 7.1",
             ),
             (
                 "CR LF in the data",
                 b"4\r\n\r\n\r\n\r\n0\r\n\r\n",
                 b"\r\n\r\n",
-                None,
+                {},
                 "RFC 9112 7.1",
             ),
             (
                 "extensions",
                 b'5 ; a ;b=c;\td="e;\\"\xff"\r\nhello\r\n0;z\r\n\r\n',
                 b"hello",
-                None,
+                {},
                 "RFC 9112 7.1.1",
             ),
             (

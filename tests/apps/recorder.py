@@ -26,10 +26,12 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
                 if name.startswith(("HTTP_", "CONTENT_")) and name != "HTTP_HOST"
             },
             "body": None,
+            "trailers": {},
         }
         # Kept before the body is read: a request whose body is refused was seen, too.
         _seen.append(record)
         record["body"] = environ["wsgi.input"].read().decode("latin-1")
+        record["trailers"] = environ.get("wsgi_server.trailers", {})
         answer = json.dumps(record).encode()
     start_response(
         "200 OK",

@@ -17,7 +17,13 @@ from collections.abc import Callable
 
 import h11
 import httptools
-from wsgi_server._http11 import END, Limits, RequestReader, ResponseHeads, lines
+from wsgi_server._http11 import (
+    Limits,
+    RequestHeads,
+    RequestReader,
+    ResponseHeads,
+    lines,
+)
 
 CALLS = 2000
 BODY = b"x" * 1024
@@ -48,12 +54,14 @@ HEADERS = [("Content-Type", "application/json"), ("Content-Length", "70")]
 
 def ours(data: bytes) -> Callable[[], object]:
     """One reader for all requests, as on a kept connection."""
-    reader = RequestReader(Limits())
+    reader = RequestReader(RequestHeads(Limits()))
 
     def read() -> None:
-        reader.feed(data)
-        while reader.next_event() is not END:
-            continue
+        if reader.recognize(data) is None:
+            reader.feed(data)
+            reader.read_head()
+            while reader.in_body:
+                reader.read_body(65536)
 
     return read
 

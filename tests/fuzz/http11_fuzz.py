@@ -17,11 +17,10 @@ import atheris
 
 with atheris.instrument_imports(include=["wsgi_server._http11"]):
     from wsgi_server._http11 import (
-        END,
-        NEED_DATA,
         Limits,
         ProtocolError,
         Request,
+        RequestHeads,
         RequestReader,
         bodies,
     )
@@ -29,6 +28,8 @@ with atheris.instrument_imports(include=["wsgi_server._http11"]):
 # The bytes between two chunks are known for large ones, which inputs are too short for.
 bodies.LARGE = 1
 
+#: More than any part of a body.
+MUCH = 1 << 30
 TESTS = Path(__file__).parent.parent
 LIMITS = (
     Limits(),
@@ -46,79 +47,105 @@ LIMITS = (
 STATUSES = {400, 413, 414, 417, 431, 501}
 
 
+class Reading:
+    """One connection's reader, and everything it says, bodies joined."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.reader = RequestReader(RequestHeads(limits))
+        self.said: list[tuple[object, ...]] = []
+        self.body = bytearray()
+        self.trailers: dict[str, str] = {}
+
+    def begin(self, request: Request) -> None:
+        """A head was read."""
+        check(request)
+        self.said.append(told_by(request))
+        if self.reader.in_body:
+            self.trailers = self.reader.trailers()
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """A request was read to its end."""
+        self.said.append((bytes(self.body), self.trailers))
+        self.body, self.trailers = bytearray(), {}
+
+    def take(self, part: bytes) -> None:
+        """A part of a body was read."""
+        assert part or not self.reader.in_body, "an empty part"
+        self.body += part
+        if not self.reader.in_body:
+            self.end()
+
+
 def read(parts: list[bytes], limits: Limits) -> list[tuple[object, ...]]:
-    """Everything a reader says, bodies joined; at last why it stopped."""
-    reader = RequestReader(limits)
-    said: list[tuple[object, ...]] = []
-    body = bytearray()
+    """Everything a reader says; at last why it stopped."""
+    reading = Reading(limits)
+    reader = reading.reader
     try:
         for part in parts:
-            # As a connection does: a head that came before is not fed.
-            known = reader.recognize(part)
-            if known is not None:
-                said += [told_by(known), (b"", None)]
+            # As a connection does: a head that is recognized is not fed.
+            request = reader.recognize(part)
+            if request is not None:
+                reading.begin(request)
                 continue
             reader.feed(part)
-            while (event := reader.next_event()) is not NEED_DATA:
-                if isinstance(event, Request):
-                    check(event)
-                    said.append(told_by(event))
-                elif event is END:
-                    said.append((bytes(body), reader.trailers))
-                    body.clear()
+            while True:
+                if reader.in_body:
+                    data = reader.read_body(MUCH)
+                    if data is None:
+                        break
+                    reading.take(data)
                 else:
-                    assert event, "an empty part"
-                    body += event
+                    request = reader.read_head()
+                    if request is None:
+                        break
+                    reading.begin(request)
     except ProtocolError as exc:
-        said.append((bytes(body), "refused", exc.status))
+        reading.said.append((bytes(reading.body), "refused", exc.status))
     else:
         bound = limits.header_bytes + limits.chunk_line + limits.trailer_bytes
         assert reader.buffered <= bound, reader.buffered
-        said.append((bytes(body), "left", reader.buffered))
+        reading.said.append((bytes(reading.body), "left", reader.buffered))
     if limits.body is not None:
-        assert len(body) <= limits.body, len(body)
-    return said
+        assert len(reading.body) <= limits.body, len(reading.body)
+    return reading.said
 
 
 def read_as_wanted(raw: bytes, limits: Limits, most: int) -> list[tuple[object, ...]]:
     """As `read`, with the parts of bodies passing by the buffer, `most` bytes at a time."""
-    reader = RequestReader(limits)
-    said: list[tuple[object, ...]] = []
-    body = bytearray()
-    in_body = False
+    reading = Reading(limits)
+    reader = reading.reader
     rest = raw
     try:
         while True:
-            event = reader.read_body(most) if in_body else reader.next_event()
-            if event is NEED_DATA:
-                if not rest:
-                    break
-                count = reader.direct(most)
-                if not count:
-                    fed, rest = rest[: reader.appetite()], rest[reader.appetite() :]
-                    reader.feed(fed)
+            if not reader.in_body:
+                request = reader.read_head()
+                if request is not None:
+                    reading.begin(request)
                     continue
+                count, fed = 0, len(rest)
+            else:
+                part = reader.read_body(most)
+                if part is not None:
+                    reading.take(part)
+                    continue
+                count, fed = reader.direct(most), reader.appetite()
+            if not rest:
+                break
+            if count:
                 received = rest[: count + reader.behind(count)]
                 rest = rest[len(received) :]
-                part, tail = received[:count], received[count:]
-                body += part
-                if reader.pass_body(len(part), tail):
-                    continue
-                event = END
-            if isinstance(event, Request):
-                said.append(told_by(event))
-                in_body = True
-            elif event is END:
-                said.append((bytes(body), reader.trailers))
-                body.clear()
-                in_body = False
+                reader.pass_body(len(received[:count]), received[count:])
+                reading.take(received[:count])
             else:
-                body += event
+                reader.feed(rest[:fed])
+                rest = rest[fed:]
     except ProtocolError as exc:
-        said.append((bytes(body), "refused", exc.status))
+        reading.said.append((bytes(reading.body), "refused", exc.status))
     else:
-        said.append((bytes(body), "left", reader.buffered))
-    return said
+        reading.said.append((bytes(reading.body), "left", reader.buffered))
+    return reading.said
 
 
 def told_by(request: Request) -> tuple[object, ...]:

@@ -144,6 +144,7 @@ def test_the_application_sees_a_request_as_the_table_says(
         "host": case.host,
         "headers": dict(case.headers),
         "body": case.body.decode("latin-1"),
+        "trailers": case.trailers,
     }
     assert [record["path"] for record in found[2:]] == ["/last"] * case.keep_alive
     replies = answers(raw, iter([record["method"] for record in found]))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from wsgi_server._http11 import (
-    END,
-    NEED_DATA,
     Limits,
     ProtocolError,
     Request,
+    RequestHeads,
     RequestReader,
 )
+
+#: More than any part of a body in a test.
+MUCH = 1 << 30
 
 
 def limits(options: Mapping[str, Any]) -> Limits:
@@ -34,7 +36,7 @@ class Message:
 
     head: dict[str, Any]
     body: bytes = b""
-    trailers: dict[str, str] | None = None
+    trailers: dict[str, str] = field(default_factory=dict)
     ended: bool = False
 
 
@@ -58,26 +60,35 @@ def head_of(request: Request) -> dict[str, Any]:
     return {name: getattr(request, name) for name in names}
 
 
-def read(
-    parts: Iterable[bytes], limits: Limits | None = None, *, eof: bool = False
-) -> Outcome:
+def begun(request: Request, reader: RequestReader) -> Message:
+    """What was read when a head has been."""
+    if not request.has_body:
+        assert not reader.in_body
+        return Message(head_of(request), ended=True)
+    assert reader.in_body
+    return Message(head_of(request), trailers=reader.trailers())
+
+
+def read(parts: Iterable[bytes], limits: Limits | None = None) -> Outcome:
     """Feeds the parts one by one, as a connection does, reading after each what there is.
 
-    Checks on the way what holds for every sequence of events.
+    Checks on the way what holds for every reading.
     """
-    reader = RequestReader(limits or Limits())
+    return read_with(RequestHeads(limits or Limits()), parts)
+
+
+def read_with(heads: RequestHeads, parts: Iterable[bytes]) -> Outcome:
+    """As `read`, by one of the readers that share `heads`."""
+    reader = RequestReader(heads)
     outcome = Outcome([])
     try:
         for part in parts:
             request = reader.recognize(part)
             if request is not None:
-                outcome.messages.append(Message(head_of(request), ended=True))
+                outcome.messages.append(begun(request, reader))
                 continue
             reader.feed(part)
-            _drain(reader, outcome)
-        if eof:
-            reader.feed_eof()
-            _drain(reader, outcome)
+            _drain(reader, outcome.messages)
     except ProtocolError as exc:
         outcome.status = exc.status
         assert not reader.buffered
@@ -87,23 +98,22 @@ def read(
     return outcome
 
 
-def _drain(reader: RequestReader, outcome: Outcome) -> None:
-    messages = outcome.messages
-    while (event := reader.next_event()) is not NEED_DATA:
-        inside = bool(messages) and not messages[-1].ended
-        if isinstance(event, Request):
-            assert not inside
-            messages.append(Message(head_of(event)))
-        elif event is END:
-            assert inside
-            messages[-1].ended = True
-            messages[-1].trailers = reader.trailers
+def _drain(reader: RequestReader, messages: list[Message]) -> None:
+    while True:
+        if not reader.in_body:
+            request = reader.read_head()
+            if request is None:
+                return
+            messages.append(begun(request, reader))
         else:
-            assert inside
-            assert type(event) is bytes
-            assert event
+            part = reader.read_body(MUCH)
+            if part is None:
+                return
+            assert type(part) is bytes
+            assert part or not reader.in_body
             assert messages[-1].head["has_body"]
-            messages[-1].body += event
+            messages[-1].body += part
+            messages[-1].ended = not reader.in_body
 
 
 def ways(data: bytes) -> Iterator[tuple[str, list[bytes]]]:

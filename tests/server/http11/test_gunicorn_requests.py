@@ -114,7 +114,10 @@ def ours(data: bytes, cfg: Any) -> Outcome:
         header_line=cfg.limit_request_field_size or None,
         underscores="refuse" if cfg.header_map == "refuse" else "drop",
     )
-    outcome = read([data], limits, eof=True)
+    outcome = read([data], limits)
+    if outcome.left or not all(message.ended for message in outcome.messages):
+        # The connection ends in the middle of a request.
+        outcome.status = outcome.status or 400
     for number, message in enumerate(outcome.messages, 1):
         if message.ended and not message.head["keep_alive"]:
             return Outcome(outcome.messages[:number])

@@ -9,69 +9,84 @@ import time
 
 import pytest
 from http_cases import CODED, SIZED, chunked, request
-from server.http11.reading import read
+from server.http11.reading import MUCH, read, read_with
 from wsgi_server._http11 import (
-    END,
-    NEED_DATA,
     Limits,
     ProtocolError,
     Request,
+    RequestHeads,
     RequestReader,
 )
 from wsgi_server._http11 import lines as module
 from wsgi_server._http11.bodies import LARGE
-from wsgi_server._http11.reader import KNOWN_HEAD, KNOWN_HEADS
+from wsgi_server._http11.buffer import ReceiveBuffer
+from wsgi_server._http11.heads import KNOWN_HEAD, KNOWN_HEADS
 
 POST = b"POST /case HTTP/1.1"
 
 
 def fed(*parts: bytes, limits: Limits | None = None) -> RequestReader:
-    reader = RequestReader(limits or Limits())
+    reader = RequestReader(RequestHeads(limits or Limits()))
     for part in parts:
         reader.feed(part)
     return reader
 
 
 def next_request(reader: RequestReader) -> Request:
-    event = reader.next_event()
-    assert isinstance(event, Request)
-    return event
+    request = reader.read_head()
+    assert request is not None
+    return request
 
 
 def drain(reader: RequestReader) -> None:
-    while reader.next_event() is not NEED_DATA:
-        continue
+    """Reads what there is."""
+    while True:
+        if reader.in_body:
+            if reader.read_body(MUCH) is None:
+                return
+        elif reader.read_head() is None:
+            return
 
 
 def test_a_request_without_a_body_ends_at_once() -> None:
     reader = fed(request())
     assert next_request(reader).has_body is False
-    assert reader.next_event() is END
-    assert reader.next_event() is NEED_DATA
+    assert not reader.in_body
     assert reader.idle
+    assert reader.read_head() is None
 
 
 def test_pipelined_requests_come_in_order() -> None:
     first, second = request(SIZED, line=POST, body=b"hello"), request()
     reader = fed(first + second)
     assert next_request(reader).content_length == 5
-    assert reader.next_event() == b"hello"
-    assert reader.next_event() is END
+    assert reader.in_body
+    assert reader.read_body(MUCH) == b"hello"
+    assert not reader.in_body
     assert reader.buffered == len(second)
+    assert reader.has_unread
     assert not reader.idle
     assert next_request(reader).method == "GET"
-    assert reader.next_event() is END
     assert reader.idle
+    assert not reader.has_unread
 
 
 @pytest.mark.parametrize(
-    "data",
-    [request(SIZED, line=POST, body=b"hello"), chunked(b"5\r\nhello\r\n0\r\n\r\n")],
+    ("data", "parts"),
+    [
+        (request(SIZED, line=POST, body=b"hello"), [b"he", b"ll", b"o"]),
+        (chunked(b"5\r\nhello\r\n0\r\n\r\n"), [b"he", b"ll", b"o", b""]),
+    ],
 )
-def test_read_body_gives_no_more_than_asked_for(data: bytes) -> None:
+def test_read_body_gives_no_more_than_asked_for(
+    data: bytes, parts: list[bytes]
+) -> None:
     reader = fed(data + request())
     next_request(reader)
-    assert [reader.read_body(2) for _ in range(4)] == [b"he", b"ll", b"o", END]
+    found = []
+    while reader.in_body:
+        found.append(reader.read_body(2))
+    assert found == parts
     assert next_request(reader).method == "GET"
 
 
@@ -80,18 +95,18 @@ def test_a_body_part_is_the_object_that_was_fed() -> None:
     next_request(reader)
     part = b"hello"
     reader.feed(part)
-    assert reader.next_event() is part
+    assert reader.read_body(MUCH) is part
 
 
 def test_a_body_is_given_as_it_arrives() -> None:
     reader = fed(request(SIZED, line=POST, body=b"he"))
     next_request(reader)
-    assert reader.next_event() == b"he"
-    assert reader.next_event() is NEED_DATA
-    assert reader.read_body(10) is NEED_DATA
+    assert reader.read_body(MUCH) == b"he"
+    assert reader.read_body(MUCH) is None
+    assert reader.in_body
     reader.feed(b"llo")
-    assert reader.next_event() == b"llo"
-    assert reader.next_event() is END
+    assert reader.read_body(MUCH) == b"llo"
+    assert not reader.in_body
 
 
 def test_body_limit_counts_bytes_not_chunks() -> None:
@@ -110,16 +125,16 @@ def test_equal_large_chunks_pass_by_with_what_announces_the_next() -> None:
     frame = b"\r\n%x\r\n" % size
     reader = fed(chunked(frame[2:]), limits=Limits(body=3 * size))
     next_request(reader)
-    assert reader.read_body(1) is NEED_DATA
+    assert reader.read_body(1) is None
     for _ in range(2):
         assert reader.direct(size - 1) == size - 1
         assert reader.behind(size - 1) == 0
         assert reader.direct(size + 1) == size
         assert reader.behind(size) == len(frame)
-        assert reader.pass_body(size, frame)
+        reader.pass_body(size, frame)
         assert not reader.buffered
     # The limit is as for any other frame.
-    assert reader.pass_body(size, frame)
+    reader.pass_body(size, frame)
     with pytest.raises(ProtocolError, match="limited"):
         reader.read_body(1)
 
@@ -131,83 +146,51 @@ def test_what_came_behind_a_large_chunk_is_read_like_anything_else(
 ) -> None:
     reader = fed(chunked(b"%x\r\n" % LARGE))
     next_request(reader)
-    assert reader.read_body(1) is NEED_DATA
+    assert reader.read_body(1) is None
     rest = b"\r\n%x\r\n%b\r\n0\r\n\r\n" % (size, b"x" * size)
-    assert reader.pass_body(LARGE, rest[:cut])
+    reader.pass_body(LARGE, rest[:cut])
     reader.feed(rest[cut:])
-    parts = iter(lambda: reader.read_body(LARGE), END)
-    assert b"".join(part for part in parts if isinstance(part, bytes)) == b"x" * size
+    parts = iter(lambda: reader.read_body(LARGE), b"")
+    assert b"".join(part for part in parts if part is not None) == b"x" * size
 
 
 def test_a_body_can_only_be_read_inside_a_request() -> None:
     for data in (b"", request()[:20], request()):
-        with pytest.raises(RuntimeError, match="no request"):
-            fed(data).read_body(1)
+        reader = fed(data)
+        with pytest.raises(RuntimeError, match="no request body"):
+            reader.read_body(1)
+        with pytest.raises(RuntimeError, match="no request body"):
+            reader.read_whole_body()
 
 
-def test_eof_between_requests_closes() -> None:
-    reader = fed()
-    assert not reader.closed
-    reader.feed_eof()
-    assert reader.closed
-    assert reader.next_event() is NEED_DATA
-
-
-def test_what_came_before_eof_is_still_read() -> None:
-    reader = fed(request() + request(SIZED, line=POST, body=b"hello"))
-    reader.feed_eof()
-    assert not reader.closed
+def test_a_head_can_only_be_read_behind_a_body() -> None:
+    reader = fed(request(SIZED, line=POST))
     next_request(reader)
-    assert reader.next_event() is END
-    next_request(reader)
-    assert reader.next_event() == b"hello"
-    assert reader.next_event() is END
-    assert reader.next_event() is NEED_DATA
-    assert reader.closed
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"G",
-        request()[:-1],
-        request(SIZED, line=POST),
-        request(SIZED, line=POST, body=b"hell"),
-        chunked(b""),
-        chunked(b"5"),
-        chunked(b"5\r\nhell"),
-        chunked(b"5\r\nhello"),
-        chunked(b"5\r\nhello\r\n0\r\n"),
-        chunked(b"5\r\nhello\r\n0\r\nX: y\r\n"),
-    ],
-)
-def test_eof_inside_a_request_is_an_error(data: bytes) -> None:
-    outcome = read([data], eof=True)
-    assert outcome.status == 400
-    assert not any(message.ended for message in outcome.messages)
+    reader.feed(request())
+    with pytest.raises(RuntimeError, match="has not been read"):
+        reader.read_head()
 
 
 def test_a_dead_reader_repeats_its_error_and_keeps_nothing() -> None:
     reader = fed(b"GARBAGE\r\n" + request())
     with pytest.raises(ProtocolError) as first:
-        reader.next_event()
+        reader.read_head()
     reader.feed(request())
     assert reader.buffered == 0
     assert not reader.idle
-    for ask in (reader.next_event, lambda: reader.read_body(1)):
+    for ask in (reader.read_head, lambda: reader.read_body(1)):
         with pytest.raises(ProtocolError) as again:
             ask()
         assert again.value is first.value
-    reader.feed_eof()
-    assert not reader.closed
 
 
 def test_a_body_error_is_repeated_too() -> None:
     reader = fed(chunked(b"x\r\n"))
     next_request(reader)
-    for ask in (lambda: reader.read_body(1), reader.next_event):
+    for ask in (lambda: reader.read_body(1), reader.read_whole_body, reader.read_head):
         with pytest.raises(ProtocolError, match="chunk size"):
             ask()
+    assert not reader.in_body
 
 
 @pytest.mark.parametrize(
@@ -232,7 +215,7 @@ def test_an_unfinished_head_counts_as_buffered() -> None:
     reader = fed()
     for count, byte in enumerate(request()[:-1], 1):
         reader.feed(bytes([byte]))
-        assert reader.next_event() is NEED_DATA
+        assert reader.read_head() is None
         assert reader.buffered == count
         assert not reader.idle
     reader.feed(b"\n")
@@ -242,19 +225,25 @@ def test_an_unfinished_head_counts_as_buffered() -> None:
 
 def test_an_empty_line_does_not_start_a_request() -> None:
     reader = fed(b"\r\n")
-    assert reader.next_event() is NEED_DATA
+    assert reader.read_head() is None
     assert reader.idle
-    reader.feed_eof()
-    assert reader.closed
 
 
-def test_trailers_are_those_of_the_last_request() -> None:
-    reader = fed(chunked(b"0\r\nX-A: a\r\n\r\n") + request())
+def test_trailers_are_those_of_one_request() -> None:
+    reader = fed(chunked(b"0\r\nX-A: a\r\n\r\n") + chunked(b"0\r\n\r\n"))
+    found = []
+    for _ in range(2):
+        next_request(reader)
+        found.append(reader.trailers())
+        assert found[-1] == {}
+        assert reader.read_body(1) == b""
+    assert found == [{"HTTP_X_A": "a"}, {}]
+
+
+def test_a_sized_body_has_no_trailers() -> None:
+    reader = fed(request(SIZED, line=POST))
     next_request(reader)
-    assert reader.next_event() is END
-    assert reader.trailers == {"HTTP_X_A": "a"}
-    next_request(reader)
-    assert reader.trailers is None
+    assert reader.trailers() == {}
 
 
 def test_limits_reject_an_unknown_choice() -> None:
@@ -316,34 +305,28 @@ def test_a_line_is_refused_with_the_byte_that_leaves_no_room_for_its_end(
     drain(reader)
     reader.feed(b"x")
     with pytest.raises(ProtocolError) as caught:
-        reader.next_event()
+        drain(reader)
     assert caught.value.status == status
 
 
 def test_consumed_bytes_of_a_long_buffer_are_given_back() -> None:
-    # One byte at a time is taken out while more comes in: the buffer must not grow.
-    reader = fed(request(b"Content-Length: 10000000", line=POST))
-    next_request(reader)
+    # One piece at a time is taken out while more comes in: the buffer must not grow.
+    buffer = ReceiveBuffer()
     for _ in range(3):
-        reader.feed(b"x" * 65536)
-    held = 3 * 65536
+        buffer.feed(b"x" * 65536)
     for _ in range(20):
         for _ in range(64):
-            part = reader.read_body(1024)
-            assert isinstance(part, bytes)
-            held -= len(part)
-        reader.feed(b"x" * 65536)
-        held += 65536
-        assert reader.buffered == held
-        assert sys.getsizeof(reader.unread) < 6 * 65536
+            assert buffer.take(1024) == b"x" * 1024
+        buffer.feed(b"x" * 65536)
+        assert len(buffer) == 3 * 65536
+        assert sys.getsizeof(buffer.unread) < 6 * 65536
 
 
 def test_an_idle_reader_is_small() -> None:
     reader = fed(request()[:10], request()[10:])
     next_request(reader)
-    reader.next_event()
     assert reader.idle
-    assert reader.unread == b""
+    assert not reader.has_unread
     assert sys.getsizeof(reader) < 200
 
 
@@ -513,46 +496,31 @@ def test_the_core_knows_no_socket_clock_thread_or_option() -> None:
     assert not [name for name in found if name.startswith("oslo")]
 
 
-def test_the_end_of_a_request_without_a_body_can_be_passed() -> None:
-    reader = RequestReader(Limits())
-    reader.feed(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nPOST / HTTP/1.1\r\nHost: x\r\n")
-    assert isinstance(reader.next_event(), Request)
-    assert reader.pass_end()
-    assert not reader.pass_end()
-    reader.feed(b"Content-Length: 1\r\n\r\n")
-    assert isinstance(reader.next_event(), Request)
-    assert not reader.pass_end()
-    reader.feed(b"a")
-    assert reader.next_event() == b"a"
-    assert reader.pass_end()
-    assert reader.idle
-
-
-def heads_of(limits: Limits, *parts: bytes) -> list[Request]:
+def heads_of(heads: RequestHeads, *parts: bytes) -> list[Request]:
     """The requests that a reader makes of parts of which each is fed and read to its end."""
-    reader = RequestReader(limits)
+    reader = RequestReader(heads)
     found = []
     for part in parts:
         request = reader.recognize(part)
         if request is None:
             reader.feed(part)
             request = next_request(reader)
-            while reader.next_event() is not END:
-                pass
+            while reader.in_body:
+                reader.read_body(MUCH)
         found.append(request)
     return found
 
 
 def test_a_head_that_comes_again_is_the_same_request() -> None:
-    limits = Limits()
+    heads = RequestHeads(Limits())
     data = request(b"X-A: a", line=b"GET /case HTTP/1.1")
-    _, first, second, third = heads_of(limits, *[data] * 4)
+    _, first, second, third = heads_of(heads, *[data] * 4)
     assert first is second is third
     assert second.familiar
     assert second.headers == {"HTTP_HOST": "a.example", "HTTP_X_A": "a"}
     # And for every reader with these limits, but for no other.
-    assert heads_of(limits, data) == [first]
-    assert heads_of(Limits(), data) != [first]
+    assert heads_of(heads, data) == [first]
+    assert heads_of(RequestHeads(Limits()), data) != [first]
 
 
 @pytest.mark.parametrize(
@@ -568,15 +536,15 @@ def test_a_head_that_comes_again_is_the_same_request() -> None:
 )
 def test_a_known_head_has_its_body_every_time(framed: bytes) -> None:
     plain = request(line=b"GET /case HTTP/1.1")
-    limits = Limits()
-    outcomes = [read([framed, plain, framed], limits) for _ in range(3)]
+    heads = RequestHeads(Limits())
+    outcomes = [read_with(heads, [framed, plain, framed]) for _ in range(3)]
     assert [message.body for message in outcomes[0].messages] == [
         b"hello",
         b"",
         b"hello",
     ]
     assert outcomes[0] == outcomes[1] == outcomes[2]
-    assert len(limits.known) == 2
+    assert len(heads.known) == 2
 
 
 @pytest.mark.parametrize(
@@ -591,11 +559,11 @@ def test_a_known_head_has_its_body_every_time(framed: bytes) -> None:
 def test_a_head_with_a_secret_or_a_dropped_field_is_never_kept(
     line: bytes, field: bytes
 ) -> None:
-    limits = Limits()
-    heads_of(limits, *[request(field, line=line)] * 3)
-    assert limits.known == {}
-    heads_of(limits, *[request(b"X-A: a", line=b"GET /case HTTP/1.1")] * 3)
-    assert len(limits.known) == 1
+    heads = RequestHeads(Limits())
+    heads_of(heads, *[request(field, line=line)] * 3)
+    assert heads.known == {}
+    heads_of(heads, *[request(b"X-A: a", line=b"GET /case HTTP/1.1")] * 3)
+    assert len(heads.known) == 1
 
 
 def test_a_longer_head_is_never_kept() -> None:
@@ -603,50 +571,52 @@ def test_a_longer_head_is_never_kept() -> None:
     room = KNOWN_HEAD - len(request(*fields))
     longest = request(*fields[:-1], fields[-1] + b"x" * room)
     assert len(longest) == KNOWN_HEAD
-    limits = Limits()
-    heads_of(limits, *[longest.replace(b"X-0: ", b"X-0:  ")] * 3)
-    assert limits.known == {}
-    heads_of(limits, *[longest] * 3)
-    assert set(limits.known) == {longest}
+    heads = RequestHeads(Limits())
+    heads_of(heads, *[longest.replace(b"X-0: ", b"X-0:  ")] * 3)
+    assert heads.known == {}
+    heads_of(heads, *[longest] * 3)
+    assert set(heads.known) == {longest}
 
 
 def test_heads_start_over_when_there_are_too_many() -> None:
-    limits = Limits()
+    heads = RequestHeads(Limits())
     for number in range(KNOWN_HEADS + 1):
         data = request(line=b"GET /%d HTTP/1.1" % number)
-        heads_of(limits, data, data)
-        assert len(limits.known) == number % KNOWN_HEADS + 1
+        heads_of(heads, data, data)
+        assert len(heads.known) == number % KNOWN_HEADS + 1
 
 
 def test_only_a_reader_between_two_requests_recognizes_one() -> None:
-    limits = Limits()
+    heads = RequestHeads(Limits())
     data = request(line=b"GET /case HTTP/1.1")
-    heads_of(limits, data, data)
+    heads_of(heads, data, data)
     for before in (
         b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n",
         data[:-1],
         b"\r\n",
         b"bad\r\n\r\n",
     ):
-        reader = fed(before, limits=limits)
+        reader = RequestReader(heads)
+        reader.feed(before)
         with contextlib.suppress(ProtocolError):
-            reader.next_event()
+            reader.read_head()
         assert reader.recognize(data) is None
-    assert RequestReader(limits).recognize(data) is not None
+    assert RequestReader(heads).recognize(data) is not None
 
 
-def test_a_whole_body_is_taken_with_its_end_or_not_at_all() -> None:
+def test_a_whole_body_is_taken_or_not_at_all() -> None:
     reader = fed(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhell")
-    assert reader.read_whole_body() is None
     next_request(reader)
     assert reader.read_whole_body() is None
     assert reader.buffered == 4
     reader.feed(b"oGET")
     assert reader.read_whole_body() == b"hello"
+    assert not reader.in_body
     assert reader.buffered == 3
-    assert reader.next_event() is NEED_DATA
+    assert reader.read_head() is None
     chunked_one = fed(
         b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     )
     next_request(chunked_one)
     assert chunked_one.read_whole_body() is None
+    assert chunked_one.in_body

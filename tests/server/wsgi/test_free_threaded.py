@@ -56,10 +56,10 @@ def test_the_core_and_the_threads_engine_load_in_a_sub_interpreter() -> None:
         other = _interpreters.create()
         failed = _interpreters.run_string(other, r'''if True:
             import wsgi_server._engines.threads
-            from wsgi_server._http11 import Limits, RequestReader
-            reader = RequestReader(Limits())
+            from wsgi_server._http11 import Limits, RequestHeads, RequestReader
+            reader = RequestReader(RequestHeads(Limits()))
             reader.feed(b"GET /there HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
-            print(reader.next_event().path, flush=True)
+            print(reader.read_head().path, flush=True)
         ''')
         _interpreters.destroy(other)
         from wsgi_server._http11 import lines

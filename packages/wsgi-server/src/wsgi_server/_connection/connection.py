@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from wsgi_server._http11 import (
     CONTINUE,
-    END,
-    NEED_DATA,
     ProtocolError,
     Request,
     RequestReader,
@@ -89,7 +87,7 @@ class Connection(Teardown):
         self.pace = None
         self.unbroken = 0
         self.exchange = None
-        self._reader = RequestReader(site.limits)
+        self._reader = RequestReader(site.request_heads)
         self._request: Request | None = None
         self._count = 0
         self._keep = False
@@ -134,6 +132,8 @@ class Connection(Teardown):
         environ = site.environs.make(request, self.peer, self._extra)
         if request.has_body:
             environ["wsgi.input"] = self._input(request)
+            if request.chunked:
+                environ["wsgi_server.trailers"] = self._reader.trailers()
         exchange = self.exchange = Exchange(self, request, environ, now)
         environ["wsgi.early_hints"] = exchange.early_hints
         environ["wsgi_server.client_gone"] = self.client_gone
@@ -181,18 +181,13 @@ class Connection(Teardown):
         """
         reader = self._reader
         while self._body_open:
-            # Nothing to read: a body that is open has bytes to come, unless it is broken.
-            if reader.unread or reader.broken:
-                try:
-                    part = reader.read_body(limit)
-                except ProtocolError as exc:
-                    raise BodyError(exc.status, exc.detail) from exc
-                if part is END:
-                    self._body_open = False
-                    break
-                if part is not NEED_DATA:
-                    self._body_open = not reader.pass_end()
-                    return part
+            try:
+                part = reader.read_body(limit)
+            except ProtocolError as exc:
+                raise BodyError(exc.status, exc.detail) from exc
+            if part is not None:
+                self._body_open = reader.in_body
+                return part
             if not self._said_continue:
                 self._said_continue = True
                 self.send(CONTINUE)
@@ -215,7 +210,8 @@ class Connection(Teardown):
         came, tail = self._receive_into(
             buffer[have : have + count], behind, wait=not have
         )
-        self._body_open = reader.pass_body(came, tail)
+        reader.pass_body(came, tail)
+        self._body_open = reader.in_body
         return have + came
 
     def head(self, exchange: Exchange, body_length: int | None) -> Head:
@@ -271,9 +267,7 @@ class Connection(Teardown):
                 self.state = _HEAD
                 self.deadline = now + self.site.settings.header_timeout
             return False
-        if not request.has_body:
-            reader.pass_end()
-        elif (request.content_length or LONG) <= SMALL_BODY:
+        if request.has_body and (request.content_length or LONG) <= SMALL_BODY:
             self._body = reader.read_whole_body()
             if self._body is None and not request.expect_continue:
                 # Not worth occupying an application while it arrives.
@@ -328,7 +322,7 @@ class Connection(Teardown):
         """Waits for the next request; true when it is already there."""
         self.deadline = now + self.site.patience
         self.state = _IDLE
-        return bool(self._reader.unread) and self._parse(now)
+        return self._reader.has_unread and self._parse(now)
 
     def _step_aside(self, now: float) -> bool:
         """`step` in the states that do not read a head."""
@@ -443,13 +437,13 @@ class Connection(Teardown):
             except ProtocolError:
                 self._linger(now)
                 return False
-            if part is NEED_DATA:
+            if part is None:
                 if self._idle_bytes > DISCARD_LIMIT:
                     self._linger(now)
                 elif self._read_over():
                     continue
                 return False
-            if part is END:
+            if not self._reader.in_body:
                 break
         self._body_open = False
         return self._rest(now)

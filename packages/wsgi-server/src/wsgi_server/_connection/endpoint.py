@@ -8,7 +8,7 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from wsgi_server._http11 import Limits, ResponseHeads
+from wsgi_server._http11 import Limits, RequestHeads, ResponseHeads
 from wsgi_server._wsgi.environ import SOFTWARE, EnvironFactory
 
 from .scheduler import Scheduler
@@ -55,7 +55,7 @@ class Endpoint:
         self.write_patience = _least(
             settings.write_timeout, settings.client_socket_timeout
         )
-        self.limits = Limits(
+        limits = Limits(
             request_line=settings.max_request_line,
             header_line=settings.max_header_line,
             headers=settings.max_headers,
@@ -63,6 +63,7 @@ class Endpoint:
             body=settings.max_request_body,
             underscores=settings.underscore_headers,
         )
+        self.request_heads = RequestHeads(limits)
         self.environs = EnvironFactory(
             listener.sock, settings, tls=self.tls is not None, worker_id=worker_id
         )

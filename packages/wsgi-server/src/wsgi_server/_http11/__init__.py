@@ -7,7 +7,8 @@ clock, a thread or an option.
 from __future__ import annotations
 
 from .grammar import ProtocolError, ResponseError
-from .messages import END, NEED_DATA, Limits, Request
+from .heads import RequestHeads
+from .messages import Limits, Request
 from .reader import RequestReader
 from .response import (
     CONTINUE,
@@ -22,13 +23,12 @@ from .response import (
 
 __all__ = [
     "CONTINUE",
-    "END",
     "LAST_CHUNK",
-    "NEED_DATA",
     "Head",
     "Limits",
     "ProtocolError",
     "Request",
+    "RequestHeads",
     "RequestReader",
     "ResponseError",
     "ResponseHeads",

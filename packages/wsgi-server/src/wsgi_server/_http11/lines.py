@@ -163,16 +163,19 @@ def _careful_field(line: bytes, underscores: str) -> tuple[str, str, bool]:
     return key, value, may_keep
 
 
-def join_field(headers: dict[str, str], key: str, value: str) -> None:
-    """Adds another line of a field that is there already (RFC 9110 5.3).
+def add_field(fields: dict[str, str], key: str, value: str) -> None:
+    """Adds a field, joined to one that is there already (RFC 9110 5.3).
 
-    Raises `ProtocolError` for a field that may come only once.
+    Raises `ProtocolError` for one that may come only once.
     """
-    if key in _SINGLE:
+    if key not in fields:
+        fields[key] = value
+    elif key in _SINGLE:
         name = key.removeprefix("HTTP_").replace("_", "-").title()
         raise ProtocolError(400, f"{name} is given more than once.")
-    separator = "; " if key == "HTTP_COOKIE" else ","
-    headers[key] = f"{headers[key]}{separator}{value}"
+    else:
+        separator = "; " if key == "HTTP_COOKIE" else ","
+        fields[key] = f"{fields[key]}{separator}{value}"
 
 
 def may_be_trailer(line: bytes, key: str) -> bool:

@@ -1,21 +1,8 @@
-"""What a reader of requests is told and tells: its limits, requests, and bare events."""
+"""What a reader of requests is told and tells: its limits, and requests."""
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass, field
-from typing import Final
-
-
-class Signal(enum.Enum):
-    """Events without content."""
-
-    NEED_DATA = "more bytes are needed before the next event"
-    END = "the request is complete"
-
-
-NEED_DATA: Final = Signal.NEED_DATA
-END: Final = Signal.END
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +19,10 @@ class Limits:
     body: int | None = None
     #: Names with "_" collide with those with "-" in an environ.
     underscores: str = "drop"
-    #: Heads up to this size cannot break a limit on lines or bytes.
-    quick: int = field(init=False)
-    #: Whole heads that were read within these limits, as long as they may come again.
-    known: dict[bytes, Request] = field(
-        init=False, default_factory=dict, repr=False, compare=False
-    )
 
     def __post_init__(self) -> None:
         if self.underscores not in ("drop", "refuse"):
             raise ValueError(f"underscores: {self.underscores!r} is not drop or refuse")
-        line = self.header_bytes if self.header_line is None else self.header_line
-        quick = min(self.request_line, self.header_bytes - 4, line)
-        object.__setattr__(self, "quick", quick)
 
 
 class Request:

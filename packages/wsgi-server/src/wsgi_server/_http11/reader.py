@@ -2,220 +2,235 @@
 
 The usual head arrives whole: it is split once, and each line costs one lookup in a cache of
 exact lines that were checked before; a whole head that came before costs a single one.
-Everything else (fragments, long heads, new lines) takes the slow way, line by line, with
-the same outcome at every split of the bytes: the first line that breaks a rule decides.
+Everything else (fragments, long heads) takes the slow way, line by line, with the same
+outcome at every split of the bytes: the first line that breaks a rule decides.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
-from .bodies import CHUNK_SIZE, DONE, HEAD, SIZED, START, BodyReader
+from .bodies import FRAMINGS, ChunkedBody, SizedBody
+from .buffer import ReceiveBuffer
 from .framing import complete
 from .grammar import ProtocolError
-from .lines import (
-    FRAMING,
-    join_field,
-    known_fields,
-    known_request_lines,
-    parse_field,
-    parse_request_line,
-)
-from .messages import NEED_DATA, Limits, Request, Signal
-
-#: Whole heads that are kept, and how long they may be; more start over.
-KNOWN_HEADS: Final = 256
-KNOWN_HEAD: Final = 1024
+from .heads import RequestHeads, new_request
+from .lines import add_field, known_fields, parse_field
+from .messages import Request
 
 
-class RequestReader(BodyReader):
-    """Feed it bytes, ask it for events.
+class RequestReader:
+    """Reads what one client sends: a head, then its body if it has one, and again.
 
-    `next_event` gives a `Request`, then the body as bytes objects, then `END`; `NEED_DATA`
-    whenever it needs more. A request without a body is followed by `END` at once. After a
-    `ProtocolError` the reader is dead and raises it again whatever is asked.
+    Bytes go in by `feed`, or are shown to `recognize` first. `read_head` and `read_body` say
+    None where they need more of them. After a `ProtocolError` the reader is dead and raises
+    it again whatever is asked.
     """
 
-    __slots__ = ("_known", "_request")
+    __slots__ = (
+        "_body",
+        "_buffer",
+        "_error",
+        "_heads",
+        "_lines",
+        "_request",
+        "_size",
+    )
 
-    def __init__(self, limits: Limits) -> None:
-        super().__init__(limits)
-        self._known = limits.known
-        #: The head that is being read line by line.
+    def __init__(self, heads: RequestHeads) -> None:
+        self._heads = heads
+        self._buffer = ReceiveBuffer()
+        # The body that is being read; the head that is, if that happens line by line, with
+        # what it took so far: bytes and lines.
+        self._body: SizedBody | ChunkedBody | None = None
         self._request: Request | None = None
+        self._size = 0
+        self._lines = 0
+        self._error: ProtocolError | None = None
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that were fed and not used yet, those of an unfinished head included."""
+        # Not the empty line that may stand before a request: who sent only that waits.
+        return len(self._buffer) + (self._size if self._request is not None else 0)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is between two requests, with nothing waiting."""
+        return self._body is None and self._error is None and not self.buffered
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes were fed that no head and no body has used."""
+        return bool(self._buffer.unread)
+
+    @property
+    def in_body(self) -> bool:
+        """Whether the request that was read last has a body that has not ended."""
+        return self._body is not None
 
     def recognize(self, data: bytes) -> Request | None:
         """The request that `data` is, whole and alone, if the same bytes came before.
 
-        It has no body, and no `END` follows it. None: nothing was taken, `feed` the data.
+        It has no body. None: nothing was taken, `feed` the data.
         """
-        if self.unread or self._state != START or self._size or len(data) > KNOWN_HEAD:
-            return None
-        request = self._known.get(data)
-        if request is None or request.has_body:
+        request = self._heads.known.get(data)
+        if (
+            request is None
+            or request.has_body
+            or self._buffer.unread
+            or self._body is not None
+            or self._size
+            or self._error is not None
+        ):
             return None
         request.familiar = True
-        self.trailers = None
         return request
 
-    def next_event(self) -> Request | bytes | Signal:
-        """The next event. Raises `ProtocolError`."""
-        if self._state > HEAD:
-            return self.read_body(len(self.unread) + 1)
-        return self.read_head() or NEED_DATA
+    def feed(self, data: bytes) -> None:
+        """Adds what arrived; a dead reader forgets it."""
+        if self._error is None:
+            self._buffer.feed(data)
 
     def read_head(self) -> Request | None:
-        """As `next_event` between two requests; None where it needs more.
+        """The next request, None where more bytes are needed.
 
-        Raises `ProtocolError`.
+        If it has a body, that must be read to its end first. Raises `ProtocolError`.
         """
-        buffer = self.unread
+        buffer, heads = self._buffer, self._heads
         try:
-            # Not for a head whose beginning was searched before, that would not be linear;
-            # nor behind an empty line, whose bytes count as well.
-            if buffer and self._state == START and not self._left and not self._size:
-                start = self._pos
-                end = buffer.find(b"\r\n\r\n", start, start + self.limits.quick + 4)
-                if end > start:
-                    head = bytes(buffer[start : end + 4])
-                    request = self._known.get(head)
-                    if request is not None:
-                        request.familiar = True
-                    else:
-                        request = self._quick_head(head)
-                    if request is not None:
-                        self._use(end + 4 - start)
-                        return self._begin(request)
-            return self._slow_head()
+            request = None
+            # Behind an empty line its bytes count as well.
+            if not self._size and self._body is None:
+                head = buffer.whole_head(heads.quick)
+            else:
+                head = None
+            if head is not None:
+                request = heads.parse(head)
+            if request is not None and head is not None:
+                buffer.skip(len(head))
+            else:
+                request = self._read_lines()
         except ProtocolError as exc:
             self._die(exc)
             raise
-
-    def _quick_head(self, head: bytes) -> Request | None:
-        """A head that is all there; None where it takes a closer look."""
-        lines = head[:-4].split(b"\r\n")
-        if len(lines) > self.limits.headers or not lines[0]:
-            return None
-        memorable = lines[0] in known_request_lines
-        request = self._request_line(lines[0])
-        headers = request.headers
-        known = known_fields
-        for line in lines[1:]:
-            try:
-                key, value = known[line]
-            except KeyError:
-                key, value = parse_field(line, self.limits.underscores)
-                memorable = memorable and key in FRAMING
-            if key in headers:
-                join_field(headers, key, value)
-            else:
-                headers[key] = value
-        complete(request, self.limits)
-        if memorable and len(head) <= KNOWN_HEAD:
-            # None of its lines holds a secret, and nearly all of them came before.
-            if len(self._known) >= KNOWN_HEADS:
-                self._known.clear()
-            self._known[head] = request
+        if request is not None and request.has_body:
+            self._body = FRAMINGS[request.chunked](request, buffer, heads.limits)
         return request
 
-    def _slow_head(self) -> Request | None:
-        """Line by line, as they come; remembers what it has used."""
+    def read_body(self, limit: int) -> bytes | None:
+        """Up to `limit` bytes of the body, at least 1; None where more bytes are needed.
+
+        Empty at its end, if it did not end with the part before: `in_body` tells. Raises `ProtocolError`, and `RuntimeError` where there is no body to read.
+        """
+        body = self._body
+        if body is None:
+            raise self._nothing_open()
+        try:
+            part = body.read(limit)
+        except ProtocolError as exc:
+            self._die(exc)
+            raise
+        if body.ended:
+            self._body = None
+        return part
+
+    def trailers(self) -> dict[str, str]:
+        """Where the fields behind the open body are once it ends, by environ name."""
+        body = self._open_body()
+        return body.trailers if isinstance(body, ChunkedBody) else {}
+
+    def read_whole_body(self) -> bytes | None:
+        """What is left of a sized body, if all of that has arrived; else nothing is taken.
+
+        Raises as `read_body`.
+        """
+        body = self._body
+        if body is None:
+            raise self._nothing_open()
+        whole = body.read_whole()
+        if body.ended:
+            self._body = None
+        return whole
+
+    def appetite(self) -> int:
+        """How many bytes to receive and feed next while a body is read."""
+        return self._open_body().appetite
+
+    def direct(self, limit: int) -> int:
+        """How many of the next bytes are body, up to `limit`, and may pass by the buffer.
+
+        0: what comes next must be fed.
+        """
+        body = self._body
+        return 0 if body is None or self._buffer.unread else min(limit, body.left)
+
+    def behind(self, count: int) -> int:
+        """How many bytes to receive behind the `count` that `direct` allowed.
+
+        Where a chunk ends there, just those that announce another one of its size; else 0.
+        """
+        return self._open_body().behind(count)
+
+    def pass_body(self, count: int, tail: bytes = b"") -> None:
+        """Takes note of body bytes that passed by, no more than `direct` allowed.
+
+        `tail` came behind them, no more than `behind` asked for.
+        """
+        body = self._open_body()
+        body.passed(count, tail)
+        if body.ended:
+            self._body = None
+
+    def _open_body(self) -> SizedBody | ChunkedBody:
+        if self._body is None:
+            raise self._nothing_open()
+        return self._body
+
+    def _nothing_open(self) -> Exception:
+        return self._error or RuntimeError("no request body is being read")
+
+    def _read_lines(self) -> Request | None:
+        """A head line by line, as they come; remembers what it has used."""
         if self._error is not None:
             raise self._error
-        if not self.unread:
-            self._starved()
-            return None
-        limits = self.limits
-        while True:
-            first = self._request is None
-            line = self._line(
-                limits.request_line if first else limits.header_line,
-                414 if first else 431,
-            )
-            if line is None:
-                self._starved()
-                return None
-            if first:
-                if not line:
-                    if self._size > 2:
-                        raise ProtocolError(400, "Empty lines before the request.")
-                    continue
-                self._state = HEAD
-                self._request = self._request_line(line)
-            elif not line:
-                request = self._request
-                assert request is not None  # noqa: S101  what `first` says
-                self._request = None
-                self._lines = self._size = 0
-                complete(request, self.limits)
-                return self._begin(request)
+        if self._body is not None:
+            raise RuntimeError("the body of the last request has not been read")
+        buffer, limits = self._buffer, self._heads.limits
+        while buffer.unread:
+            request = self._request
+            most = limits.header_bytes - self._size
+            if request is None:
+                most = min(most, limits.request_line + 2)
+                line = buffer.line(most, 414, "request line")
             else:
+                if limits.header_line is not None:
+                    most = min(most, limits.header_line + 2)
+                line = buffer.line(most, 431, "request head")
+            if line is None:
+                return None
+            self._size += len(line) + 2
+            if request is None:
+                if line:
+                    self._request = new_request(line)
+                elif self._size > 2:
+                    raise ProtocolError(400, "Empty lines before the request.")
+            elif line:
                 self._lines += 1
                 if self._lines > limits.headers:
                     raise ProtocolError(431, "Too many header fields.")
-                request = self._request
-                assert request is not None  # noqa: S101
                 key, value = known_fields.get(line) or parse_field(
                     line, limits.underscores
                 )
-                if key in request.headers:
-                    join_field(request.headers, key, value)
-                else:
-                    request.headers[key] = value
-
-    def _line(self, limit: int | None, status: int) -> bytes | None:
-        """The next line without its CRLF, or None while it is not complete.
-
-        `_left` remembers how far the search came, so that a line that drips in byte by byte
-        is still read in linear time.
-        """
-        buffer, start = self.unread, self._pos
-        most = self.limits.header_bytes - self._size
-        if limit is not None:
-            most = min(most, limit + 2)
-        searched = max(start, start + self._left - 1)
-        end = buffer.find(b"\n", searched, start + most)
-        if end < 0:
-            if len(buffer) - start >= most:
-                what = "request line" if status == 414 else "request head"
-                raise ProtocolError(status, f"The {what} is too long.")
-            self._left = len(buffer) - start
-            return None
-        if end == start or buffer[end - 1] != 13:
-            raise ProtocolError(400, "A line does not end with CR LF.")
-        self._left = 0
-        line = bytes(buffer[start : end - 1])
-        self._size += end + 1 - start
-        self._use(end + 1 - start)
-        return line
-
-    def _request_line(self, line: bytes) -> Request:
-        request = Request()
-        (
-            request.method,
-            request.target,
-            request.path,
-            request.query,
-            request.http11,
-            request.scheme,
-        ) = known_request_lines.get(line) or parse_request_line(line)
-        request.headers = {}
-        request.familiar = False
-        return request
-
-    def _begin(self, request: Request) -> Request:
-        """The body comes next."""
-        self.trailers = None
-        if request.chunked:
-            self._state = CHUNK_SIZE
-            self._left = self._total = 0
-        elif request.has_body:
-            self._state = SIZED
-            self._left = request.content_length or 0
-        else:
-            self._state = DONE
-        return request
+                add_field(request.headers, key, value)
+            else:
+                self._request = None
+                self._size = self._lines = 0
+                complete(request, limits)
+                return request
+        return None
 
     def _die(self, error: ProtocolError) -> None:
-        self._request = None
-        super()._die(error)
+        """Nothing behind the error is looked at, so nothing is kept."""
+        self._error = error
+        self._request = self._body = None
+        self._size = 0
+        self._buffer.clear()
