@@ -37,6 +37,7 @@ def _select(method: str = "GET", **headers: str) -> Any:
         ({"Range": "bytes=-99999999999999999999"}, 0, 100, True),
         ({"Range": "bytes=00000000000000000000001-2"}, 1, 3, True),
         ({"Range": "bytes=1-2,3-4"}, 0, 100, False),
+        ({"Range": "bytes=1-2,"}, 1, 3, True),
         ({"Range": "items=0-5"}, 0, 100, False),
         ({"Range": "items=0-5,7-8"}, 0, 100, False),
         ({"Range": "nonsense"}, 0, 100, False),
@@ -126,6 +127,24 @@ def test_a_content_without_versions() -> None:
     with pytest.raises(webob.exc.HTTPNotModified) as caught:
         select(If_None_Match="*")
     assert caught.value.etag is None
+
+
+@pytest.mark.parametrize("header", ["bytes=-1", "bytes=-100"])
+def test_the_last_bytes_of_an_empty_content_are_the_whole(header: str) -> None:
+    request = Request.blank("/", headers={"Range": header})
+    found = request.select(0)
+    response = webob.Response()
+    found.fill(response)
+    assert (found.start, found.stop) == (0, 0)
+    assert response.status_int == 200
+    assert response.content_range is None
+    assert response.content_length == 0
+
+
+@pytest.mark.parametrize("header", ["bytes=-0", "bytes=0-", "bytes=0-0"])
+def test_an_empty_content_has_no_other_part(header: str) -> None:
+    with pytest.raises(webob.exc.HTTPRequestRangeNotSatisfiable):
+        Request.blank("/", headers={"Range": header}).select(0)
 
 
 def test_fill_describes_a_part() -> None:

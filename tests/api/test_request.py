@@ -130,6 +130,8 @@ def test_without_a_range_there_is_none() -> None:
         ("bytes=-5", -5, None),
         ("bytes=0-" + "9" * 5000, 0, 10**19 + 1),
         ("BYTES = 1 - 2", 1, 3),
+        ("bytes=,0-1, ,", 0, 2),
+        ("bytes=-500", -500, None),
     ],
 )
 def test_ranges_that_start_inside_the_content(
@@ -150,8 +152,10 @@ def test_ranges_that_start_inside_the_content(
         "bytes=-0",
         "bytes=a-b",
         "bytes=0-1x",
-        "items=0-1",
         "bytes",
+        "bytes=",
+        "bytes=,",
+        "nonsense",
         "",
         "bytes=" + "9" * 5000 + "-",
         "bytes=٣-٤".encode().decode("latin-1"),
@@ -166,10 +170,28 @@ def test_ranges_that_cannot_be_satisfied(header: str) -> None:
     assert "Range" in caught.value.explanation
 
 
-def test_nothing_can_be_asked_of_an_empty_content() -> None:
-    for header in ("bytes=0-", "bytes=-1"):
-        with pytest.raises(webob.exc.HTTPRequestRangeNotSatisfiable):
+def test_an_empty_content_has_last_bytes_but_no_first_one() -> None:
+    """RFC 9110 14.1.2: the only satisfiable form is a suffix of some length."""
+    for header in ("bytes=0-", "bytes=0-0", "bytes=-0", "bytes=1-"):
+        with pytest.raises(webob.exc.HTTPRequestRangeNotSatisfiable) as caught:
             Request.blank("/", headers={"Range": header}).get_range_from_request(0)
+        assert caught.value.headers["Content-Range"] == "bytes */0"
+    for header in ("bytes=-1", "bytes=-500"):
+        request = Request.blank("/", headers={"Range": header})
+        assert request.get_range_from_request(0) is None
+        assert request.get_range_from_request(1) is not None
+
+
+def test_a_range_of_another_unit_and_one_for_head_are_no_ranges() -> None:
+    """RFC 9110 14.2."""
+    for header in ("items=0-1", "items=0-1,3-4", "x-bytes=200-"):
+        request = Request.blank("/", headers={"Range": header})
+        assert request.get_range_from_request(120) is None
+    request = Request.blank("/", method="HEAD", headers={"Range": "bytes=0-1"})
+    assert request.get_range_from_request(120) is None
+    # Content-Range is no field of any request; old clients send it as they do.
+    request = Request.blank("/", headers={"Content-Range": "bytes 0-1/*"})
+    assert request.get_range_from_request(120).stop == 2
 
 
 def test_several_ranges_are_refused() -> None:

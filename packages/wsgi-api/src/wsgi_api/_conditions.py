@@ -72,6 +72,8 @@ def select(
     if not _same_version(request, etag, last_modified):
         return whole
     asked = requested_range(header, size)
+    if asked is None:
+        return whole
     first = asked.start or 0
     start = first if first >= 0 else max(0, size + first)
     stop = size if asked.end is None else min(asked.end, size)

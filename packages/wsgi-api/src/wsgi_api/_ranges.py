@@ -9,10 +9,8 @@ from webob.byterange import ContentRange, Range
 
 from wsgi_api._i18n import Text
 
-# RFC 9110 14.1.2, one range only.
-_BYTES = re.compile(
-    r"bytes[ \t]*=[ \t]*(?:([0-9]+)[ \t]*)?-[ \t]*([0-9]*)", re.IGNORECASE
-)
+# RFC 9110 14.1.2
+_RANGE = re.compile(r"(?:([0-9]+)[ \t]*)?-[ \t]*([0-9]*)")
 # Nineteen digits: no content is larger than 2**63.
 _CONTENT_BYTES = re.compile(
     r"bytes[ \t]+([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)[ \t]*", re.IGNORECASE
@@ -32,27 +30,33 @@ _STOP = Text(
 )
 
 
-def requested_range(header: str, size: int) -> Range:
+def requested_range(header: str, size: int) -> Range | None:
     """Parses a ``Range`` header for a content of ``size`` bytes.
 
     :returns: ``start`` (negative: that many bytes from the end) and ``end``, which
-        is not included, or ``None`` for all that follows
+        is not included, or ``None`` for all that follows; ``None`` in place of them
+        where the answer is the whole content: for other units than bytes (14.2), and
+        for the last bytes of an empty content
     :raises webob.exc.HTTPBadRequest: it asks for several ranges
     :raises webob.exc.HTTPRequestRangeNotSatisfiable: it is malformed or starts
         outside the content
     """
-    if "," in header:
+    unit, ranges = _parts(header)
+    if unit != "bytes" and "=" in header:
+        return None
+    if len(ranges) > 1:
         raise webob.exc.HTTPBadRequest(explanation=_SEVERAL)
-    match = _BYTES.fullmatch(header.strip())
+    match = _RANGE.fullmatch(ranges[0]) if ranges else None
     if match is None:
         raise _unsatisfiable(MALFORMED, "Range", size)
     first, last = match.groups()
     if not first:
         if not last:
             raise _unsatisfiable(MALFORMED, "Range", size)
-        if _number(last) == 0 or size == 0:
+        if _number(last) == 0:
             raise _unsatisfiable(_START, "Range", size)
-        return Range(-_number(last), None)
+        # Satisfiable for an empty content, too, but no Content-Range could tell it.
+        return Range(-_number(last), None) if size else None
     start = _number(first)
     end = _number(last) + 1 if last else None
     if end is not None and start >= end:
@@ -67,8 +71,8 @@ def asks_for_one_part(header: str) -> bool:
 
     RFC 9110 14.2: other units must be ignored, and several ranges may be.
     """
-    unit, _, ranges = header.partition("=")
-    return unit.strip().lower() == "bytes" and "," not in ranges
+    unit, ranges = _parts(header)
+    return unit == "bytes" and len(ranges) <= 1
 
 
 def requested_content_range(header: str, size: int) -> ContentRange:
@@ -92,6 +96,13 @@ def requested_content_range(header: str, size: int) -> ContentRange:
     if start >= size:
         raise _unsatisfiable(_START, "Content-Range", size)
     return ContentRange(start, stop, length)
+
+
+def _parts(header: str) -> tuple[str, list[str]]:
+    unit, _, listed = header.partition("=")
+    ranges = [each.strip(" \t") for each in listed.split(",")]
+    # RFC 9110 5.6.1.2: empty elements of a list do not count.
+    return unit.strip(" \t").lower(), [each for each in ranges if each]
 
 
 def _number(digits: str) -> int:

@@ -119,7 +119,8 @@ class Request(webob.Request):
     def get_range_from_request(self, image_size: int) -> Range | ContentRange | None:
         """Returns the part of the content that is asked for, or ``None`` for all of it.
 
-        ``Range`` counts first; ``Content-Range`` is understood for old clients.
+        ``Range`` counts first, if it is in bytes and the method is not HEAD;
+        ``Content-Range`` is understood for old clients.
 
         :param image_size: size of the content in bytes
         :raises webob.exc.HTTPBadRequest: several ranges at once
@@ -128,6 +129,9 @@ class Request(webob.Request):
         """
         header = self.environ.get("HTTP_RANGE")
         if header is not None:
+            # RFC 9110 14.2: HEAD has no ranges.
+            if self.method == "HEAD":
+                return None
             return requested_range(header, image_size)
         header = self.environ.get("HTTP_CONTENT_RANGE")
         if header is not None:
