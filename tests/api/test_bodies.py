@@ -10,6 +10,7 @@ import ipaddress
 import itertools
 import json
 import json.encoder
+import math
 import socket
 import uuid
 import warnings
@@ -278,8 +279,10 @@ def test_without_the_c_encoder_the_same_is_written(
 ) -> None:
     data = {"a": [1, {"b": _UUID}], "é": None}
     monkeypatch.setattr(json.encoder, "c_make_encoder", None)
-    slow = "".join(_json._encoder()(data, 0)).encode()
-    assert slow == JSONResponseSerializer().to_json(data)
+    strict = _json._encoder(_json.lasting, allow_nan=False)
+    assert "".join(strict(data, 0)).encode() == JSONResponseSerializer().to_json(data)
+    with pytest.raises(ValueError, match="compliant"):
+        "".join(strict([math.nan], 0))
 
 
 def test_without_a_limit_everything_is_read() -> None:
@@ -442,6 +445,14 @@ class _Image:
         return {"when": datetime.datetime(2024, 1, 31, 12)}  # noqa: DTZ001
 
 
+class _Holds:
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"held": self.held}
+
+
 class _Mapping:
     def items(self) -> list[tuple[str, int]]:
         return [("a", 1)]
@@ -515,6 +526,38 @@ def test_functions_and_generators_are_written_as_text_not_run() -> None:
     assert ran == []
 
 
+@pytest.mark.parametrize("library", [None, "orjson", "msgspec"])
+def test_what_json_does_not_have_is_written_as_null(library: str | None) -> None:
+    """RFC 8259, 6: NaN and Infinity are no numbers of JSON, not even where one asks."""
+    encoder = fast_encoder(library) if library else None
+    written = JSONResponseSerializer(encoder=encoder).to_json(
+        {
+            "a": [math.nan, math.inf, -math.inf, -1.5],
+            "NaN": 'NaN "Infinity" \\',
+            "made": _Holds([math.nan]),
+            "numbers": iter([1, math.inf]),
+            "decimal": decimal.Decimal("NaN"),
+            "unwritable for a fast encoder": "\ud800",
+        }
+    )
+    assert JSONRequestDeserializer().from_json(written) == {
+        "a": [None, None, None, -1.5],
+        "NaN": 'NaN "Infinity" \\',
+        "made": {"held": [None]},
+        "numbers": [1, None],
+        "decimal": "NaN",
+        "unwritable for a fast encoder": "\ud800",
+    }
+
+
+@pytest.mark.parametrize("key", [math.nan, math.inf])
+def test_a_key_that_is_no_number_is_text(key: float) -> None:
+    written = JSONResponseSerializer().to_json({key: key})
+    assert JSONRequestDeserializer().from_json(written) == {
+        {math.inf: "Infinity"}.get(key, "NaN"): None
+    }
+
+
 @pytest.mark.parametrize("data", [object(), io.BytesIO(b"x"), {(1, 2): 3}])
 def test_to_json_refuses_what_has_no_form(data: Any) -> None:
     with pytest.raises(TypeError):
@@ -529,7 +572,11 @@ def test_to_json_refuses_what_contains_itself() -> None:
 
 
 _JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda children: (
         st.lists(children, max_size=4)
         | st.dictionaries(st.text(), children, max_size=4)
@@ -541,8 +588,8 @@ _JSON_VALUES = st.recursive(
 @settings(deadline=None, derandomize=True)
 @given(st.lists(_JSON_VALUES) | st.dictionaries(st.text(), _JSON_VALUES))
 def test_what_is_written_is_read_back(data: Any) -> None:
-    lax = JSONRequestDeserializer(allow_nan=True)
-    assert lax.from_json(JSONResponseSerializer().to_json(data)) == data
+    written = JSONResponseSerializer().to_json(data)
+    assert JSONRequestDeserializer().from_json(written) == data
 
 
 @settings(deadline=None, derandomize=True)
@@ -587,6 +634,11 @@ def test_the_json_serializer_fills_the_response() -> None:
 )
 def test_to_xml(data: Any, text: str) -> None:
     assert XMLResponseSerializer().to_xml(data) == text.encode()
+
+
+def test_json_inside_xml_is_json() -> None:
+    xml = XMLResponseSerializer().to_xml({"r": {"Metadata": [math.nan, 1.5]}})
+    assert xml == b"<r><Metadata>[null, 1.5]</Metadata></r>"
 
 
 def test_json_inside_xml_falls_back_to_text() -> None:

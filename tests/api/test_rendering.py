@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -135,6 +136,16 @@ def test_a_class_that_writes_itself_is_left_to() -> None:
 
     ours = _collect(_ours(Own()), _environ(HTTP_ACCEPT="text/plain"))
     assert ours[2] == b"my own way"
+
+
+def test_an_error_is_json_whatever_its_formatter_returns() -> None:
+    def formatter(**kwargs: Any) -> dict[str, Any]:
+        return {"load": math.nan}
+
+    error = webob.exc.HTTPBadRequest(json_formatter=formatter)
+    request = webob.Request.blank("/", accept="application/json")
+    answer = request.get_response(ErrorAnswer(error, "webob"))
+    assert answer.body == b'{"load": null}'
 
 
 def test_a_json_formatter_is_asked() -> None:

@@ -295,7 +295,8 @@ class JSONResponseSerializer:
 
         Beside what JSON knows it takes dates (``2024-01-31T12:00:00.000000``), UUIDs,
         sets and other iterables, mappings, bytes (as UTF-8), decimals, addresses and
-        objects with ``to_dict``.
+        objects with ``to_dict``. NaN and infinity, which JSON does not know, are written
+        as ``null``.
 
         :raises TypeError: something in it has no JSON form
         :raises ValueError: it contains itself

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from wsgi_api._json import dumps, plain
+from wsgi_api._json import dumps, lasting
 
 _LIBRARIES = ("orjson", "msgspec")
 
@@ -21,7 +21,6 @@ def fast_encoder(library: str | None = None) -> Callable[[Any], bytes]:
     * UTF-8 instead of escapes,
     * dates as RFC 3339: a fraction only where there is one, and the offset of those
       that know their time zone (orjson writes ``+00:00``, msgspec ``Z``),
-    * NaN and infinity as ``null``,
     * msgspec writes bytes as base64,
     * msgspec writes dataclasses, attrs classes and its own structs field by field, all
       fields, without asking their ``to_dict``.
@@ -37,9 +36,9 @@ def fast_encoder(library: str | None = None) -> Callable[[Any], bytes]:
     module = _chosen(library)
     if module.__name__ == "orjson":
         option = module.OPT_NON_STR_KEYS | module.OPT_PASSTHROUGH_DATACLASS
-        write = functools.partial(module.dumps, default=_lasting, option=option)
+        write = functools.partial(module.dumps, default=lasting, option=option)
     else:
-        write = module.json.Encoder(enc_hook=_lasting).encode
+        write = module.json.Encoder(enc_hook=lasting).encode
 
     # A function, which a class attribute may be on every Python; a partial may not.
     def encode(data: Any) -> bytes:
@@ -65,13 +64,6 @@ def fast_decoder(library: str | None = None) -> Callable[[str], Any]:
         module.loads if module.__name__ == "orjson" else module.json.Decoder().decode
     )
     return decode
-
-
-def _lasting(value: Any) -> Any:
-    # The standard encoder, asked after all, would find an iterator used up.
-    if hasattr(value, "__next__"):
-        raise TypeError("an iterator")
-    return plain(value)
 
 
 def _chosen(library: str | None) -> Any:

@@ -42,6 +42,8 @@ _LARGEST = sys.float_info.max
 # A string, closed or not, or a bracket outside of strings. The closing quote is
 # optional, so that a match never has to be given back: linear in its input.
 _TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
+# Over what the encoder wrote, whose strings are closed.
+_STRINGS_AND_CONSTANTS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?Infinity|NaN')
 
 
 def loads(
@@ -95,13 +97,20 @@ def loads(
 def dumps(data: Any) -> bytes:
     """Returns ``data`` as JSON, with the separators and the dates of the originals.
 
+    NaN and infinity, which JSON does not have (RFC 8259, 6), are written as ``null``.
+
     :raises TypeError: something in it has no JSON form
     :raises ValueError: it contains itself, or nests too deeply
     """
     try:
-        return "".join(_encode(data, 0)).encode("ascii")
+        try:
+            return "".join(_encode(data, 0)).encode("ascii")
+        except (TypeError, ValueError):
+            # NaN, an iterator, or what the second attempt fails at as well.
+            text = "".join(_encode_anything(data, 0))
     except RecursionError as exc:
         raise ValueError("circular or too deeply nested") from exc
+    return _STRINGS_AND_CONSTANTS.sub(_null_for_constant, text).encode("ascii")
 
 
 def plain(value: Any) -> Any:
@@ -129,6 +138,18 @@ def plain(value: Any) -> Any:
     if hasattr(value, "__iter__") and not isinstance(value, io.IOBase):
         return list(value)
     raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+def lasting(value: Any) -> Any:
+    """Returns what :func:`plain` does, but leaves iterators alone.
+
+    Another encoder, asked after all, would find an iterator used up.
+
+    :raises TypeError: it is an iterator, or has no JSON form
+    """
+    if hasattr(value, "__next__"):
+        raise TypeError("an iterator")
+    return plain(value)
 
 
 def decode(data: bytes, charset: str) -> str:
@@ -174,6 +195,11 @@ def _finite(number: str) -> float:
     if -_LARGEST <= value <= _LARGEST:
         return value
     raise MalformedBody(_UNREADABLE.filled(reason=Text("number too large")))
+
+
+def _null_for_constant(match: re.Match[str]) -> str:
+    found = match[0]
+    return found if found[0] == '"' else "null"
 
 
 def _datetime(value: datetime.datetime) -> str:
@@ -223,7 +249,9 @@ _DECODERS: dict[tuple[bool, bool], Any] = {
 }
 
 
-def _encoder() -> Callable[[Any, int], Iterable[str]]:
+def _encoder(
+    default: Callable[[Any], Any], *, allow_nan: bool
+) -> Callable[[Any, int], Iterable[str]]:
     """Returns what json.JSONEncoder makes anew for every document, made once.
 
     It keeps no note of where it has been, which would have to be a new one each time;
@@ -231,20 +259,21 @@ def _encoder() -> Callable[[Any, int], Iterable[str]]:
     """
     module: Any = json.encoder
     if module.c_make_encoder is None:
-        encoder = json.JSONEncoder(default=plain)
+        encoder = json.JSONEncoder(default=default, allow_nan=allow_nan)
         return lambda data, level: encoder.iterencode(data)
     made: Callable[[Any, int], Iterable[str]] = module.c_make_encoder(
         None,
-        plain,
+        default,
         module.encode_basestring_ascii,
         None,
         ": ",
         ", ",
         False,
         False,
-        True,
+        allow_nan,
     )
     return made
 
 
-_encode = _encoder()
+_encode = _encoder(lasting, allow_nan=False)
+_encode_anything = _encoder(plain, allow_nan=True)

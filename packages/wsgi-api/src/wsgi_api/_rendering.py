@@ -9,7 +9,6 @@ Exceptions that bring a body or write themselves in their own way are left to do
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Hashable, Iterable
 from string import Template
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -19,6 +18,7 @@ from webob.exc import WSGIHTTPException
 from webob.util import html_escape
 
 from wsgi_api._headers import best_offer, vary_by
+from wsgi_api._json import dumps
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -145,7 +145,7 @@ def _as_webob(error: WSGIHTTPException, environ: WSGIEnvironment) -> tuple[bytes
         document = error.json_formatter(
             body=inner, status=error.status, title=error.title, environ=environ
         )
-        return json.dumps(document).encode(), "application/json"
+        return dumps(document), "application/json"
     text = _PLAIN.replace("\0", error.status).replace("\1", _strip_tags(inner))
     return _encoded(text), "text/plain; charset=UTF-8"
 
@@ -161,7 +161,7 @@ def _as_json(error: WSGIHTTPException, environ: WSGIEnvironment) -> bytes:
         "title": error.title,
         "message": error_text(error, environ),
     }
-    return json.dumps({"error": content}).encode()
+    return dumps({"error": content})
 
 
 def _as_problem(error: WSGIHTTPException, environ: WSGIEnvironment) -> bytes:
@@ -172,7 +172,7 @@ def _as_problem(error: WSGIHTTPException, environ: WSGIEnvironment) -> bytes:
         "status": error.status_int,
         "detail": error_text(error, environ),
     }
-    return json.dumps(problem).encode()
+    return dumps(problem)
 
 
 def _fill(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
@@ -70,7 +69,7 @@ class XMLResponseSerializer:
     @staticmethod
     def _json_inside(value: Any) -> str:
         try:
-            return json.dumps(value, default=_json.plain)
+            return _json.dumps(value).decode()
         except TypeError:
             return str(value)
 
