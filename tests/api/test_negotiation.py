@@ -7,6 +7,7 @@ import datetime
 import json
 import uuid
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,6 +62,16 @@ def _router(**options: Any) -> Router:
         ("/image", "application/*", "application/json"),
         ("/image", "image/png", "application/json"),
         ("/image", "not; a header", "application/json"),
+        ("/image", "application/xml;charset=utf-8", "application/xml"),
+        ("/image", 'Application/XML ; Charset="utf-8"', "application/xml"),
+        ("/image", "application/xml;", "application/xml"),
+        ("/image", "application/xml; ;q=0.5, text/*;", "application/xml"),
+        ("/image", "application/xml;charset=utf-8, */*;q=0.1", "application/xml"),
+        ("/image", "application/xml;v=1;q=0.2, */*;q=0.1", "application/xml"),
+        ("/image", "application/xml;v=1, application/xml;q=0", "application/json"),
+        ("/image", "application/xml;v=1;q=0, */*", "application/json"),
+        ("/image", "application/xml;v=1;q=0, application/*;v=1", "application/json"),
+        ("/image", "text/*;level=1, application/xml;q=0.1", "application/xml"),
         ("/image.xml", "application/json", "application/xml"),
         ("/image.XML", None, "application/xml"),
         ("/image.png", None, "application/json"),
@@ -75,6 +86,42 @@ def test_the_serializer_is_the_one_asked_for(
 ) -> None:
     response = call(_router(), path, headers={"Accept": accept} if accept else None)
     assert (response.status_int, response.content_type) == (200, content_type)
+
+
+def test_parameters_of_accept_count_where_there_are_some_to_choose_from(
+    call: Call,
+) -> None:
+    versions = {
+        "application/json;version=1": JSONResponseSerializer(encoder=lambda _: b"1"),
+        "application/json;version=2": JSONResponseSerializer(encoder=lambda _: b"2"),
+    }
+    app = Resource(SimpleNamespace(default=lambda req: {}), serializers=versions)
+    for accept, body in (
+        ("application/json;version=2", b"2"),
+        ("application/json;version=1", b"1"),
+        ("application/json", b"1"),
+    ):
+        assert call(app, "/", accept=accept).body == body
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/json;charset=utf-8", "application/json; odata=verbose"]
+)
+def test_parameters_of_accept_neither_refuse_nor_unformat(
+    call: Call, accept: str
+) -> None:
+    assert call(_router(strict=True), "/image", accept=accept).status_int == 200
+    for path in ("/broken", "/no", "/nothing"):
+        response = call(_router(), path, accept=accept)
+        assert response.content_type == "application/json"
+        assert response.json["code"].startswith(str(response.status_int))
+
+    class Speaks(Request):
+        response_types = ("application/xml", "application/json")
+
+    assert Speaks.blank("/", accept=accept).best_match_content_type() == (
+        "application/json"
+    )
 
 
 @pytest.mark.parametrize(
