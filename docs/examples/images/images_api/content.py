@@ -14,7 +14,7 @@ from wsgi_api import (
     Request,
     Selection,
 )
-from wsgi_api.errors import BodyTooLarge
+from wsgi_api.errors import BodyTooLarge, UnsupportedContentEncoding
 
 from .catalogue import Catalogue, ContentExists
 from .errors import as_http_errors
@@ -87,8 +87,9 @@ class ContentDeserializer(JSONRequestDeserializer):
         # RFC 9110 14.5: a part taken for the whole would be an image for ever.
         if "Content-Range" in request.headers:
             raise webob.exc.HTTPBadRequest("An upload is whole: no Content-Range.")
-        if request.headers.get("Content-Encoding", "identity") != "identity":
-            raise webob.exc.HTTPUnsupportedMediaType("No Content-Encoding is known.")
+        coding = request.headers.get("Content-Encoding", "identity")
+        if coding.lower() != "identity":
+            raise UnsupportedContentEncoding(coding, ())
         # RFC 9110 8.3: without a Content-Type it may be taken for octets.
         if request.content_type:
             request.get_content_type((MEDIA_TYPE,))

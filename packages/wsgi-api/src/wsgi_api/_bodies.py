@@ -9,7 +9,7 @@ import io
 import re
 import socket
 import sys
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +17,7 @@ import webob
 import webob.exc
 
 from wsgi_api import _json
+from wsgi_api._codings import CODINGS, asked_coding, decoded
 from wsgi_api._i18n import Text
 from wsgi_api.errors import INCOMPLETE, BodyTooLarge, InvalidContentType, MalformedBody
 
@@ -64,8 +65,12 @@ class JSONRequestDeserializer:
     :param duplicate_keys: ``last`` (the last one counts) or ``reject``
     :param allow_nan: whether ``NaN`` and ``Infinity``, which are not JSON, are read,
         and numbers that are too large for a float (``1e400``) as infinity
+    :param content_encodings: codings in which bodies may come (RFC 9110, 8.4): ``gzip``,
+        ``deflate``; 415 for others. None by default. What they stand for may not be
+        larger than ``max_json_body_size`` either
     :param decoder: is asked before the standard library, such as
         :func:`~wsgi_api.fast_decoder` makes one; not where ``duplicate_keys`` rejects
+    :raises ValueError: there is no such coding, or there are codings but no limit
 
     Source: ``glance.common.wsgi.JSONRequestDeserializer``.
     """
@@ -81,6 +86,7 @@ class JSONRequestDeserializer:
     max_depth: int = 100
     duplicate_keys: str = "last"
     allow_nan: bool = False
+    content_encodings: Collection[str] = ()
     decoder: Callable[[str], Any] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -95,6 +101,7 @@ class JSONRequestDeserializer:
         max_depth: int | None = None,
         duplicate_keys: str | None = None,
         allow_nan: bool | None = None,
+        content_encodings: Collection[str] | None = None,
         decoder: Callable[[str], Any] | None = None,
     ) -> None:
         if content_types is not None:
@@ -107,8 +114,12 @@ class JSONRequestDeserializer:
             self.duplicate_keys = duplicate_keys
         if allow_nan is not None:
             self.allow_nan = allow_nan
+        if content_encodings is not None:
+            self.content_encodings = content_encodings
         if decoder is not None:
             self.decoder = decoder
+        if self.content_encodings:
+            self._check_codings()
 
     @classmethod
     def is_valid_encoding(cls, request: webob.Request) -> bool:
@@ -184,10 +195,36 @@ class JSONRequestDeserializer:
     def read_body(self, request: webob.Request) -> bytes:
         """Returns the bytes of the body, which the request keeps for other readers.
 
+        Decoded, where it came in one of the ``content_encodings``; the request keeps it
+        as it came.
+
         :raises webob.exc.HTTPRequestEntityTooLarge: there are more than
-            ``max_json_body_size``; not more than that is read to find out
-        :raises webob.exc.HTTPBadRequest: there are fewer than announced
+            ``max_json_body_size``, also once they are decoded; not more than that is
+            read or decoded to find out
+        :raises webob.exc.HTTPUnsupportedMediaType: it is in another coding
+        :raises webob.exc.HTTPBadRequest: there are fewer than announced, or they cannot
+            be decoded
         """
+        header = request.environ.get("HTTP_CONTENT_ENCODING")
+        if not header:
+            return self._received(request)
+        coding = asked_coding(header, self.content_encodings)
+        body = self._received(request)
+        if coding is None:
+            return body
+        return decoded(body, coding, self._check_codings())
+
+    def _check_codings(self) -> int:
+        unknown = set(self.content_encodings) - set(CODINGS)
+        if unknown:
+            known = ", ".join(CODINGS)
+            raise ValueError(f"content_encodings: {unknown} are none of {known}")
+        limit = self.max_json_body_size
+        if limit is None:
+            raise ValueError("content_encodings need a limit: set max_json_body_size")
+        return limit
+
+    def _received(self, request: webob.Request) -> bytes:
         limit = self.max_json_body_size
         environ = request.environ
         length = _content_length(environ)

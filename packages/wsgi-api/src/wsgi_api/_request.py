@@ -13,6 +13,7 @@ import webob.exc
 from webob.byterange import ContentRange, Range
 
 from wsgi_api import _i18n
+from wsgi_api._codings import asked_coding
 from wsgi_api._conditions import Selection, select
 from wsgi_api._headers import best_offer
 from wsgi_api._language import negotiate
@@ -20,6 +21,7 @@ from wsgi_api._ranges import MALFORMED, requested_content_range, requested_range
 from wsgi_api._uwsgi import ChunkSource, chunked_input
 from wsgi_api.errors import InvalidContentType
 
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _JSON = "application/json"
 
 # What webob and cgi raise for forms that a client makes up: in another charset
@@ -169,7 +171,11 @@ class Request(webob.Request):
 
         :raises UnicodeDecodeError: they are not UTF-8
         :raises webob.exc.HTTPBadRequest: the form cannot be read by its content type
+        :raises webob.exc.HTTPUnsupportedMediaType: the form is in a content coding
         """
+        header = self.environ.get("HTTP_CONTENT_ENCODING")
+        if header and self.content_type in FORMS:
+            asked_coding(header, ())
         try:
             return super().POST
         except UnicodeDecodeError:

@@ -11,7 +11,7 @@ from routes.util import URLGenerator
 
 from wsgi_api._mapper import APIMapper
 from wsgi_api._rendering import ErrorAnswer, ErrorFormat, check_format
-from wsgi_api._request import Request
+from wsgi_api._request import FORMS, Request
 from wsgi_api.errors import (
     UndecodablePath,
     translate_exception,
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 # In bytes. A larger form, or one that does not tell its length, is not read for an
 # override: what may be uploaded is for the action to say.
 _LARGEST_FORM = 64 * 1024
@@ -253,13 +252,14 @@ def _override(environ: WSGIEnvironment) -> str | None:
             method = request.GET.get("_method")
         elif (
             environ["REQUEST_METHOD"] == "POST"
-            and request.content_type in _FORMS
+            and request.content_type in FORMS
             and 0 < (request.content_length or 0) <= _LARGEST_FORM
         ):
             method = request.POST.get("_method")
     except (
         UnicodeDecodeError,
         webob.exc.HTTPBadRequest,
+        webob.exc.HTTPUnsupportedMediaType,
         webob.request.DisconnectionError,
     ):
         # Not ours to complain about: the action reads the same parameters.

@@ -20,6 +20,7 @@ __all__ = [
     "MalformedBody",
     "NotAcceptable",
     "UndecodablePath",
+    "UnsupportedContentEncoding",
     "log_exception",
     "translate_exception",
     "translate_for",
@@ -58,6 +59,26 @@ class InvalidContentType(webob.exc.HTTPUnsupportedMediaType):
                 {"content_type": content_type},
             )
         super().__init__(explanation=text)
+
+
+class UnsupportedContentEncoding(webob.exc.HTTPUnsupportedMediaType):
+    """The body of a request is in a content coding that the service does not read: 415.
+
+    ``Accept-Encoding`` tells the client which it does (RFC 9110, 15.5.16).
+
+    :param content_encoding: what the client declared
+    :param known: the codings that would have been read
+    """
+
+    body_template_obj = webob.exc.WSGIHTTPException.body_template_obj
+
+    def __init__(self, content_encoding: str, known: Iterable[str]) -> None:
+        text = Text(
+            "The content encoding %(content_encoding)s is not supported.",
+            {"content_encoding": content_encoding},
+        )
+        accepted = ", ".join(sorted(known)) or "identity"
+        super().__init__(explanation=text, headers=[("Accept-Encoding", accepted)])
 
 
 class NotAcceptable(webob.exc.HTTPNotAcceptable):
