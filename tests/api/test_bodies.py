@@ -368,6 +368,19 @@ def test_a_fast_decoder_reads_and_refuses_the_same(
     assert outcome(fast_decoder(library)) == outcome(None)
 
 
+def test_a_decoder_that_fails_in_its_own_way_is_logged_and_replaced(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(text: str) -> Any:
+        raise LookupError
+
+    reader = JSONRequestDeserializer(decoder=broken)
+    assert reader.from_json("[1]") == [1]
+    with pytest.raises(webob.exc.HTTPBadRequest, match="not valid JSON"):
+        reader.from_json("[1")
+    assert [record.exc_info is not None for record in caplog.records] == [True] * 2
+
+
 def test_a_fast_decoder_is_not_asked_where_keys_must_not_repeat() -> None:
     reader = JSONRequestDeserializer(decoder=fast_decoder(), duplicate_keys="reject")
     with pytest.raises(webob.exc.HTTPBadRequest, match="more than once"):

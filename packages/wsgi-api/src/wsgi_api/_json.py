@@ -9,6 +9,7 @@ import ipaddress
 import itertools
 import json
 import json.encoder
+import logging
 import re
 import sys
 import uuid
@@ -27,6 +28,8 @@ from webob.multidict import MultiDict
 
 from wsgi_api._i18n import Text
 from wsgi_api.errors import MalformedBody
+
+LOG = logging.getLogger(__name__)
 
 _MALFORMED = Text(
     "The body is not valid JSON: %(reason)s at line %(line)d, column %(column)d."
@@ -72,6 +75,9 @@ def loads(
         except (ValueError, RecursionError):
             # The standard one reads it after all, or says where it ends to be JSON.
             pass
+        except Exception:
+            # Foreign code; whatever it failed at, the body made it fail.
+            LOG.exception("the decoder failed at the body of a request")
     decoder = _DECODERS[unique_keys, allow_nan]
     try:
         try:
