@@ -270,7 +270,11 @@ def crowd(environ: Environ, start: StartResponse) -> Iterable[bytes]:
 
 
 def gone(environ: Environ, start: StartResponse) -> Iterable[bytes]:
-    """Raises what ends a generator or a greenlet."""
+    """Raises what ends a generator or, where the query says so, a greenlet."""
+    if environ["QUERY_STRING"] == "greenlet":
+        from greenlet import GreenletExit
+
+        raise GreenletExit
     raise GeneratorExit
 
 

@@ -67,8 +67,9 @@ def test_waiting_requests_do_not_wait_for_one_another(live_server: Start) -> Non
 def test_what_ends_a_greenlet_ends_no_engine(live_server: Start) -> None:
     server = live_server(APP, "--threads", "2")
     for _ in range(5):
-        answer = server.exchange(b"GET /gone HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 500 ")
+        for what in (b"generator", b"greenlet"):
+            answer = server.exchange(b"GET /gone?%b HTTP/1.1\r\nHost: x\r\n\r\n" % what)
+            assert answer.startswith(b"HTTP/1.1 500 ")
     assert server.get("/whole").status == 200
 
 

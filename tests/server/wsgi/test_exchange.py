@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import lzma
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,7 @@ class Channel:
     """A connection that takes everything and notes what it was told."""
 
     can_send_file = True
+    killed_by: tuple[type[BaseException], ...] = ()
 
     def __init__(self) -> None:
         self.sent = b""
@@ -104,6 +106,45 @@ def test_a_head_that_cannot_be_sent_is_a_500_with_a_deadline_too(
     exchange.run(app)
     assert (channel.refused, channel.aborted) == (500, False)
     assert exchange.status == "500"
+
+
+class Killed(BaseException):
+    """What an engine ends a runner with."""
+
+
+class Kill:
+    """A body that is killed, or in whose `close` whoever runs it is."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self.where == "body":
+            raise Killed
+        yield b"x"
+
+    def close(self) -> None:
+        if self.where == "close":
+            raise Killed
+
+
+@pytest.mark.parametrize("where", ["application", "body", "close"])
+@pytest.mark.parametrize("kills", [False, True])
+def test_what_kills_the_runner_gets_there_and_nothing_else_does(
+    where: str, kills: bool
+) -> None:
+    def app(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        if where == "application":
+            raise Killed
+        start("200 OK", [])
+        return Kill(where)
+
+    channel = Channel()
+    if kills:
+        channel.killed_by = (Killed,)
+    with pytest.raises(Killed) if kills else contextlib.nullcontext():
+        make_exchange(channel).run(app)
+    assert channel.refused == (None if where == "close" else 500)
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 class Scheduler(Protocol):
     """What a connection may ask of its engine while a request runs."""
 
+    #: Exceptions that end whoever runs a request, from outside.
+    killed_by: tuple[type[BaseException], ...]
+
     def wait(self, conn: Stream, deadline: float, *, writable: bool) -> None:
         """Returns when the client can be read from or written to again.
 

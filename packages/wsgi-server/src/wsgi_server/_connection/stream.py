@@ -133,6 +133,11 @@ class Stream:
             self._send_rest(memoryview(b"".join((before, data, after)))[sent:], 0)
 
     @property
+    def killed_by(self) -> tuple[type[BaseException], ...]:
+        """What ends whoever runs the request, from outside."""
+        return self.site.engine.killed_by
+
+    @property
     def can_send_file(self) -> bool:
         """The kernel can send files where nothing has to be encrypted."""
         return self.site.tls is None

@@ -73,6 +73,8 @@ class Pause:
 class EventletEngine(Loop):
     """The `eventlet` engine of one worker. See `wsgi_server._engines.Engine`."""
 
+    killed_by = (GreenletExit,)
+
     def __init__(
         self,
         settings: Settings,

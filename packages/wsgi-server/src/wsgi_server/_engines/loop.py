@@ -61,6 +61,9 @@ _FLUSHING = State.FLUSHING
 class Loop(ABC):
     """The connections of one worker."""
 
+    #: Exceptions that end whoever runs a request, from outside. A thread cannot be ended.
+    killed_by: tuple[type[BaseException], ...] = ()
+
     def __init__(
         self,
         settings: Settings,

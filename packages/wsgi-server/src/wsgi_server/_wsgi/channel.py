@@ -36,6 +36,10 @@ class RequestTimeout(BaseException):
 class Channel(Protocol):
     """What an exchange needs of its connection."""
 
+    @property
+    def killed_by(self) -> tuple[type[BaseException], ...]:
+        """What ends whoever runs the exchange, from outside: it has to get there."""
+
     def send(self, data: bytes, *, last: bool = False) -> None:
         """Sends all of `data`, waiting for the client where it must."""
 

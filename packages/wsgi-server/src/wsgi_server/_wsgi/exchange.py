@@ -105,7 +105,7 @@ class Exchange:
         except BaseException as exc:
             LOG.exception("%s failed", self)
             self._answer_instead(500, "The server could not complete the request.")
-            if isinstance(exc, GeneratorExit) or type(exc).__name__ == "GreenletExit":
+            if isinstance(exc, self._channel.killed_by):
                 raise
 
     def start_response(
@@ -183,7 +183,7 @@ class Exchange:
         # As in `run`.
         except BaseException as exc:
             LOG.exception("%s: close() failed", self)
-            if isinstance(exc, GeneratorExit) or type(exc).__name__ == "GreenletExit":
+            if isinstance(exc, self._channel.killed_by):
                 raise
 
     def _send_body(self, body: Iterable[bytes]) -> None:
