@@ -19,8 +19,8 @@ import pytest
 from oslo_config import cfg
 from server.process.support import Service, answer, reload
 from wsgi_server._config.settings import Settings
+from wsgi_server._net.binding import AddressInUse
 from wsgi_server._net.listeners import (
-    AddressInUse,
     Inheritance,
     Listener,
     open_listeners,

@@ -1,7 +1,7 @@
 """What can go wrong for the operator, and the exit status that says so.
 
 Faults of a client are `ProtocolError` and live in the HTTP core; any other exception is
-a bug. Nothing here is raised for one request.
+a bug. Only `RequestTimeout` is raised for one request, and in an application.
 """
 
 from __future__ import annotations
@@ -59,3 +59,10 @@ class BootError(ServerError):
 
 class StoreError(ConfigError):
     """glance_store is missing or refuses its configuration."""
+
+
+class RequestTimeout(BaseException):
+    """Raised in an application that exceeds `request_timeout`, under eventlet.
+
+    Not an `Exception`, so that a handler's broad `except` does not swallow it.
+    """

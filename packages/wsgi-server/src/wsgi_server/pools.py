@@ -105,11 +105,11 @@ def _wait_for_greenlets(timeout: float | None) -> bool:
 def renew(*, green: bool) -> None:
     """For the server, in a forked child before anything runs: a hub and empty pools.
 
-    What only the parent runs is left behind; `green` as in `renew_hub`.
+    What only the parent runs, and waits for, is left behind; `green` as in `renew_hub`.
     """
     from ._engines.hubs import renew_hub
 
     _executors.clear()
     for pool in list(_pools):
-        pool.__init__(pool.size)
+        vars(pool).update(vars(type(pool)(pool.size)))
     renew_hub(green=green)

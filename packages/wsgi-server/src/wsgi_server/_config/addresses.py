@@ -27,6 +27,11 @@ class UnixAddress:
 
     path: str
 
+    @property
+    def is_abstract(self) -> bool:
+        """Whether there is no file of it."""
+        return self.path.startswith("@")
+
     def __str__(self) -> str:
         return f"unix:{self.path}"
 

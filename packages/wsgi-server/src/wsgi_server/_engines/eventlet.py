@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from wsgi_server._connection.state import State
-from wsgi_server._wsgi.channel import RequestTimeout
+from wsgi_server.errors import RequestTimeout
 
 from .loop import READABLE, WRITABLE, Loop
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import logging
 import os
 import socket
-import stat
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -21,8 +18,18 @@ from wsgi_server._config.addresses import (
     TcpAddress,
     UnixAddress,
 )
-from wsgi_server._system import privileges, unpatched
+from wsgi_server._system import unpatched
 from wsgi_server.errors import BindError, ConfigError
+
+from .binding import (
+    AddressInUse,
+    NoSuchAddress,
+    bind_tcp,
+    bind_unix,
+    file_at,
+    resolve,
+    set_tcp_options,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -31,15 +38,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-# A green socket waits for a hub, which the supervisor has not. Bound now, because a later
-# monkey_patch() changes the module and not what was taken from it.
-
 #: Attempts at finding one port that is free on every address of a name.
 _SAME_PORT_ATTEMPTS: Final = 20
-
-
-class AddressInUse(BindError):
-    """Somebody else listens there; worth another attempt a little later."""
 
 
 @dataclass(slots=True, eq=False)
@@ -83,15 +83,15 @@ class Listener:
         """The same for two configurations that mean this socket."""
         return f"{self.source}#{self.part}"
 
-    def close(self, *, unlink: bool = True) -> None:
+    def close(self) -> None:
         """Closes this process's copy.
 
         The file of a Unix socket goes with it if this very process owns it and nobody has
-        put another in its place; `unlink=False` leaves it for a successor.
+        put another in its place.
         """
-        if unlink and self.file is not None and self.owner == os.getpid():
+        if self.file is not None and self.owner == os.getpid():
             try:
-                if _file_at(self._path) == self.file:
+                if file_at(self._path) == self.file:
                     os.unlink(self._path)
             except OSError as exc:
                 # A process that gave up root may not write in the file's directory.
@@ -104,7 +104,7 @@ class Listener:
         """Whether clients cannot come: a Unix socket's file is gone, or another's."""
         # A directory that cannot be looked into says nothing.
         with contextlib.suppress(OSError):
-            return self.file is not None and _file_at(self._path) != self.file
+            return self.file is not None and file_at(self._path) != self.file
         return False
 
     @property
@@ -173,7 +173,7 @@ def reconfigure(listener: Listener, settings: Settings) -> None:
 
     Connections accepted from now on inherit the options; the rest counts at once.
     """
-    _set_tcp_options(listener.sock, settings)
+    set_tcp_options(listener.sock, settings)
     if listener.file is not None and isinstance(listener.source, UnixAddress):
         os.chmod(listener.source.path, settings.unix_socket_mode)
     listener.sock.listen(settings.backlog)
@@ -210,7 +210,7 @@ def _open(
         case SystemdAddress():
             passed = _from_systemd(address, source)
     for listener in passed:
-        _set_tcp_options(listener.sock, settings)
+        set_tcp_options(listener.sock, settings)
     return passed
 
 
@@ -222,8 +222,8 @@ def _take(name: str, address: Address, source: Inheritance) -> list[Listener]:
     ) is not None:
         sock = _adopt(fd, str(address))
         file = None
-        if isinstance(address, UnixAddress) and not address.path.startswith("@"):
-            file = _file_at(address.path)
+        if isinstance(address, UnixAddress) and not address.is_abstract:
+            file = file_at(address.path)
             if file is None:
                 # Nobody reaches it any more: it is bound anew.
                 sock.close()
@@ -233,7 +233,7 @@ def _take(name: str, address: Address, source: Inheritance) -> list[Listener]:
 
 
 def _open_tcp(address: TcpAddress, settings: Settings) -> list[Listener]:
-    targets = _resolve(address)
+    targets = resolve(address)
     for attempt in range(_SAME_PORT_ATTEMPTS):
         try:
             return _bind_all(address, targets, settings)
@@ -243,22 +243,6 @@ def _open_tcp(address: TcpAddress, settings: Settings) -> list[Listener]:
             if address.port or len(targets) == 1 or attempt == _SAME_PORT_ATTEMPTS - 1:
                 raise
     raise AssertionError("the loop returns or raises")
-
-
-def _resolve(address: TcpAddress) -> list[tuple[int, tuple[Any, ...]]]:
-    try:
-        infos = unpatched.getaddrinfo(
-            address.host,
-            address.port,
-            type=socket.SOCK_STREAM,
-            flags=socket.AI_PASSIVE,
-        )
-    except (OSError, UnicodeError) as exc:
-        reason = getattr(exc, "strerror", None) or exc
-        raise BindError(
-            f"cannot bind {address}: {reason} (is the host name right?)"
-        ) from exc
-    return list(dict.fromkeys((info[0], info[4]) for info in infos))
 
 
 def _bind_all(
@@ -274,8 +258,8 @@ def _bind_all(
             shown = TcpAddress(target[0], port)
             where = (target[0], port, *target[2:])
             try:
-                sock = _bind_tcp(family, where, shown, settings)
-            except _NoSuchAddress as exc:
+                sock = bind_tcp(family, where, shown, settings)
+            except NoSuchAddress as exc:
                 # A name may list ::1 on a machine without IPv6: the others will do.
                 absent = exc
                 continue
@@ -290,131 +274,10 @@ def _bind_all(
     return opened
 
 
-class _NoSuchAddress(BindError):
-    """The machine has no such address, or none of that family."""
-
-
-def _bind_tcp(
-    family: int, where: tuple[Any, ...], shown: TcpAddress, settings: Settings
-) -> socket.socket:
-    try:
-        sock: socket.socket = unpatched.Socket(family, socket.SOCK_STREAM)
-    except OSError as exc:
-        raise _NoSuchAddress(f"cannot bind {shown}: {exc.strerror}") from exc
-    try:
-        if sys.platform == "win32":
-            # SO_REUSEADDR would let another server take the port from a running one there.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if settings.reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6 and (
-            where[0] != "::" or _binds_any_v4(settings, where[1])
-        ):
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        _set_tcp_options(sock, settings)
-        sock.bind(where)
-        sock.listen(settings.backlog)
-        sock.setblocking(False)
-    except OSError as exc:
-        sock.close()
-        raise _bind_error(shown, exc) from exc
-    return sock
-
-
-def _binds_any_v4(settings: Settings, port: int) -> bool:
-    """Whether 0.0.0.0 is bound as well, so that :: must not take IPv4 for itself."""
-    return TcpAddress("0.0.0.0", port) in settings.binds  # noqa: S104  compared
-
-
-def _set_tcp_options(sock: socket.socket, settings: Settings) -> None:
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    # Linux hands all of these down from the listening socket to the accepted ones,
-    # which saves a system call each per connection.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    keepidle = getattr(socket, "TCP_KEEPIDLE", None)
-    if keepidle is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, keepidle, settings.tcp_keepidle)
-
-
-def _bind_error(shown: Address, exc: OSError) -> BindError:
-    reason = (exc.strerror or str(exc)).lower()
-    if exc.errno == errno.EADDRINUSE:
-        return AddressInUse(
-            f"cannot bind {shown}: {reason} (another server listens there)"
-        )
-    if exc.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-        return _NoSuchAddress(
-            f"cannot bind {shown}: {reason} (this machine has no such address)"
-        )
-    if exc.errno == errno.EACCES and isinstance(shown, TcpAddress):
-        hint = " (ports below 1024 need privileges)" if shown.port < 1024 else ""
-        return BindError(f"cannot bind {shown}: {reason}{hint}")
-    return BindError(f"cannot bind {shown}: {reason}")
-
-
 def _open_unix(address: UnixAddress, settings: Settings) -> Listener:
-    abstract = address.path.startswith("@")
-    path = f"\0{address.path[1:]}" if abstract else address.path
-    if not abstract:
-        _clear_stale(address)
-    sock: socket.socket = unpatched.Socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(path)
-        file = None
-        if not abstract:
-            file = _file_at(path)
-            # Nobody can connect before listen(), so the mode is right from the start.
-            os.chmod(path, settings.unix_socket_mode)
-            privileges.resolve(settings.user, settings.group).own(path)
-        sock.listen(settings.backlog)
-        sock.setblocking(False)
-    except OSError as exc:
-        sock.close()
-        raise _bind_error(address, exc) from exc
+    sock = bind_unix(address, settings)
+    file = None if address.is_abstract else file_at(address.path)
     return Listener(sock, address, file=file)
-
-
-def _file_at(path: str) -> tuple[int, int] | None:
-    """Device and inode of what is there, None for nothing. Raises `OSError`."""
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _clear_stale(address: UnixAddress) -> None:
-    """Removes a socket file that nobody listens on any more; raises for one in use."""
-    try:
-        mode = os.lstat(address.path).st_mode
-    except OSError:
-        # Absent, or not to be reached: bind() has the better message.
-        return
-    if not stat.S_ISSOCK(mode):
-        raise BindError(
-            f"cannot bind {address}: a file that is no socket is in the way"
-        )
-    with unpatched.Socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        # A full backlog answers EAGAIN at once instead of holding us up.
-        probe.setblocking(False)
-        try:
-            probe.connect(address.path)
-        except ConnectionRefusedError:
-            LOG.info("removing %s, which nobody listens on", address)
-            os.unlink(address.path)
-            return
-        except BlockingIOError:
-            # EAGAIN: somebody listens, and is busy.
-            LOG.debug("%s is in use", address)
-        except OSError as exc:
-            raise _bind_error(address, exc) from exc
-    raise AddressInUse(
-        f"cannot bind {address}: address already in use (another server listens there)"
-    )
 
 
 def _from_systemd(address: SystemdAddress, source: Inheritance) -> list[Listener]:

@@ -32,7 +32,8 @@ def get_socket(conf: Any = None, default_port: int | None = None) -> socket.sock
     blocks; it is green where the program has monkey-patched. An address in use is tried
     again for 30 seconds. Raises `BindError` and `ConfigError`.
     """
-    from wsgi_server._net.listeners import AddressInUse, open_listeners
+    from wsgi_server._net.binding import AddressInUse
+    from wsgi_server._net.listeners import open_listeners
 
     settings = Settings.from_conf(conf, default_port=default_port)
     settings = dataclasses.replace(settings, binds=settings.binds[:1])

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from wsgi_server._logs import rotation
-from wsgi_server._net.listeners import AddressInUse, Inheritance
+from wsgi_server._net.binding import AddressInUse
+from wsgi_server._net.listeners import Inheritance
 from wsgi_server._system import unpatched
 from wsgi_server._system.pid_file import PidFile
 from wsgi_server._system.signals import SignalPipe

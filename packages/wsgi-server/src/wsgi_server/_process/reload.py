@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 
-from wsgi_server._net.listeners import AddressInUse
+from wsgi_server._net.binding import AddressInUse
 from wsgi_server.errors import ServerError
 
 from .generation import Generation

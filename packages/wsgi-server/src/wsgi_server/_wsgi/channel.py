@@ -26,13 +26,6 @@ class BodyError(OSError):
         self.detail = detail
 
 
-class RequestTimeout(BaseException):
-    """Raised in an application that exceeds `request_timeout`.
-
-    Not an `Exception`, so that a handler's broad `except` does not swallow it.
-    """
-
-
 class Channel(Protocol):
     """What an exchange needs of its connection."""
 

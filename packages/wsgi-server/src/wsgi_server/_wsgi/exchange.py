@@ -19,8 +19,9 @@ from wsgi_server._http11 import (
     encode_chunk,
 )
 from wsgi_server._logs.access import escaped
+from wsgi_server.errors import RequestTimeout
 
-from .channel import BodyError, Channel, ClientGone, RequestTimeout
+from .channel import BodyError, Channel, ClientGone
 from .file_wrapper import FileWrapper
 
 if TYPE_CHECKING:

@@ -1,0 +1,170 @@
+"""Sockets at an address, and what is to be said where the system refuses one."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import stat
+import sys
+from typing import TYPE_CHECKING, Any
+
+from wsgi_server._config.addresses import Address, TcpAddress, UnixAddress
+from wsgi_server._system import privileges, unpatched
+from wsgi_server.errors import BindError
+
+if TYPE_CHECKING:
+    from wsgi_server._config.settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+
+class AddressInUse(BindError):
+    """Somebody else listens there; worth another attempt a little later."""
+
+
+class NoSuchAddress(BindError):
+    """The machine has no such address, or none of that family."""
+
+
+def resolve(address: TcpAddress) -> list[tuple[int, tuple[Any, ...]]]:
+    try:
+        infos = unpatched.getaddrinfo(
+            address.host,
+            address.port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
+        )
+    except (OSError, UnicodeError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
+        raise BindError(
+            f"cannot bind {address}: {reason} (is the host name right?)"
+        ) from exc
+    return list(dict.fromkeys((info[0], info[4]) for info in infos))
+
+
+def bind_tcp(
+    family: int, where: tuple[Any, ...], shown: TcpAddress, settings: Settings
+) -> socket.socket:
+    try:
+        sock: socket.socket = unpatched.Socket(family, socket.SOCK_STREAM)
+    except OSError as exc:
+        raise NoSuchAddress(f"cannot bind {shown}: {exc.strerror}") from exc
+    try:
+        if sys.platform == "win32":
+            # SO_REUSEADDR would let another server take the port from a running one there.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if settings.reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6 and (
+            where[0] != "::" or _binds_any_v4(settings, where[1])
+        ):
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        set_tcp_options(sock, settings)
+        sock.bind(where)
+        sock.listen(settings.backlog)
+        sock.setblocking(False)
+    except OSError as exc:
+        sock.close()
+        raise bind_error(shown, exc) from exc
+    return sock
+
+
+def _binds_any_v4(settings: Settings, port: int) -> bool:
+    """Whether 0.0.0.0 is bound as well, so that :: must not take IPv4 for itself."""
+    return TcpAddress("0.0.0.0", port) in settings.binds  # noqa: S104  compared
+
+
+def set_tcp_options(sock: socket.socket, settings: Settings) -> None:
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    # Linux hands all of these down from the listening socket to the accepted ones,
+    # which saves a system call each per connection.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    keepidle = getattr(socket, "TCP_KEEPIDLE", None)
+    if keepidle is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, keepidle, settings.tcp_keepidle)
+
+
+def bind_error(shown: Address, exc: OSError) -> BindError:
+    reason = (exc.strerror or str(exc)).lower()
+    if exc.errno == errno.EADDRINUSE:
+        return AddressInUse(
+            f"cannot bind {shown}: {reason} (another server listens there)"
+        )
+    if exc.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return NoSuchAddress(
+            f"cannot bind {shown}: {reason} (this machine has no such address)"
+        )
+    if exc.errno == errno.EACCES and isinstance(shown, TcpAddress):
+        hint = " (ports below 1024 need privileges)" if shown.port < 1024 else ""
+        return BindError(f"cannot bind {shown}: {reason}{hint}")
+    return BindError(f"cannot bind {shown}: {reason}")
+
+
+def bind_unix(address: UnixAddress, settings: Settings) -> socket.socket:
+    """A socket that listens at the path, with mode and owner as `settings` say.
+
+    Takes the place of one that nobody listens on. Raises `BindError` and `ConfigError`.
+    """
+    path = address.path
+    if address.is_abstract:
+        path = f"\0{path[1:]}"
+    else:
+        clear_stale(address)
+    sock: socket.socket = unpatched.Socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        if not address.is_abstract:
+            # Nobody can connect before listen(), so the mode is right from the start.
+            os.chmod(path, settings.unix_socket_mode)
+            privileges.resolve(settings.user, settings.group).own(path)
+        sock.listen(settings.backlog)
+        sock.setblocking(False)
+    except OSError as exc:
+        sock.close()
+        raise bind_error(address, exc) from exc
+    return sock
+
+
+def file_at(path: str) -> tuple[int, int] | None:
+    """Device and inode of what is there, None for nothing. Raises `OSError`."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def clear_stale(address: UnixAddress) -> None:
+    """Removes a socket file that nobody listens on any more; raises for one in use."""
+    try:
+        mode = os.lstat(address.path).st_mode
+    except OSError:
+        # Absent, or not to be reached: bind() has the better message.
+        return
+    if not stat.S_ISSOCK(mode):
+        raise BindError(
+            f"cannot bind {address}: a file that is no socket is in the way"
+        )
+    with unpatched.Socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # A full backlog answers EAGAIN at once instead of holding us up.
+        probe.setblocking(False)
+        try:
+            probe.connect(address.path)
+        except ConnectionRefusedError:
+            LOG.info("removing %s, which nobody listens on", address)
+            os.unlink(address.path)
+            return
+        except BlockingIOError:
+            # EAGAIN: somebody listens, and is busy.
+            LOG.debug("%s is in use", address)
+        except OSError as exc:
+            raise bind_error(address, exc) from exc
+    raise AddressInUse(
+        f"cannot bind {address}: address already in use (another server listens there)"
+    )
