@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import logging
+import re
+import socket
 import struct
 import time
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from typing import Any
 
 import live
 import pytest
-from wsgi_server._config.addresses import PeerSet
+from wsgi_server._config.addresses import PeerSet, parse_network
 from wsgi_server._connection.proxy_protocol import (
     LONGEST,
     ProxyHeaderError,
@@ -45,7 +47,7 @@ def said_by_a_proxy(**fields: str) -> dict[str, Any]:
         ({"X_FORWARDED_FOR": "10.0.0.8, 10.0.0.7"}, "10.0.0.8", "http", "us"),
         ({"X_FORWARDED_FOR": "2001:db8::1"}, "2001:db8::1", "http", "us"),
         ({"X_FORWARDED_FOR": "unknown"}, "10.0.0.1", "http", "us"),
-        ({"X_FORWARDED_FOR": "1.2.3.999.1"}, "1.2.3.999.1", "http", "us"),
+        ({"X_FORWARDED_FOR": "1.2.3.999.1"}, "10.0.0.1", "http", "us"),
         ({"X_FORWARDED_PROTO": "https"}, "10.0.0.1", "https", "us"),
         ({"X_FORWARDED_PROTO": "gopher"}, "10.0.0.1", "http", "us"),
         ({"X_FORWARDED_HOST": "example.org"}, "10.0.0.1", "http", "example.org"),
@@ -71,6 +73,149 @@ def test_a_trusted_proxy_names_the_client(
     assert environ["HTTP_HOST"] == host
     strip(environ)
     assert not [name for name in environ if "FORWARDED" in name]
+
+
+#: Texts of one address, and that address as it is shown.
+NODES = [
+    ("203.0.113.7", "203.0.113.7"),
+    ("203.0.113.7:4711", "203.0.113.7"),
+    ("203.0.113.7:_hidden", "203.0.113.7"),
+    ("[203.0.113.7]:4711", "203.0.113.7"),
+    ("::ffff:203.0.113.7", "203.0.113.7"),
+    ("::FFFF:203.0.113.7", "203.0.113.7"),
+    ("::ffff:cb00:7107", "203.0.113.7"),
+    ("0:0:0:0:0:ffff:203.0.113.7", "203.0.113.7"),
+    ("[::ffff:203.0.113.7]", "203.0.113.7"),
+    ("[::ffff:203.0.113.7]:4711", "203.0.113.7"),
+    ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"),
+    ("2001:0db8::0001", "2001:db8::1"),
+    ("[2001:DB8::1]", "2001:db8::1"),
+    ("[2001:DB8::1]:443", "2001:db8::1"),
+    ("[2001:db8::1]:_x.y-z", "2001:db8::1"),
+    ("fe80::1%eth0", "fe80::1"),
+    ("[fe80::1%25eth0]:443", "fe80::1"),
+    ("::1", "::1"),
+]
+#: Texts that name nobody.
+NOBODY = [
+    "unknown", "_hidden", "_1.2.3.4", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1.2.3.4:x",
+    "1.2.3.4%eth0", "[1.2.3.4", "1.2.3.4]", "[::1]443", "[]", "[:]:1", ":", "::1::", "12345::",
+    "::ffff:1.2.3.999", "2001:db8:0:0:0:0:0:1:443", "[_x]", "a.example",
+]  # fmt: skip
+
+
+def quoted(text: str) -> str:
+    """A quoted-string of HTTP with an escape before everything that is no letter."""
+    return '"' + re.sub(r"(\W)", r"\\\1", text) + '"'
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("X_FORWARDED_FOR", "{}"),
+        ("X_FORWARDED_FOR", "6.6.6.6 ,\t{} "),
+        ("X_FORWARDED_FOR", '"{}"'),
+        ("FORWARDED", "for={}"),
+        ("FORWARDED", 'For="{}";proto=http'),
+        ("FORWARDED", "for=6.6.6.6, FOR={} ; by=_x"),
+        ("FORWARDED", "for=ESCAPED"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("text", "client"), [*NODES, *((text, "10.0.0.1") for text in NOBODY)]
+)
+def test_every_text_of_an_address_is_read_and_shown_in_one_form(
+    name: str, form: str, text: str, client: str
+) -> None:
+    field = form.replace("ESCAPED", quoted(text)).replace("{}", text)
+    environ = said_by_a_proxy(**{name: field})
+    believe(environ, TRUSTED)
+    assert environ["REMOTE_ADDR"] == client
+
+
+@pytest.mark.parametrize(
+    ("allowed", "proxy"),
+    [
+        ("203.0.113.0/24", "::ffff:203.0.113.7"),
+        ("::ffff:203.0.113.0/120", "203.0.113.7"),
+        ("::FFFF:203.0.113.7", "[::ffff:cb00:7107]:99"),
+        ("2001:db8::/32", "[2001:DB8::7]:99"),
+        ("fe80::/10", "fe80::7%eth0"),
+    ],
+)
+def test_a_proxy_in_the_middle_is_known_by_every_text_of_its_address(
+    allowed: str, proxy: str
+) -> None:
+    trusted = PeerSet((*TRUSTED.networks, parse_network(allowed)))
+    for fields in (
+        {"X_FORWARDED_FOR": f"6.6.6.6, 1.2.3.4, {proxy}"},
+        {"FORWARDED": f'for=6.6.6.6, for=1.2.3.4, for="{proxy}"'},
+    ):
+        environ = said_by_a_proxy(**fields)
+        believe(environ, trusted)
+        assert environ["REMOTE_ADDR"] == "1.2.3.4"
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        # What holds more than mapped addresses stays what it is.
+        ("::/0", "::/0"),
+        ("::fffe:0:0/95", "::fffe:0:0/95"),
+        ("10.0.0.1", "10.0.0.1/32"),
+    ],
+)
+def test_a_network_of_mapped_addresses_is_one_of_ipv4(text: str, network: str) -> None:
+    assert str(parse_network(text)) == network
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1/8", "::ffff:10.0.0.1/104", "x"])
+def test_what_is_no_network_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(text)):
+        parse_network(text)
+
+
+@pytest.mark.forks
+@pytest.mark.parametrize(
+    ("allowed", "client"),
+    [
+        ("127.0.0.1", "203.0.113.7"),
+        ("::ffff:127.0.0.0/104", "203.0.113.7"),
+        ("10.0.0.0/8", "127.0.0.1"),
+    ],
+)
+def test_a_client_of_ipv4_on_a_listener_of_ipv6_is_shown_as_ipv4(
+    live_server: Start, allowed: str, client: str
+) -> None:
+    server = live_server(APP, "--bind", "[::]:0", "--forwarded-allow", allowed)
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(
+            b"GET /environ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+            b"X-Forwarded-For: [::FFFF:203.0.113.7]:99\r\n\r\n"
+        )
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["REMOTE_ADDR"] == client
+    # The log of requests shows the same.
+    server.wait_for("its line", lambda: "/environ" in server.output())
+    assert server.output().startswith(f"{client} ")
+
+
+@pytest.mark.forks
+def test_a_balancer_of_ipv4_on_a_listener_of_ipv6_is_known(
+    live_server: Start, tmp_path: Path
+) -> None:
+    conf = tmp_path / "server.conf"
+    conf.write_text("[DEFAULT]\nproxy_protocol = 127.0.0.0/8\n")
+    server = live_server(APP, "--bind", "[::]:0", "--config-file", str(conf))
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(b"PROXY TCP6 ::ffff:1.2.3.4 ::ffff:5.6.7.8 99 80\r\n")
+        sock.sendall(b"GET /environ HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["REMOTE_ADDR"] == "1.2.3.4"
 
 
 @pytest.mark.parametrize(
@@ -159,6 +304,11 @@ V4 = bytes([1, 2, 3, 4, 5, 6, 7, 8]) + struct.pack("!HH", 1000, 80)
 V6 = ipaddress.ip_address("2001:db8::1").packed * 2 + struct.pack("!HH", 1000, 80)
 
 
+MAPPED = ipaddress.ip_address("::ffff:1.2.3.4").packed * 2 + struct.pack(
+    "!HH", 1000, 80
+)
+
+
 def version_2(kind: int, family: int, body: bytes) -> bytes:
     return SIGNATURE + struct.pack("!BBH", kind, family, len(body)) + body
 
@@ -168,6 +318,10 @@ def version_2(kind: int, family: int, body: bytes) -> bytes:
     [
         (b"PROXY TCP4 1.2.3.4 5.6.7.8 1000 80\r\n", ("1.2.3.4", "1000")),
         (b"PROXY TCP6 2001:db8::1 ::1 1000 80\r\n", ("2001:db8::1", "1000")),
+        (b"PROXY TCP6 2001:DB8:0::1 ::1 1000 80\r\n", ("2001:db8::1", "1000")),
+        (b"PROXY TCP6 ::ffff:1.2.3.4 ::1 1000 80\r\n", ("1.2.3.4", "1000")),
+        (b"PROXY TCP6 ::FFFF:0102:0304 ::1 1000 80\r\n", ("1.2.3.4", "1000")),
+        (version_2(0x21, 0x21, MAPPED), ("1.2.3.4", "1000")),
         (b"PROXY UNKNOWN\r\n", None),
         (b"PROXY UNKNOWN ffff::1 ::1 1 2\r\n", None),
         (version_2(0x21, 0x11, V4), ("1.2.3.4", "1000")),
@@ -192,6 +346,9 @@ def test_a_proxy_header_is_read_at_every_split(
         b"GET / HTTP/1.1\r\n",
         b"PROXY TCP4 1.2.3.4 5.6.7.8 1000\r\n",
         b"PROXY TCP4 ::1 ::1 1 2\r\n",
+        b"PROXY TCP4 ::ffff:1.2.3.4 ::1 1 2\r\n",
+        b"PROXY TCP6 1.2.3.4 ::1 1 2\r\n",
+        b"PROXY TCP6 fe80::1%eth0 ::1 1 2\r\n",
         b"PROXY TCP4 1.2.3.4 5.6.7.8 70000 80\r\n",
         b"PROXY TCP4 1.2.3.999 5.6.7.8 1 2\r\n",
         b"PROXY UNKNOWN " + b"x" * 200,

@@ -86,6 +86,32 @@ def parse_address(text: str) -> Address:
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+#: Where IPv4 addresses are mapped to (RFC 4291 2.5.5.2), and how many bits that takes.
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+
+
+def canonical_ip(text: str) -> str:
+    """The one form in which an IP address is shown and compared.
+
+    Lower case and short (RFC 5952), a mapped IPv4 address as IPv4, without a zone, which
+    REMOTE_ADDR has no place for (RFC 3875 4.1.8). Raises `ValueError` for anything else.
+    """
+    address = ipaddress.ip_address(text.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def parse_network(text: str) -> Network:
+    """The network of a text like `10.0.0.0/8`; one of mapped addresses is one of IPv4.
+
+    Raises `ValueError`.
+    """
+    network = ipaddress.ip_network(text)
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        first = int(network.network_address) & 0xFFFFFFFF
+        return ipaddress.IPv4Network((first, network.prefixlen - _MAPPED.prefixlen))
+    return network
+
 
 @dataclass(frozen=True)
 class PeerSet:
@@ -98,11 +124,10 @@ class PeerSet:
         return self.unix or bool(self.networks)
 
     def __contains__(self, host: str) -> bool:
-        """Whether `host` (an address literal; empty for a Unix socket) belongs to it."""
+        """Whether `host` (as of `canonical_ip`; empty for a Unix socket) belongs to it."""
         if not host:
             return self.unix
         if not self.networks:
             return False
-        address = ipaddress.ip_address(host.partition("%")[0])
-        mapped = getattr(address, "ipv4_mapped", None)
-        return any((mapped or address) in network for network in self.networks)
+        address = ipaddress.ip_address(host)
+        return any(address in network for network in self.networks)

@@ -6,7 +6,6 @@ Below it nobody sees oslo.config, and no number is a sentinel: None means "no li
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import math
 import re
 import socket
@@ -18,7 +17,14 @@ from wsgi_server import opts
 from wsgi_server._system.process import cpus
 from wsgi_server.errors import ConfigError
 
-from .addresses import Address, PeerSet, TcpAddress, UnixAddress, parse_address
+from .addresses import (
+    Address,
+    PeerSet,
+    TcpAddress,
+    UnixAddress,
+    parse_address,
+    parse_network,
+)
 from .values import Values
 
 #: Requests that may run at once in a worker, by engine, when `threads` is not set.
@@ -188,7 +194,7 @@ def _peers(name: str, entries: list[str]) -> PeerSet:
         if entry == "unix":
             continue
         try:
-            networks.append(ipaddress.ip_network(entry))
+            networks.append(parse_network(entry))
         except ValueError as exc:
             raise ConfigError(f"{name}: {exc} (use CIDR such as 10.0.0.0/8)") from exc
     return PeerSet(tuple(networks), unix="unix" in entries)

@@ -11,6 +11,8 @@ import re
 import struct
 from typing import Final
 
+from wsgi_server._config.addresses import canonical_ip
+
 #: No header is longer: version 1 ends within 107 bytes, version 2 is limited by us.
 LONGEST: Final = 536
 
@@ -58,7 +60,7 @@ def _version_1(data: bytes) -> tuple[int, Peer | None] | None:
         raise ProxyHeaderError(f"version 1 header: {exc}") from exc
     if max(int(match[4]), int(match[5])) > 65535:
         raise ProxyHeaderError("version 1 header: port out of range")
-    return end + 2, (str(source), match[4].decode("ascii"))
+    return end + 2, (canonical_ip(str(source)), match[4].decode("ascii"))
 
 
 def _version_2(data: bytes) -> tuple[int, Peer | None] | None:
@@ -76,7 +78,8 @@ def _version_2(data: bytes) -> tuple[int, Peer | None] | None:
     if family == 0x11 and length >= 12:
         source, port = str(ipaddress.IPv4Address(addresses[:4])), addresses[8:10]
     elif family == 0x21 and length >= 36:
-        source, port = str(ipaddress.IPv6Address(addresses[:16])), addresses[32:34]
+        host = str(ipaddress.IPv6Address(addresses[:16]))
+        source, port = canonical_ip(host), addresses[32:34]
     elif family in (0x11, 0x21):
         raise ProxyHeaderError("version 2 header is too short for its addresses")
     else:

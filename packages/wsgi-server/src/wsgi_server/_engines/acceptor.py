@@ -13,6 +13,8 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from wsgi_server._config.addresses import canonical_ip
+
 if TYPE_CHECKING:
     from wsgi_server._net.listeners import Listener
 
@@ -147,5 +149,8 @@ class Doors:
         sock = socket.SocketType(door.family, socket.SOCK_STREAM, door.proto, new)
         sock.setblocking(False)
         if type(address) is tuple:
-            return sock, (address[0], str(address[1]))
+            host = address[0]
+            if ":" in host:
+                host = canonical_ip(host)
+            return sock, (host, str(address[1]))
         return sock, ("", "")

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from wsgi_server._config.addresses import canonical_ip
+
 from . import forwarded
 from .file_wrapper import FileWrapper
 from .input import EMPTY_INPUT
@@ -129,6 +131,8 @@ def server_name(sock: socket.socket) -> tuple[str, str]:
     host, port = bound[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104  compared, not bound
         host = socket.gethostname()
+    elif ":" in host:
+        host = canonical_ip(host)
     return host, str(port)
 
 

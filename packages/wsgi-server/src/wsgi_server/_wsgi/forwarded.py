@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from wsgi_server._config.addresses import canonical_ip
+
 if TYPE_CHECKING:
     from wsgi_server._config.addresses import PeerSet
 
@@ -23,8 +25,14 @@ _PAIR = re.compile(
     r"""[\s;]*([!#$%&'*+\-.^_`|~\w]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*(?:;|$)""",
     re.ASCII,
 )
-_QUOTED_PAIR = re.compile(r"\\.")
-_NODE = re.compile(r"\[([0-9A-Fa-f:.%]+)\](?::\d+)?|([0-9.]+)(?::\d+)?|([0-9A-Fa-f:]+)")
+_QUOTED_PAIR = re.compile(r"\\(.)")
+#: An address, perhaps with the zone of some other machine's, and a port, if any (RFC 7239 6).
+#: Without brackets, what follows the last colon of an IPv6 address belongs to it.
+_NODE = re.compile(
+    r"(?:\[([0-9A-Fa-f:.]+)(?:%[^\[\]]*)?\]|([0-9.]+))(?::(?:[0-9]+|_[\w.\-]+))?"
+    r"|([0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(?:%[^\[\]]*)?",
+    re.ASCII,
+)
 _HOST = re.compile(r"[A-Za-z0-9.\-_~\[\]:]+")
 
 
@@ -61,7 +69,7 @@ def believe(environ: dict[str, Any], trusted: PeerSet) -> None:
             break
         environ["REMOTE_ADDR"] = address
         environ.pop("REMOTE_PORT", None)
-        if not _is_trusted(address, trusted):
+        if address not in trusted:
             break
 
 
@@ -73,7 +81,7 @@ def _hops(environ: dict[str, Any]) -> Iterator[tuple[str | None, str, str]]:
     schemes = _listed(environ, "HTTP_X_FORWARDED_PROTO")
     hosts = _listed(environ, "HTTP_X_FORWARDED_HOST")
     hops: list[tuple[str | None, str, str]] = [
-        (_node(address), "", "") for address in addresses
+        (_node(address.strip('"')), "", "") for address in addresses
     ]
     # Proxies that overwrite send one value; it describes the nearest hop.
     scheme = schemes[-1].lower() if schemes else ""
@@ -109,7 +117,9 @@ def _element(text: str) -> tuple[str | None, str, str]:
     # Not a search: where something else stands, looking on costs time and finds no sense.
     while (match := _PAIR.match(text, end)) is not None:
         name, value = match.groups()
-        pairs[name.lower()] = value[1:-1] if value.startswith('"') else value
+        if value.startswith('"'):
+            value = _QUOTED_PAIR.sub(r"\1", value[1:-1])
+        pairs[name.lower()] = value
         end = match.end()
     address = _node(pairs.get("for", ""))
     return address, pairs.get("proto", "").lower(), pairs.get("host", "")
@@ -118,12 +128,10 @@ def _element(text: str) -> tuple[str | None, str, str]:
 def _node(text: str) -> str | None:
     """The address of a node; None for an unknown or obfuscated one (RFC 7239 6.3)."""
     match = _NODE.fullmatch(text)
-    return None if match is None else match[1] or match[2] or match[3]
-
-
-def _is_trusted(address: str, trusted: PeerSet) -> bool:
+    if match is None:
+        return None
     try:
-        return address in trusted
+        return canonical_ip(match[1] or match[2] or match[3])
     except ValueError:
-        # Digits and dots that are no address: nobody we know.
-        return False
+        # Digits, colons and dots that are no address.
+        return None
