@@ -355,6 +355,36 @@ def hints(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     return [b"hinted"]
 
 
+def hasty(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """Begins its answer, as the query says, before it hints and reads."""
+    length = int(environ.get("HTTP_X_LENGTH", "0"))
+    announced = [("Content-Length", str(length))] if length else []
+    write = start("200 OK", [TEXT, *announced])
+    if environ["QUERY_STRING"] == "write":
+        write(b"begun ")
+    elif environ["QUERY_STRING"] == "nothing":
+        write(b"")
+    else:
+        yield b"begun "
+    environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload")])
+    try:
+        yield environ["wsgi.input"].read()
+    except OSError as exc:
+        yield type(exc).__name__.encode()
+
+
+def afterthought(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """Reads, and hints, when its body is closed: the answer is out."""
+
+    class Late(Body):
+        def close(self) -> None:
+            environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload")])
+            CLOSED.append(environ["wsgi.input"].read().decode())
+
+    start("200 OK", [TEXT, ("Content-Length", "4")])
+    return Late("late", [b"done"])
+
+
 def patient(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """Works for as many seconds as the query says, or until the client has gone."""
     deadline = time.monotonic() + float(environ["QUERY_STRING"])
@@ -411,6 +441,8 @@ PATHS: dict[str, Callable[[Environ, StartResponse], Iterable[bytes]]] = {
     "/turns": turns,
     "/insistent": insistent,
     "/hints": hints,
+    "/hasty": hasty,
+    "/afterthought": afterthought,
     "/patient": patient,
     "/modules": modules,
 }

@@ -128,6 +128,31 @@ class Kill:
             raise Killed
 
 
+@pytest.mark.parametrize("claimed", [False, True])
+def test_no_hint_follows_an_answer_of_the_deadline(claimed: bool) -> None:
+    channel = Channel()
+    exchange = make_exchange(channel)
+    exchange.request.http11 = True
+    exchange.compete()
+    if claimed:
+        assert exchange.claim()
+    assert exchange.has_begun == claimed
+    exchange.early_hints([("Link", "</a>")])
+    assert bool(channel.sent) != claimed
+
+
+def test_no_hint_follows_the_error_that_answers_for_an_application() -> None:
+    def app(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        raise RuntimeError
+
+    channel = Channel()
+    exchange = make_exchange(channel)
+    exchange.request.http11 = True
+    exchange.run(app)
+    exchange.early_hints([("Link", "</a>")])
+    assert (channel.refused, channel.sent) == (500, b"")
+
+
 @pytest.mark.parametrize("where", ["application", "body", "close"])
 @pytest.mark.parametrize("kills", [False, True])
 def test_what_kills_the_runner_gets_there_and_nothing_else_does(

@@ -7,6 +7,7 @@ import itertools
 import json
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import live
@@ -153,6 +154,71 @@ def test_continue_is_said_only_when_the_body_is_read(site: live.LiveServer) -> N
     answer = site.exchange(head % b"/ignore")
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert b"Connection: close" in answer
+
+
+EXPECTING = (
+    b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n"
+    b"X-Length: %d\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("begins", "length"),
+    [(b"yield", 0), (b"yield", 11), (b"write", 0), (b"write", 11), (b"nothing", 5)],
+)
+def test_no_interim_response_follows_the_final_head(
+    site: live.LiveServer, begins: bytes, length: int
+) -> None:
+    """A client that does not wait for 100 may send the body, and it is read."""
+    with site.connect() as sock:
+        sock.sendall(EXPECTING % (b"/hasty?" + begins, length))
+        begun = b"\r\n\r\n" if begins == b"nothing" else b"begun "
+        answer = b""
+        while begun not in answer:
+            answer += sock.recv(65536)
+        sock.sendall(b"hello")
+        answer += b"".join(iter(lambda: sock.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    # What stood between the two answers is nobody's: nothing more may come.
+    assert b"Connection: close" in head
+    assert b"HTTP/1.1" not in body
+    assert b"hello" in body
+
+
+def test_a_body_that_a_final_answer_kept_away_is_missed(site: live.LiveServer) -> None:
+    with site.connect() as sock:
+        sock.sendall(EXPECTING % (b"/hasty", 0))
+        sock.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answer.endswith(b"6\r\nbegun \r\na\r\nClientGone\r\n0\r\n\r\n")
+
+
+@pytest.mark.forks
+def test_such_a_body_is_waited_for_no_longer_than_any_other(
+    live_server: Callable[..., live.LiveServer], tmp_path: Path
+) -> None:
+    conf = tmp_path / "server.conf"
+    conf.write_text("[DEFAULT]\nbody_timeout = 0.5\n")
+    server = live_server("apps.exercise:app", "--config-file", str(conf))
+    with server.connect() as sock:
+        sock.sendall(EXPECTING % (b"/hasty", 0))
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answer.endswith(b"6\r\nbegun \r\n9\r\nBodyError\r\n0\r\n\r\n")
+
+
+def test_no_interim_response_follows_the_whole_answer(site: live.LiveServer) -> None:
+    site.get("/closed")
+    with site.connect() as sock:
+        sock.sendall(EXPECTING % (b"/afterthought", 0))
+        answer = b""
+        while not answer.endswith(b"done"):
+            answer += sock.recv(65536)
+        sock.sendall(b"hello")
+        answer += b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.endswith(b"\r\n\r\ndone")
+    assert json.loads(site.get("/closed").body) == ["hello"]
 
 
 def test_pipelined_requests_are_answered_in_order(site: live.LiveServer) -> None:

@@ -190,7 +190,10 @@ class Connection(Teardown):
                 return part
             if not self._said_continue:
                 self._said_continue = True
-                self.send(CONTINUE)
+                exchange = self.exchange
+                # A client that has its final answer may still send the body, or not.
+                if exchange is not None and not exchange.has_begun:
+                    self.send(CONTINUE)
             reader.feed(self._receive(reader.appetite()))
         return b""
 

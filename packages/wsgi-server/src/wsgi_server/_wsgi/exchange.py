@@ -132,7 +132,7 @@ class Exchange:
         Raises `ResponseError` for values that cannot be sent (RFC 8297).
         """
         links = [value for name, value in headers if name.lower() == "link"]
-        if links and self.request.http11 and self._head is None:
+        if links and self.request.http11 and not self.has_begun:
             self._channel.send(early_hints(links))
 
     def write(self, data: bytes, /) -> None:
@@ -157,6 +157,11 @@ class Exchange:
                 self._channel.send_between(prefix + before, data, after)
         elif prefix:
             self._channel.send(prefix)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a final response has: no interim one may follow it (RFC 9110 15.2)."""
+        return self._head is not None or self._claims == []
 
     def compete(self) -> None:
         """From now on the response must be claimed: a deadline may answer instead."""
@@ -293,6 +298,7 @@ class Exchange:
 
     def _answer_instead(self, status: int, detail: str) -> None:
         if self._head is None and self.claim():
+            self._claims = []
             self.status = str(status)
             self.headers = []
             self._channel.refuse(status, detail)
