@@ -71,10 +71,10 @@ class _Reader:
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith(
             "TYPE_CHECKING"
         ):
-            for child in node.body:
-                yield from self._inside(child, lazy=lazy, typing_only=True)
-            for child in node.orelse:
-                yield from self._inside(child, lazy=lazy, typing_only=typing_only)
+            for then in node.body:
+                yield from self._inside(then, lazy=lazy, typing_only=True)
+            for other in node.orelse:
+                yield from self._inside(other, lazy=lazy, typing_only=typing_only)
             return
         lazy = lazy or isinstance(
             node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda

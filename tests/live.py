@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 TESTS: Final = Path(__file__).parent
 #: The values of the option `engine`.
@@ -31,10 +31,12 @@ FORMS: Final = ("eventlet", "patched", "threads")
 PATIENCE: Final = 60.0
 
 Found = TypeVar("Found")
+#: What says that something is not there yet.
+Falsy = Literal[False, 0, ""] | None
 
 
 def wait_until(
-    what: str, predicate: Callable[[], Found], timeout: float = PATIENCE
+    what: str, predicate: Callable[[], Found | Falsy], timeout: float = PATIENCE
 ) -> Found:
     """The first true value of `predicate`; an `AssertionError` naming `what` if none."""
     deadline = time.monotonic() + timeout
@@ -127,7 +129,10 @@ class LiveServer:
         return self.stdout.read_text(errors="replace")
 
     def wait_for(
-        self, what: str, predicate: Callable[[], Found], timeout: float = PATIENCE
+        self,
+        what: str,
+        predicate: Callable[[], Found | Falsy],
+        timeout: float = PATIENCE,
     ) -> Found:
         """Like `wait_until`, with the server's log in the error."""
         try:

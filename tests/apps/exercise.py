@@ -126,7 +126,8 @@ def send_file(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     found = Path(__file__).open("rb")  # noqa: SIM115  the wrapper closes it
     found.seek(int(environ["QUERY_STRING"] or 0))
     start("200 OK", [TEXT])
-    return environ["wsgi.file_wrapper"](found, 1024)
+    wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](found, 1024)
+    return wrapped
 
 
 def big(environ: Environ, start: StartResponse) -> Iterable[bytes]:

@@ -144,12 +144,13 @@ def falcon_app(routes: int = 10, prefix: str = "") -> App:
         def on_get(self, req: Any, resp: Any, image_id: str) -> None:
             resp.media = IMAGE if image_id != "small" else SMALL
 
-    app = falcon.App()
+    made: Any = falcon.App()
     image = Image()
     for number in range(routes - 2):
-        app.add_route(f"{prefix}/others{number}/{{image_id}}", image)
-    app.add_route(f"{prefix}/images", Images())
-    app.add_route(f"{prefix}/images/{{image_id}}", image)
+        made.add_route(f"{prefix}/others{number}/{{image_id}}", image)
+    made.add_route(f"{prefix}/images", Images())
+    made.add_route(f"{prefix}/images/{{image_id}}", image)
+    app: App = made
     return app
 
 

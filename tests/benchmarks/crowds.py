@@ -76,7 +76,7 @@ class Idle:
     def __call__(self, target: Target) -> Iterator[Count]:
         deadline = time.monotonic() + GATHERING
         with ExitStack() as stack:
-            socks = []
+            socks: list[socket.socket] = []
             while len(socks) < self.count and time.monotonic() < deadline:
                 try:
                     sock = stack.enter_context(_connect(target))

@@ -155,8 +155,8 @@ def _print_table(
                 _number(seen.held, 0),
             ]
         for own in ours:
-            rate = own.rate / seen.rate if own is not None and seen.rate else nan
-            cells.append(_number(rate, 2, "x"))
+            ratio = own.rate / seen.rate if own is not None and seen.rate else nan
+            cells.append(_number(ratio, 2, "x"))
         print(_row(cells), flush=True)
     absent = {s.name: why for s in servers if (why := scenario.why_not(s))}
     if absent:

@@ -14,6 +14,7 @@ import live
 import pytest
 from oslo_config import cfg
 from wsgi_server import cli, opts
+from wsgi_server._command.arguments import parse
 from wsgi_server.errors import ExitStatus
 
 pytestmark = pytest.mark.forks
@@ -129,7 +130,7 @@ def test_hup_with_a_broken_file_keeps_serving(
         conf.write_text(broken)
         server.send(signal.SIGHUP)
         server.wait_for(
-            "the refusal", lambda c=count: server.log().count("reload failed") > c
+            "the refusal", lambda: server.log().count("reload failed") > count
         )
     assert server.worker_pids() == old
     assert server.get().status == 200
@@ -169,7 +170,8 @@ def test_an_address_on_the_command_line_wins_over_those_of_a_file(
     path = tmp_path / "s"
     (tmp_path / "server.conf").write_text(f"[DEFAULT]\nbind = unix:{path}\n")
     server = live_server(HELLO, "--config-file", "server.conf", *arguments)
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", *server.urls)
+    (url,) = server.urls
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
     assert not path.exists()
 
 
@@ -499,9 +501,7 @@ def test_check_config_loads_the_application(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_arguments_by_the_names_of_their_options() -> None:
-    arguments = cli.parse(
-        ["x:y", "--bind", "a:1", "--bind", "b:2", "--no-http-keepalive"]
-    )
+    arguments = parse(["x:y", "--bind", "a:1", "--bind", "b:2", "--no-http-keepalive"])
     assert arguments.app == "x:y"
     assert arguments.bind == ["a:1", "b:2"]
     assert arguments.http_keepalive is False

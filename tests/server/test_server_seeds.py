@@ -92,9 +92,8 @@ def service(tmp_path: Path, kind: type[PosixServer]) -> Iterator[Service]:
 
 def get(server: BaseServer) -> str:
     assert server.sock is not None
-    client = http.client.HTTPConnection(
-        *server.sock.getsockname(), timeout=live.PATIENCE
-    )
+    host, port = server.sock.getsockname()
+    client = http.client.HTTPConnection(host, port, timeout=live.PATIENCE)
     try:
         client.request("GET", "/")
         return client.getresponse().read().decode()
@@ -297,6 +296,7 @@ def test_a_port_in_use_leaves_the_old_socket(
         assert old.getsockname()[1] == port
     port = free_port()
     reconfigure(server, service, bind_port=port)
+    assert server.sock is not None
     assert server.sock.getsockname()[1] == port
 
 
@@ -620,7 +620,7 @@ def test_without_workers_a_reload_that_fails_brings_the_old_values_back(
         file.write_text(f"[DEFAULT]\nworkers = 0\ngreeting = never\n{broken}\n")
         server.send(signal.SIGHUP)
         server.wait_for(
-            "the refusal", lambda c=count: server.log().count("reload failed") > c
+            "the refusal", lambda: server.log().count("reload failed") > count
         )
         assert server.get().text == f"hello {server.pid}"
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import live
 import pytest
@@ -76,9 +77,9 @@ def test_workers_leave_when_their_parent_is_gone(live_program: Start) -> None:
 
 
 def test_without_workers_it_serves_by_itself(
-    live_program: Start, tmp_path: object
+    live_program: Start, tmp_path: Path
 ) -> None:
-    conf = live.Path(str(tmp_path)) / "service.conf"
+    conf = tmp_path / "service.conf"
     conf.write_text("[DEFAULT]\nworkers = 0\n")
     server = live_program("apps.service", "--config-file", str(conf), env=WIN32)
     assert server.get().text == f"hello {server.pid}"

@@ -65,7 +65,8 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A source tree of Heat with the one module replaced; every command finds it first."""
     spec = importlib.util.find_spec("heat")
     assert spec is not None
-    (installed,) = spec.submodule_search_locations or ()
+    assert spec.submodule_search_locations
+    (installed,) = spec.submodule_search_locations
     tree = tmp_path / "source" / "heat"
     shutil.copytree(installed, tree, ignore=shutil.ignore_patterns("tests"))
     module = pages.block(GUIDE, "sys.modules[__name__]")

@@ -210,9 +210,7 @@ def test_workers_that_die_with_a_status_are_replaced(
         # The worker is gone before it answers.
         with pytest.raises((OSError, http.client.HTTPException)):
             server.get("/die")
-        server.wait_for(
-            "another worker", lambda old=before: server.worker_pids() - old, SOON
-        )
+        server.wait_for("another worker", lambda: server.worker_pids() - before, SOON)
         server.wait_for("its answer", lambda: len(answering(server)) == 2, SOON)
 
 

@@ -63,15 +63,16 @@ def _eq(first: Any, second: Any, message: str | None = None) -> None:
 
 
 def _provide_nose() -> None:
-    tools = types.ModuleType("nose.tools")
+    tools: Any = types.ModuleType("nose.tools")
     case = unittest.TestCase()
-    tools.eq_ = _eq  # type: ignore[attr-defined]
-    tools.ok_ = case.assertTrue  # type: ignore[attr-defined]
-    tools.assert_raises = case.assertRaises  # type: ignore[attr-defined]
-    tools.assert_is_none = case.assertIsNone  # type: ignore[attr-defined]
-    nose = types.ModuleType("nose")
-    nose.tools = tools  # type: ignore[attr-defined]
+    tools.eq_ = _eq
+    tools.ok_ = case.assertTrue
+    tools.assert_raises = case.assertRaises
+    tools.assert_is_none = case.assertIsNone
+    nose: Any = types.ModuleType("nose")
+    nose.tools = tools
     sys.modules.setdefault("nose", nose)
     sys.modules.setdefault("nose.tools", tools)
     # Gone in Python 3.12.
-    unittest.TestCase.assert_ = unittest.TestCase.assertTrue  # type: ignore[attr-defined]
+    case_class: Any = unittest.TestCase
+    case_class.assert_ = case_class.assertTrue

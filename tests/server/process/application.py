@@ -7,12 +7,14 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qs
 
 VERSION = "one"
 
 
-def wait(seconds):
+def wait(seconds: float) -> None:
     """Waits as the engine's applications do: green where eventlet runs them."""
     if "eventlet" in sys.modules:
         import eventlet
@@ -22,13 +24,13 @@ def wait(seconds):
         time.sleep(seconds)
 
 
-def hold(seconds):
+def hold(seconds: float) -> None:
     """Keeps the thread, whoever has patched `time`."""
     eventlet = sys.modules.get("eventlet")
     (time if eventlet is None else eventlet.patcher.original("time")).sleep(seconds)
 
 
-def app(environ, start_response):
+def app(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
     path = environ["PATH_INFO"]
     query = parse_qs(environ["QUERY_STRING"])
     seconds = float(query.get("s", ["0"])[0])
@@ -77,6 +79,6 @@ def app(environ, start_response):
     return [data]
 
 
-def umask():
+def umask() -> str:
     with open("/proc/self/status") as file:
         return next(line.split()[1] for line in file if line.startswith("Umask:"))

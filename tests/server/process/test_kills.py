@@ -98,23 +98,23 @@ def test_twenty_random_kills_lose_only_what_ran_on_the_victim(service: Service) 
             ready, before = count(server, "ready after"), server.worker_pids()
             victim = server.wait_for(
                 "a worker with clients",
-                lambda before=before: stop_a_busy_one(dice.choice(sorted(before))),
+                lambda: stop_a_busy_one(dice.choice(sorted(before))),
             )
             victims.append(victim)
             killed = time.clock_gettime(time.CLOCK_BOOTTIME)
             os.kill(victim.pid, signal.SIGKILL)
             newcomers = server.wait_for(
-                "a replacement", lambda before=before: server.worker_pids() - before
+                "a replacement", lambda: server.worker_pids() - before
             )
             assert len(newcomers) == 1
             assert live.born(*newcomers) - killed < 1.0
             assert server.worker_pids() == before - {victim.pid} | newcomers
             server.wait_for(
                 "its readiness",
-                lambda ready=ready: count(server, "ready after") > ready,
+                lambda: count(server, "ready after") > ready,
             )
             done = load.done
-            server.wait_for("answers", lambda done=done: load.done > done + 10)
+            server.wait_for("answers", lambda: load.done > done + 10)
     assert load.failures == []
     strays = [loss for loss in clients.losses if not any(v.held(loss) for v in victims)]
     assert strays == []

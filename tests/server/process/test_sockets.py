@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import live
 import pytest
@@ -30,7 +31,7 @@ from wsgi_server.errors import BindError, ConfigError
 from wsgi_server.opts import register_opts
 
 
-def settings(*binds: str, **values: object) -> Settings:
+def settings(*binds: str, **values: Any) -> Settings:
     conf = cfg.ConfigOpts()
     register_opts(conf)
     conf([], default_config_files=[], default_config_dirs=[])

@@ -33,7 +33,7 @@ def successors() -> Iterator[list[int]]:
     for pid in pids:
         if live.is_alive(pid):
             os.kill(pid, signal.SIGTERM)
-        live.wait_until(f"the end of {pid}", lambda pid=pid: not live.is_alive(pid))
+        live.wait_until(f"the end of {pid}", lambda: not live.is_alive(pid))
 
 
 def upgrade(server: live.LiveServer) -> int:

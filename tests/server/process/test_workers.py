@@ -55,9 +55,12 @@ def test_worker_numbers_are_reused(service: Service) -> None:
     server.wait_for("its readiness", lambda: count(server, "ready after") == 3)
     assert numbers.findall(server.log())[-1][1] == "2"
     seen: set[int] = set()
-    server.wait_for(
-        "answers of both", lambda: seen.add(answer(server)["worker"]) or len(seen) == 2
-    )
+
+    def both() -> bool:
+        seen.add(answer(server)["worker"])
+        return len(seen) == 2
+
+    server.wait_for("answers of both", both)
     assert seen == {1, 2}
 
 

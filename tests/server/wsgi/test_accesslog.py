@@ -175,7 +175,7 @@ def test_a_journal_that_stalls_holds_nobody_up() -> None:
     with ours, journal:
         subprocess.run(
             [sys.executable, "-c", program],
-            stdout=journal,
+            stdout=journal.fileno(),
             check=True,
             timeout=live.PATIENCE,
         )

@@ -107,7 +107,7 @@ def test_a_thousand_slow_requests_are_all_answered(live_server: Start) -> None:
         for sock in socks:
             sock.sendall(request)
         for sock in socks:
-            answer = b"".join(iter(lambda s=sock: s.recv(65536), b""))
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
             assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
             assert answer.endswith(b"awake")
 

@@ -290,7 +290,7 @@ def test_a_request_behind_a_large_body_is_answered(
             sock.sendall(head)
             sock.sendall(body[:size])
             sock.sendall(body[size:] + last)
-            answer = b"".join(iter(lambda s=sock: s.recv(65536), b""))
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
         assert answer.count(b"HTTP/1.1 200 OK\r\n") == 2
         lengths = json.loads(answer.split(b"\r\n\r\n")[1].partition(b"HTTP/")[0])
         assert sum(lengths) == length
