@@ -97,6 +97,7 @@ class BaseServer(ABC):
         self._supervisor: Embedded | None = None
         self._reading: Reading | None = None
         self._prefetch: stores.PrefetchJob | None = None
+        self._prefetch_interval = stores.PREFETCH_INTERVAL
         self._configuring = False
         self._reopening = False
         self._status = ExitStatus.OK
@@ -296,11 +297,15 @@ class BaseServer(ABC):
         getattr(self.prefetcher, "run", self.prefetcher)()
 
     def _read_settings(self) -> None:
+        try:
+            values = {**self.option_values(), "workers": self.get_num_workers()}
+        except cfg.Error as exc:
+            raise ConfigError(str(exc)) from exc
         settings = Settings.from_conf(
-            self.conf,
-            default_port=self.default_port,
-            **{**self.option_values(), "workers": self.get_num_workers()},
+            self.conf, default_port=self.default_port, **values
         )
+        if self.initialize_prefetcher:
+            self._prefetch_interval = stores.prefetch_interval(self.conf)
         if type(self).create_pool is not BaseServer.create_pool:
             bound = getattr(self.pool, "size", self.threads)
         else:
@@ -427,9 +432,7 @@ class BaseServer(ABC):
 
     def _start_prefetching(self) -> None:
         if self._prefetch is not None:
-            known = "cache_prefetcher_interval" in self.conf
-            interval = self.conf.cache_prefetcher_interval if known else None
-            self._prefetch.start(interval or stores.PREFETCH_INTERVAL)
+            self._prefetch.start(self._prefetch_interval)
 
     def _leave_worker(self, patience: float) -> None:
         deadline = monotonic() + patience

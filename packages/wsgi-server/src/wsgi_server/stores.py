@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from oslo_config import cfg
 
-from .errors import StoreError
+from ._config.values import root
+from .errors import ConfigError, StoreError
 
 LOG = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def initialize_multi_store(
     conf = cfg.CONF if conf is None else conf
     library = _library()
     reserved = dict(RESERVED_STORES if reserved_stores is None else reserved_stores)
-    _refuse_reserved(conf.enabled_backends)
+    _refuse_reserved(_value(conf, "enabled_backends") or {})
     library.register_store_opts(conf, reserved_stores=reserved)
     library.create_multi_stores(conf, reserved_stores=reserved)
     _Extended.backends = conf.enabled_backends
@@ -76,10 +77,29 @@ def initialize_multi_store(
 def initialize_stores(conf: Any = None) -> None:
     """Whichever of the two the service has configured: `enabled_backends` or one store."""
     conf = cfg.CONF if conf is None else conf
-    if "enabled_backends" in conf and conf.enabled_backends:
+    if _value(conf, "enabled_backends"):
         initialize_multi_store(conf)
     else:
         initialize_glance_store(conf)
+
+
+def prefetch_interval(conf: Any) -> float:
+    """Seconds between two runs of the prefetcher. Raises `ConfigError`."""
+    interval: float | None = _value(conf, "cache_prefetcher_interval")
+    return interval or PREFETCH_INTERVAL
+
+
+def _value(conf: Any, name: str) -> Any:
+    """The value of an option of Glance's; None where the service has none such."""
+    if not hasattr(type(conf), "__contains__"):
+        conf = root(conf)
+    if name not in conf:
+        return None
+    try:
+        return conf[name]
+    except cfg.Error as exc:
+        # A `ConfigOpts` raises its own error in place of the one that it met.
+        raise ConfigError(f"option {name}: {exc.__context__ or exc}") from exc
 
 
 class _Extended:

@@ -61,10 +61,23 @@ class Values:
         try:
             return getattr(self._conf, option.name)
         except cfg.NoSuchOptError as exc:
-            # A name in the value that nobody knows raises the same.
-            if exc.opt_name != option.name:
-                raise
+            if not _says_absent(exc, option.name):
+                raise ConfigError(
+                    f"option {option.name}: {exc.__context__ or exc}"
+                ) from exc
         return self._view.read(option, SECTION)
+
+
+def _says_absent(exc: BaseException | None, name: str) -> bool:
+    """Whether the option itself is missing, and not something that its value names.
+
+    A `ConfigOpts` raises this error in place of any other that it meets.
+    """
+    while isinstance(exc, cfg.NoSuchOptError) and exc.opt_name == name:
+        exc = exc.__context__
+        if not isinstance(exc, cfg.Error | RecursionError):
+            return True
+    return False
 
 
 class View(cfg.ConfigOpts):
@@ -138,7 +151,7 @@ class View(cfg.ConfigOpts):
                 if self.conf.get_location(name, place) is not None:
                     return
                 self.conf.forget(name, place)
-            raise cfg.TemplateSubstitutionError(
+            raise cfg.Error(
                 f"${key} in its value is defined nowhere (a dollar sign is written $$)"
             )
 
