@@ -146,9 +146,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Check the types of the four packages and of this file, strictly."""
-    _install_distributions(session, *_group("typing"))
-    session.run("mypy", *SOURCES, "noxfile.py")
+    """Check the types of the packages, the tests and what else is Python, strictly."""
+    _install_distributions(session, *_group("typing"), extras=True)
+    session.run("mypy", *SOURCES, "tests", "docs", "noxfile.py")
 
 
 # The newest first: it has the most to do.

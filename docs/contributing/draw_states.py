@@ -95,7 +95,7 @@ def _box(state: State, box: Box) -> list[str]:
         f'<rect class="box" x="{MARGIN}" y="{box.top}" width="{BOX}" '
         f'height="{box.height}" rx="4"/>',
         f'<text x="{MARGIN + 10}" y="{middle}"><tspan class="name">{state.name}</tspan> '
-        f"{escape(state.value)}</text>",
+        f"{escape(str(state.value))}</text>",
     ]
 
 

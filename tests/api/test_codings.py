@@ -155,7 +155,8 @@ def test_codings_need_to_be_known_and_limited() -> None:
 def test_a_form_in_a_coding_is_415(call: Call, coding: str) -> None:
     class Reads(JSONRequestDeserializer):
         def default(self, request: webob.Request) -> dict[str, Any]:
-            return {"a": request.POST["a"]}
+            form: Any = request.POST
+            return {"a": form["a"]}
 
     class Echo:
         def act(self, req: Request, **args: Any) -> Any:

@@ -90,7 +90,7 @@ def _their_module() -> Any:
 TREQ: Final = _their_module()
 
 
-def cases(kind: str) -> Any:
+def cases(kind: str) -> pytest.MarkDecorator:
     """Every request in a folder of the corpus, by name."""
     found = sorted(Path(TESTS, "requests", kind).glob("*.http"))
     assert len(found) > 40, f"this is no corpus: {TESTS}"

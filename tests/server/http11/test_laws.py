@@ -9,7 +9,7 @@ from http_cases import SMALL_LIMITS, request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from server.http11.mutation import mutated
-from server.http11.reading import Outcome, begun, limits, read
+from server.http11.reading import Message, Outcome, begun, limits, read
 from wsgi_server._http11 import (
     Limits,
     ProtocolError,
@@ -69,7 +69,8 @@ def test_a_body_may_be_received_as_it_is_wanted(
 def read_as_wanted(data: st.DataObject, raw: bytes, bounds: Limits) -> Outcome:
     """The outcome of reading by what the reader says to receive, and how."""
     sizes = st.integers(1, 20)
-    reader, messages = RequestReader(RequestHeads(bounds)), []
+    reader = RequestReader(RequestHeads(bounds))
+    messages: list[Message] = []
     outcome = Outcome(messages)
     rest = raw
     try:

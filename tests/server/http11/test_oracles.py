@@ -21,6 +21,7 @@ from server.http11.reading import read
 
 #: Method, target and body of every whole request, and whether the oracle refused the rest.
 Reading = tuple[list[tuple[str, str, bytes]], bool]
+Oracle = Callable[[bytes], Reading]
 
 
 def by_h11(data: bytes) -> Reading:
@@ -34,7 +35,8 @@ def by_h11(data: bytes) -> Reading:
         while True:
             event = server.next_event()
             if event is h11.NEED_DATA or event is h11.PAUSED:
-                if server.our_state is not h11.SEND_RESPONSE:
+                state: object = server.our_state
+                if state is not h11.SEND_RESPONSE:
                     return found, False
                 server.send(
                     h11.Response(status_code=404, headers=[("Content-Length", "0")])
@@ -94,7 +96,7 @@ def by_httptools(data: bytes) -> Reading:
 
 
 #: Named cases that an oracle takes and we refuse.
-TAKEN = {
+TAKEN: dict[Oracle, list[str]] = {
     by_h11: [
         # RFC 9112 2.3: a version is known or it is none; h11 takes any two digits.
         *("HTTP/1.2", "HTTP/2.0", "HTTP/0.9", "HTTP/2 preface"),
@@ -142,7 +144,7 @@ TAKEN = {
 }
 
 #: Named requests that an oracle refuses although they are right.
-REFUSED_BY_ORACLE = {
+REFUSED_BY_ORACLE: dict[Oracle, list[str]] = {
     by_h11: [
         # RFC 9112 2.2: a server SHOULD ignore an empty line before a request.
         *("an empty line first", "two empty lines", "bare LF first", "bare CR first"),
@@ -159,7 +161,6 @@ REFUSED_BY_ORACLE = {
 }
 
 oracles = pytest.mark.parametrize("oracle", [by_h11, by_httptools])
-Oracle = Callable[[bytes], Reading]
 
 
 def listed(table: dict[Oracle, list[str]], oracle: Oracle, name: str) -> bool:

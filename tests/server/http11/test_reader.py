@@ -60,15 +60,12 @@ def test_pipelined_requests_come_in_order() -> None:
     first, second = request(SIZED, line=POST, body=b"hello"), request()
     reader = fed(first + second)
     assert next_request(reader).content_length == 5
-    assert reader.in_body
-    assert reader.read_body(MUCH) == b"hello"
-    assert not reader.in_body
+    was_in_body, body = reader.in_body, reader.read_body(MUCH)
+    assert (was_in_body, body, reader.in_body) == (True, b"hello", False)
     assert reader.buffered == len(second)
-    assert reader.has_unread
-    assert not reader.idle
+    assert (reader.has_unread, reader.idle) == (True, False)
     assert next_request(reader).method == "GET"
-    assert reader.idle
-    assert not reader.has_unread
+    assert (reader.has_unread, reader.idle) == (False, True)
 
 
 @pytest.mark.parametrize(
