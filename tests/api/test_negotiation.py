@@ -286,7 +286,7 @@ def test_405_from_the_mapper_where_the_service_wants_it(call: Call) -> None:
     router = Router(mapper, method_not_allowed=True)
     response = call(router, "/image", "DELETE", headers={"Accept-Language": "de"})
     assert response.status_int == 405
-    assert response.headers["Allow"] == "GET, PUT"
+    assert response.headers["Allow"] == "GET, HEAD, PUT"
     assert "nicht erlaubt" in response.text
     assert call(router, "/nothing", "DELETE").status_int == 404
     assert call(router, "/image").status_int == 200

@@ -61,6 +61,66 @@ def test_methods_choose_among_the_routes_of_a_path(mapper: Any, call: Call) -> N
     assert writer.environ["REQUEST_METHOD"] == "POST"
 
 
+def test_head_goes_where_get_goes(mapper: Any, call: Call) -> None:
+    """RFC 9110 9.1 and 9.3.2."""
+    reader, writer, either = Echo(), Echo(), Echo()
+    mapper.connect("/images", controller=reader, conditions={"method": ["GET"]})
+    mapper.connect("/images", controller=writer, conditions={"method": ["POST"]})
+    mapper.connect("/any", controller=either)
+    mapper.connect("/no", controller=writer, conditions={"method": ["POST"]})
+    assert call(Router(mapper), "/images", "HEAD").status_int == 200
+    assert reader.environ["REQUEST_METHOD"] == "HEAD"
+    assert call(Router(mapper), "/any", "HEAD").status_int == 200
+    assert either.environ["REQUEST_METHOD"] == "HEAD"
+    assert call(Router(mapper), "/no", "HEAD").status_int == 404
+    assert call(Router(mapper), "/nothing", "HEAD").status_int == 404
+    assert not writer.environ
+    off = Router(mapper, head_as_get=False)
+    assert call(off, "/images", "HEAD").status_int == 404
+    assert call(off, "/any", "HEAD").status_int == 200
+
+
+def test_a_route_that_names_head_gets_it(mapper: Any, call: Call) -> None:
+    reader, header = Echo(), Echo()
+    mapper.connect("/images", controller=reader, conditions={"method": "GET"})
+    mapper.connect("/images", controller=header, conditions={"method": ["HEAD"]})
+    call(Router(mapper), "/images", "HEAD")
+    assert header.environ
+    assert not reader.environ
+
+
+def test_head_passes_a_refusal_of_all_other_methods(mapper: Any, call: Call) -> None:
+    class Images:
+        def show(self, req: Request, image_id: str) -> Any:
+            return {"id": image_id}
+
+    mapper.connect(
+        "/{image_id}",
+        controller=Resource(Images()),
+        action="show",
+        conditions={"method": ["GET"]},
+    )
+    reject = Resource(RejectMethodController())
+    mapper.connect(
+        "/{image_id}", controller=reject, action="reject", allowed_methods="GET"
+    )
+    app = Router(mapper)
+    assert call(app, "/one", "DELETE").status_int == 405
+    got, head = call(app, "/one"), call(app, "/one", "HEAD")
+    assert (head.status_int, head.body) == (200, b"")
+    assert head.headerlist == got.headerlist
+    assert call(Router(mapper, head_as_get=False), "/one", "HEAD").status_int == 405
+
+
+def test_head_follows_a_method_override(mapper: Any, call: Call) -> None:
+    reader = Echo()
+    mapper.connect("/images", controller=reader, conditions={"method": ["GET"]})
+    app = Router(mapper, use_method_override=True)
+    assert call(app, "/images?_method=head", "POST").status_int == 200
+    assert reader.environ["REQUEST_METHOD"] == "POST"
+    assert call(app, "/images?_method=delete", "HEAD").status_int == 404
+
+
 def test_no_route_is_404_and_no_such_method_501(mapper: Any, call: Call) -> None:
     router = Router(mapper)
     for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"):

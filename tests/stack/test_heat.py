@@ -246,6 +246,20 @@ def test_a_parameter_may_stand_for_the_method_while_a_route_is_sought(
     assert form.get_response(core).status_code == 404
 
 
+def test_head_goes_where_a_route_names_it_and_nowhere_else(heat: Any) -> None:
+    """As in the originals; `wsgi_api.Router` gives HEAD wherever GET is."""
+    mapper = wsgi_api.APIMapper()
+    things = webob.Response("things")
+    mapper.connect("/get", controller=things, conditions={"method": ["GET"]})
+    mapper.connect("/head", controller=things, conditions={"method": ["HEAD"]})
+    api, core = heat.Router(mapper), wsgi_api.Router(mapper)
+    get, head = (webob.Request.blank(path, method="HEAD") for path in ("/get", "/head"))
+
+    assert get.get_response(api).status_code == 404
+    assert head.get_response(api).status_code == 200
+    assert get.get_response(core).status_code == 200
+
+
 @exercises(
     "heat",
     "Request.best_match_content_type",

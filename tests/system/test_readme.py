@@ -77,7 +77,7 @@ def test_the_server_commands_work(
             server.get("/notes/first").text == '{"name": "first", "text": "buy milk"}'
         )
         assert server.get("/notes/second").status == 404
-        assert server.request("POST", "/notes/first").headers["Allow"] == "GET"
+        assert server.request("POST", "/notes/first").headers["Allow"] == "GET, HEAD"
         assert "PATH_INFO = /notes/first" in server.output()
     else:
         assert server.get().text == "hello\n"

@@ -64,13 +64,11 @@ class API(Router):
             ("GET", f"{image}/file", content, "download"),
             ("PUT", f"{image}/file", content, "upload"),
         ):
-            # RFC 9110 9.3.2: HEAD goes wherever GET goes.
-            methods = ["GET", "HEAD"] if method == "GET" else [method]
             mapper.connect(
                 path,
                 controller=resource,
                 action=action,
-                conditions={"method": methods},
+                conditions={"method": [method]},
                 requirements={"name": NAME},
             )
         super().__init__(mapper)

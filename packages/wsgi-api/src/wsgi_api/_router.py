@@ -41,6 +41,9 @@ class Router:
         stands for the method while a route is sought; forms of more than 64 KiB are
         not looked into. Off by default: any link or form could make a browser send a
         DELETE, past every check of the method that stands in front of the router.
+    :param head_as_get: whether HEAD goes where GET goes, unless a route names HEAD: each
+        resource that has GET has to have HEAD (RFC 9110, 9.1). On by default. The action
+        sees a HEAD; what it returns gives the headers and is not sent
     :param method_not_allowed: whether a path that has routes for other methods only
         is answered with 405 and ``Allow``; needs an :class:`~wsgi_api.APIMapper`
     :param error_format: how the router's own errors are written, as for a resource
@@ -65,6 +68,7 @@ class Router:
     decode_path: ClassVar[bool] = True
     request_class: ClassVar[type[Request]] = Request
     use_method_override: bool = False
+    head_as_get: bool = True
     method_not_allowed: bool = False
     error_format: ErrorFormat = "webob"
 
@@ -73,11 +77,14 @@ class Router:
         mapper: Any,
         *,
         use_method_override: bool | None = None,
+        head_as_get: bool | None = None,
         method_not_allowed: bool | None = None,
         error_format: ErrorFormat | None = None,
     ) -> None:
         if use_method_override is not None:
             self.use_method_override = use_method_override
+        if head_as_get is not None:
+            self.head_as_get = head_as_get
         if method_not_allowed is not None:
             self.method_not_allowed = method_not_allowed
         if error_format is not None:
@@ -119,10 +126,16 @@ class Router:
                 path = path.encode("latin-1").decode("utf-8")
             except UnicodeError:
                 return self._refusal(environ, UndecodablePath)
+        method = environ["REQUEST_METHOD"]
         if self.use_method_override:
-            matched = self._match_overridden(path, environ)
+            method = _override(environ) or method
+            matched = self._match_as(method, path, environ)
         else:
             matched = self.map.routematch(path, environ)
+        if method == "HEAD" and self.head_as_get and not _names(matched, "HEAD"):
+            found = self._match_as("GET", path, environ)
+            if _names(found, "GET"):
+                matched = found
         arguments, route = matched if matched else (None, None)
         url = URLGenerator(self.map, environ)
         environ["wsgiorg.routing_args"] = (url, arguments or {})
@@ -137,21 +150,20 @@ class Router:
             _shift(environ, arguments["path_info"] or "", decoded=self.decode_path)
         return arguments["controller"]
 
-    def _match_overridden(self, path: str, environ: WSGIEnvironment) -> Any:
-        override = _override(environ)
-        if override is None:
-            return self.map.routematch(path, environ)
-        method = environ["REQUEST_METHOD"]
-        environ["REQUEST_METHOD"] = override.upper()
+    def _match_as(self, method: str, path: str, environ: WSGIEnvironment) -> Any:
+        own = environ["REQUEST_METHOD"]
+        environ["REQUEST_METHOD"] = method
         try:
             return self.map.routematch(path, environ)
         finally:
-            environ["REQUEST_METHOD"] = method
+            environ["REQUEST_METHOD"] = own
 
     def _nothing(self, environ: WSGIEnvironment, path: str) -> WSGIApplication:
         if self.method_not_allowed:
             allowed = self.map.allowed_methods(path, environ)
             if allowed:
+                if self.head_as_get and "GET" in allowed:
+                    allowed = sorted({*allowed, "HEAD"})
                 error = webob.exc.HTTPMethodNotAllowed(
                     headers=[("Allow", ", ".join(allowed))]
                 )
@@ -244,6 +256,14 @@ class _Form(Request):
     request_body_tempfile_limit: ClassVar[int] = _LARGEST_FORM
 
 
+def _names(matched: Any, method: str) -> bool:
+    """Returns whether the route that was found is one for this very method."""
+    route = matched[1] if matched else None
+    return route is not None and method in (
+        (route.conditions or {}).get("method") or ()
+    )
+
+
 def _override(environ: WSGIEnvironment) -> str | None:
     request = _Form(environ)
     method = None
@@ -265,7 +285,7 @@ def _override(environ: WSGIEnvironment) -> str | None:
         # Not ours to complain about: the action reads the same parameters.
         LOG.debug("no method override in parameters that cannot be read")
     # A part with a file name is no text.
-    return method if isinstance(method, str) and method else None
+    return method.upper() if isinstance(method, str) and method else None
 
 
 def _shift(environ: WSGIEnvironment, rest: str, *, decoded: bool) -> None:

@@ -19,7 +19,9 @@ What differs from the original on purpose:
 - A filter without ``process_response`` passes the response on untouched: no absolute
   ``Location``, no response object.
 - JSON nested deeper than 100 levels is refused with 400, and so are ``NaN`` and
-  ``Infinity``.
+  ``Infinity``; these are written as ``null``.
+- A JSON body in a content coding (``Content-Encoding: gzip``) is refused with 415.
+- An action that only the URL names and the controller does not have is a 404.
 - Errors of a serializer are logged and answered with 500.
 - Languages are matched by RFC 4647 without webob.
 """
@@ -353,9 +355,13 @@ Server: type[BaseServer] = Win32Server if os.name == "nt" else PosixServer
 
 
 class Router(wsgi_api.Router):
-    """Lets a parameter ``_method`` choose the route, as the original does."""
+    """Lets a parameter ``_method`` choose the route, and HEAD go where a route names it.
+
+    Both as in the original.
+    """
 
     use_method_override = True
+    head_as_get = False
 
 
 def translate_exception(

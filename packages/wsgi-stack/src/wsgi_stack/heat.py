@@ -25,7 +25,9 @@ What differs from the original on purpose:
   and an error document; the original answers 200 and a text.
 - The wording of a 400.
 - JSON nested deeper than 100 levels is refused with 400, and so are ``NaN`` and
-  ``Infinity``.
+  ``Infinity``; these are written as ``null``.
+- A JSON body in a content coding (``Content-Encoding: gzip``) is refused with 415.
+- An action that only the URL names and the controller does not have is a 404.
 - Languages are matched by RFC 4647 without webob.
 """
 
@@ -238,10 +240,12 @@ class Server(ServiceServer, wsgi_server.Server):
 class Router(wsgi_api.Router):
     """Answers 404 to every method where no route matches, and an empty path as well.
 
-    Lets a parameter ``_method`` choose the route, as the original does.
+    Lets a parameter ``_method`` choose the route, and HEAD go where a route names it, as
+    the original does.
     """
 
     use_method_override = True
+    head_as_get = False
     implemented_methods = None
     redirect_empty_path = False
 
