@@ -5,7 +5,7 @@ objects from it, leaf by leaf. ``IniLoader`` follows both steps, gives every err
 file, section and key that it met first, refuses sections that refer to themselves, and
 reads files whose path contains a ``%`` or a ``#``.
 
-Everything that touches PasteDeploy's inner methods stands in this module.
+Everything that touches PasteDeploy's inner methods stands here and in ``_contexts``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import configparser
 import importlib.metadata
 import os
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -22,6 +22,14 @@ from urllib.parse import unquote
 
 from paste.deploy import loadwsgi
 
+from ._contexts import (
+    FILTERED_APP,
+    CalledContext,
+    LocatedContext,
+    chosen_protocol,
+    egg_context,
+    protocols_of,
+)
 from ._imports import import_callable
 from .errors import (
     FactoryFailed,
@@ -96,8 +104,8 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
             self._check_references(section, global_conf or {})
             context = super().get_context(object_type, name, global_conf)
         if context.object_type is loadwsgi.FILTER_WITH and object_type is loadwsgi.APP:
-            context.object_type = _FILTERED_APP
-        return _LocatedContext(context, object_type, self, section)
+            context.object_type = FILTERED_APP
+        return LocatedContext(context, object_type, self, section)
 
     def find_config_section(self, object_type: Any, name: str | None = None) -> str:
         """Returns the section of this kind and name; raises ``MissingSection``."""
@@ -195,7 +203,7 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
             return egg_context(object_type, distribution, name or None, global_conf)
         if scheme.lower() in ("egg", "call"):
             found = import_callable(rest) if self.imports else None
-            return _CalledContext(found, object_type, None, global_conf or {}, {}, self)
+            return CalledContext(found, object_type, None, global_conf or {}, {}, self)
         raise InvalidSetting(
             f"{uri!r} has an unknown scheme (known: config, egg, call; "
             f"a callable is written call:{uri})"
@@ -230,9 +238,9 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         global_additions: dict[str, str],
         section: str,
     ) -> Any:
-        protocol = _chosen(object_type, local_conf)
+        protocol = chosen_protocol(object_type, local_conf)
         if protocol is None:
-            listed = " = or ".join(_protocols(object_type))
+            listed = " = or ".join(protocols_of(object_type))
             raise MissingSetting(
                 f"nothing says what to load: write use = or {listed} ="
             )
@@ -262,126 +270,6 @@ class IniLoader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # paste has no ty
         return super()._filter_app_context(
             object_type, section, local_conf=local_conf, **rest
         )
-
-
-class _FilteredApp(loadwsgi._FilterWith):  # type: ignore[misc]  # paste has no types
-    """An application of any kind behind the filter of its ``filter-with``.
-
-    PasteDeploy takes all that is no plain application for a filter: a pipeline, a
-    filter-app, another section that has a filter of its own.
-    """
-
-    def invoke(self, context: Any) -> Any:
-        made_filter = context.filter_context.create()
-        return made_filter(context.next_context.create())
-
-
-_FILTERED_APP = _FilteredApp()
-
-
-class _CalledContext(loadwsgi.LoaderContext):  # type: ignore[misc]  # paste has no types
-    """The context of a ``call:``, which names a factory without its protocol.
-
-    A section that uses it sets the protocol of its kind. In other places, and for a
-    filter-app, PasteDeploy knows none, and it is the one for what is wanted there.
-    """
-
-    protocol: str | None
-
-    def create(self) -> Any:
-        protocols = _protocols(self.object_type)
-        if self.protocol not in protocols:
-            self.protocol = protocols[0]
-        return super().create()
-
-
-class _LocatedContext(loadwsgi.LoaderContext):  # type: ignore[misc]  # paste has no types
-    """A context that creates its object inside the section it came from."""
-
-    def __init__(
-        self, context: Any, object_type: Any, loader: IniLoader, section: str
-    ) -> None:
-        # PasteDeploy sets attributes of contexts from outside, `loader` among them.
-        self.__dict__.update(context.__dict__)
-        self._place = (loader, section)
-        self._makes_filter = object_type is loadwsgi.FILTER
-
-    def create(self) -> Any:
-        loader, section = self._place
-        with loader.inside(section):
-            made = super().create()
-        if not self._makes_filter:
-            return made
-
-        def apply(app: Any) -> Any:
-            with loader.inside(section):
-                return made(app)
-
-        return apply
-
-
-def egg_context(
-    object_type: Any,
-    distribution: str,
-    name: str | None,
-    global_conf: dict[str, str] | None,
-) -> Any:
-    """Returns the context of an entry point of an installed distribution.
-
-    Without a name it is ``main``. Raises ``ImportFailed`` when the distribution is not
-    installed or the entry point cannot be imported, ``MissingSetting`` when it has no
-    such entry point.
-    """
-    name = name or "main"
-    uri = f"egg:{distribution}#{name}"
-    try:
-        entries = importlib.metadata.distribution(distribution).entry_points
-    except ImportError as exc:
-        raise ImportFailed(
-            f"cannot import {uri}: {distribution} is not installed"
-        ) from exc
-    protocols = _protocols(object_type)
-    fitting = [entry for entry in entries if entry.group in protocols]
-    named = {entry.group: entry for entry in fitting if entry.name == name}
-    try:
-        protocol = _chosen(object_type, named)
-    except InvalidSetting as exc:
-        raise InvalidSetting(f"{uri} is ambiguous: {exc.problem}") from exc
-    if protocol is not None:
-        entry = named[protocol]
-        return loadwsgi.LoaderContext(
-            import_callable(f"{entry.module}:{entry.attr}"),
-            object_type,
-            protocol,
-            global_conf or {},
-            {},
-            loadwsgi.EggLoader(distribution),
-            entry_point_name=name,
-        )
-    offered = ", ".join(sorted({entry.name for entry in fitting})) or "nothing"
-    raise MissingSetting(
-        f"cannot find {uri}: {distribution} offers {offered} "
-        f"under {', '.join(protocols)}"
-    )
-
-
-def _protocols(object_type: Any) -> list[str]:
-    return [protocol for group in object_type.egg_protocols for protocol in group]
-
-
-def _chosen(object_type: Any, given: Container[str]) -> str | None:
-    """Returns which protocol of those that are given makes the object, if one does.
-
-    The first of several that mean the same kind of thing; raises ``InvalidSetting`` for
-    several that do not.
-    """
-    groups = [
-        [each for each in group if each in given] for group in object_type.egg_protocols
-    ]
-    chosen = [group[0] for group in groups if group]
-    if len(chosen) > 1:
-        raise InvalidSetting(f"only one of {' and '.join(chosen)} may be given")
-    return chosen[0] if chosen else None
 
 
 def split_name(text: str, is_file: Callable[[str], bool]) -> tuple[str, str | None]:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from oslo_config import cfg
 from paste.deploy import loadwsgi
 
+from ._contexts import egg_context
 from ._factories import setup_paste_factories, teardown_paste_factories
-from ._ini import IniLoader, as_load_error, egg_context, split_name
+from ._ini import IniLoader, as_load_error, split_name
 from .errors import LoadError
 
 if TYPE_CHECKING:
