@@ -320,14 +320,16 @@ OPTIONS: Final[dict[str, Sequence[Option]]] = {
             "Log more, and show tracebacks of start-up errors."
         ),
         _file("access-log", "-", COMMON | CAN_BE_OFF)(
-            "File for one line per request; '-' is stdout, empty switches it off."
+            "File for one line per request; '-' is stdout, empty switches it off. A "
+            "program may have these lines in its own log while this is not set."
         ),
         _text(
             "access-log-format",
             '{client} - {user} [{time}] "{request}" {status} {bytes} "{referer}" "{agent}" {seconds:.6f}',
             metavar="FORMAT",
         )(
-            "Form of an access line. Fields: client, port, user, time, request, method, "
+            "Form of an access line. Fields: client, clients (with what X-Forwarded-For "
+            "says before it), port, user, time, date_time (without zone), request, method, "
             "path, query, protocol, status, bytes, referer, agent, seconds, pid, "
             "worker, host, scheme, request_id."
         ),

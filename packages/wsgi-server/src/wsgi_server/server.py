@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 from oslo_config import cfg
 
 from . import opts, pools, stores
-from ._config.lookup import get_num_workers, option
+from ._config.lookup import get_num_workers, option, own_request_log
 from ._config.settings import DEFAULT_THREADS, Settings
 from ._config.snapshot import Reading
 from ._config.values import Values
@@ -68,6 +68,13 @@ class BaseServer(ABC):
 
     Making one sets the umask of the process to 027. Must be started in the main thread.
     """
+
+    #: Where the lines of requests go while the option `access_log` is not set: a logger of
+    #: the service's, or an adapter whose `process` adds the request's context as `extra`.
+    #: None: to stdout. Its handlers never hold a request up.
+    access_logger: logging.Logger | logging.LoggerAdapter[Any] | None = None
+    #: The form of those lines while `access_log_format` is not set; None: its default.
+    access_logger_format: str | None = None
 
     def __init__(
         self,
@@ -316,7 +323,8 @@ class BaseServer(ABC):
         if not chosen and (green or bound != DEFAULT_THREADS["eventlet"]):
             settings = dataclasses.replace(settings, threads=bound)
         # The application came loaded; what a worker does first belongs into the worker.
-        self._settings = dataclasses.replace(settings, preload_app=False)
+        own = own_request_log(self.conf, self.access_logger, self.access_logger_format)
+        self._settings = dataclasses.replace(settings, preload_app=False, **own)
 
     def _current(self) -> Settings:
         if self._settings is None:

@@ -188,6 +188,7 @@ class Win32Server(BaseServer):
             self.application,
             self.pool,
             told,
+            logger=settings.access_logger,
             keepalive=settings.http_keepalive,
             socket_timeout=settings.client_socket_timeout,
         )

@@ -42,3 +42,17 @@ def option(conf: Any, name: str) -> Any:
     """The value of an option of ours. Raises `ConfigError` where it does not fit."""
     wanted = opts.BY_NAME[name]
     return wanted.meaning(Values(conf)[wanted])
+
+
+def own_request_log(conf: Any, logger: Any, form: str | None) -> dict[str, Any]:
+    """Settings of a program that has the lines of requests in its own log.
+
+    Empty without a `logger`, or where the operator has set `access_log`. `form` counts
+    where `access_log_format` is not set.
+    """
+    values = Values(conf)
+    if logger is None or values.is_set(opts.BY_NAME["access_log"]):
+        return {}
+    if form is None or values.is_set(opts.BY_NAME["access_log_format"]):
+        return {"access_logger": logger}
+    return {"access_logger": logger, "access_log_format": form}

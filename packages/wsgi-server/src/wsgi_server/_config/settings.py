@@ -97,6 +97,9 @@ class Settings:
     access_log: str | None
     access_log_format: str
 
+    #: Set by a program that has the lines of requests in its own log, not by an option.
+    access_logger: Any = None
+
     @classmethod
     def from_conf(
         cls, conf: Any, *, default_port: int | None = None, **overrides: Any

@@ -24,6 +24,9 @@ from wsgi_server.errors import ConfigError
 #: The section for the options that a service does not have.
 SECTION: Final = "wsgi_server"
 
+#: Where a value stands that nobody in particular has set.
+_BY_DEFAULT: Final = (cfg.Locations.opt_default, cfg.Locations.set_default)
+
 #: How oslo.config says where a value stands.
 _LOCATION: Final = re.compile(r"LocationInfo\(location=.*?, detail='(.*?)'\)")
 
@@ -56,6 +59,17 @@ class Values:
         except (cfg.Error, ValueError) as exc:
             plain = _LOCATION.sub(r"\1", str(exc))
             raise ConfigError(f"option {option.name}: {plain}") from exc
+
+    def is_set(self, option: opts.Option) -> bool:
+        """Whether somebody says what it is: a file, the command line, the program."""
+        group: str | None = SECTION
+        if isinstance(self._conf, cfg.ConfigOpts | cfg.ConfigOpts.GroupAttr):
+            if self._view.has(option.name, self._group):
+                group = self._group
+        elif option.name in dir(type(self._conf)):
+            return True
+        where = self._view.get_location(option.name, group)
+        return where is not None and where.location not in _BY_DEFAULT
 
     def _attribute(self, option: opts.Option) -> Any:
         try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from wsgi_server._config.settings import Settings
-    from wsgi_server._logs.access import AccessLog
+    from wsgi_server._logs.access import RequestLog
     from wsgi_server._net.listeners import Listener
 
 
@@ -30,7 +30,7 @@ class Endpoint:
         app: WSGIApplication,
         settings: Settings,
         engine: Scheduler,
-        log: AccessLog | None,
+        log: RequestLog | None,
         *,
         worker_id: int = 0,
     ) -> None:
@@ -67,6 +67,8 @@ class Endpoint:
         self.environs = EnvironFactory(
             listener.sock, settings, tls=self.tls is not None, worker_id=worker_id
         )
+        if log is not None and log.put is not None:
+            self.environs.add("wsgi_server.log", log.put)
         self._heads = ResponseHeads(SOFTWARE)
         self._second = 0.0
         self._next_second = 0.0

@@ -20,12 +20,14 @@ def serve(
     app: WSGIApplication,
     pool: Any,
     told: Callable[[], object],
+    *,
+    logger: Any = None,
     **keywords: Any,
 ) -> None:
     """Serves with eventlet's own server until `told`, run in a native thread, returns.
 
-    For platforms without what our engines poll with. `keywords` are those of
-    `eventlet.wsgi.server`.
+    For platforms without what our engines poll with. Requests are logged through `logger`,
+    where there is one. `keywords` are those of `eventlet.wsgi.server`.
     """
     import eventlet.wsgi
     from eventlet import greenio, tpool
@@ -36,8 +38,8 @@ def serve(
             greenio.GreenSocket(sock),
             app,
             custom_pool=pool,
-            log=LOG,
-            log_output=False,
+            log=LOG if logger is None else logger,
+            log_output=logger is not None,
             **keywords,
         )
         for sock in sockets

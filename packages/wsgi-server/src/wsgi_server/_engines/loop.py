@@ -22,7 +22,8 @@ from wsgi_server._connection.closing import LINGER_SECONDS
 from wsgi_server._connection.connection import Connection
 from wsgi_server._connection.endpoint import Endpoint
 from wsgi_server._connection.state import State
-from wsgi_server._logs.access import AccessLog
+from wsgi_server._logs.access import AccessLog, RequestLog
+from wsgi_server._logs.logger import LoggerLog
 from wsgi_server._system import unpatched
 
 from .acceptor import Doors
@@ -514,7 +515,11 @@ def call_back(callback: Callable[[], object]) -> None:
         LOG.exception("a callback of the loop failed; the loop goes on")
 
 
-def _open_log(settings: Settings, worker_id: int) -> AccessLog | None:
+def _open_log(settings: Settings, worker_id: int) -> RequestLog | None:
+    if settings.access_logger is not None:
+        return LoggerLog(
+            settings.access_logger, settings.access_log_format, worker_id=worker_id
+        )
     if settings.access_log is None:
         return None
     return AccessLog(

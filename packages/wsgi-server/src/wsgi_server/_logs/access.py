@@ -51,12 +51,46 @@ class Answered(Protocol):
     def seconds(self) -> float: ...
 
 
+Getter = Callable[[Answered], Any]
+
+
+class RequestLog(Protocol):
+    """Where the lines of requests go. `flush` belongs at the end of a turn."""
+
+    @property
+    def put(self) -> Callable[[logging.LogRecord], None] | None:
+        """Takes a record of the application's, where its loggers get the lines."""
+
+    def record(self, exchange: Answered) -> None:
+        """Takes the line of a finished exchange; never fails."""
+
+    def flush(self) -> None:
+        """Hands over what was taken since the last time, without waiting."""
+
+    def reopen(self) -> None:
+        """Opens the file anew, for log rotation."""
+
+    def close(self) -> None:
+        """Hands over what is left, and ends."""
+
+
 @functools.lru_cache(maxsize=1024)
 def escaped(text: str) -> str:
     """`text` with everything escaped that could break out of a quoted log field."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return text
     return text.translate(_UNSAFE)
+
+
+def _clients(exchange: Answered) -> str:
+    """What X-Forwarded-For says and who came, as eventlet.wsgi writes it."""
+    address = str(_FIELDS["client"](exchange))
+    forwarded = exchange.request.headers.get("HTTP_X_FORWARDED_FOR")
+    if forwarded is None:
+        return address
+    chain = escaped(forwarded.replace(" ", ""))
+    # Once a proxy is believed, the address is one of those.
+    return chain if address in chain.split(",") else f"{chain},{address}"
 
 
 def _header(key: str) -> Callable[[Answered], str]:
@@ -96,8 +130,9 @@ def _from_response(name: str) -> Callable[[Answered], str]:
     return field
 
 
-_FIELDS: Final[dict[str, Callable[[Answered], Any]]] = {
+_FIELDS: Final[dict[str, Getter]] = {
     "client": _from_environ("REMOTE_ADDR", "unix"),
+    "clients": _clients,
     "port": _from_environ("REMOTE_PORT"),
     "user": _from_environ("REMOTE_USER"),
     "request": _request_line,
@@ -119,6 +154,54 @@ _FIELDS: Final[dict[str, Callable[[Answered], Any]]] = {
 _NUMBERS: Final[dict[str, object]] = {"bytes": 0, "seconds": 0.0, "pid": 1, "worker": 0}
 
 
+def _clock(form: str) -> Getter:
+    """The time of this second as a field; `form` is `strftime`'s."""
+    at, shown = 0, ""
+
+    def field(_exchange: Answered) -> str:
+        nonlocal at, shown
+        second = int(time.time())
+        if at != second:
+            shown = time.strftime(form, time.localtime(second))
+            at = second
+        return shown
+
+    return field
+
+
+def compile_format(form: str, *, worker_id: int) -> tuple[str, list[Getter]]:
+    """Returns `form` as a `%` template and what gets its values from an exchange.
+
+    Raises `ConfigError` for an unknown field or a form that does not fit one.
+    """
+    fields: dict[str, Getter] = {
+        **_FIELDS,
+        "time": _clock("%d/%b/%Y:%H:%M:%S %z"),
+        "date_time": _clock("%d/%b/%Y %H:%M:%S"),
+        "worker": lambda _: worker_id,
+    }
+    template: list[str] = []
+    getters: list[Getter] = []
+    trial: list[object] = []
+    try:
+        for literal, name, spec, _ in string.Formatter().parse(form):
+            template.append(literal.replace("%", "%%"))
+            if name is not None:
+                getters.append(fields[name])
+                template.append(f"%{spec}" if spec else "%s")
+                trial.append(_NUMBERS.get(name, "text"))
+        line = "".join(template)
+        line % tuple(trial)
+    except KeyError as exc:
+        known = ", ".join(sorted(fields))
+        raise ConfigError(
+            f"access_log_format: unknown field {exc} (known: {known})"
+        ) from None
+    except (ValueError, TypeError) as exc:
+        raise ConfigError(f"access_log_format: {exc}") from exc
+    return line, getters
+
+
 class AccessLog:
     """Formats, buffers and writes access lines; `flush` belongs at the end of a turn.
 
@@ -127,13 +210,12 @@ class AccessLog:
     that cannot be opened.
     """
 
+    put: Callable[[logging.LogRecord], None] | None = None
+
     def __init__(self, path: str, form: str, *, worker_id: int = 0) -> None:
         self._path = path
-        self._date = (0, "")
-        self._fields = dict(_FIELDS)
-        self._fields["time"] = lambda _: self._now()
-        self._fields["worker"] = lambda _: worker_id
-        self._form, self._getters = self._compile(form)
+        line, self._getters = compile_format(form, worker_id=worker_id)
+        self._form = f"{line}\n"
         self._failing = False
         self._fd = self._open()
         self._writer = NonblockingWriter(self._fd)
@@ -197,32 +279,3 @@ class AccessLog:
                     f"access_log: cannot write {self._path}: {exc.strerror}"
                 ) from exc
         return own_description(1)
-
-    def _compile(self, form: str) -> tuple[str, list[Callable[[Answered], Any]]]:
-        template: list[str] = []
-        getters: list[Callable[[Answered], Any]] = []
-        trial: list[object] = []
-        try:
-            for literal, name, spec, _ in string.Formatter().parse(form):
-                template.append(literal.replace("%", "%%"))
-                if name is not None:
-                    getters.append(self._fields[name])
-                    template.append(f"%{spec}" if spec else "%s")
-                    trial.append(_NUMBERS.get(name, "text"))
-            line = "".join(template) + "\n"
-            line % tuple(trial)
-        except KeyError as exc:
-            known = ", ".join(sorted(self._fields))
-            raise ConfigError(
-                f"access_log_format: unknown field {exc} (known: {known})"
-            ) from None
-        except (ValueError, TypeError) as exc:
-            raise ConfigError(f"access_log_format: {exc}") from exc
-        return line, getters
-
-    def _now(self) -> str:
-        second = int(time.time())
-        if self._date[0] != second:
-            shown = time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(second))
-            self._date = (second, shown)
-        return self._date[1]

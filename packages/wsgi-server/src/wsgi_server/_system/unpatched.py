@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "Lock",
+    "SimpleQueue",
     "Socket",
     "epoll",
     "fork",
@@ -28,6 +29,7 @@ __all__ = [
     "read",
     "select",
     "sleep",
+    "start_new_thread",
     "threads_are_green",
     "waitpid",
     "write",
@@ -51,7 +53,9 @@ def _original(name: str) -> Any:
 
 
 if TYPE_CHECKING:
+    from _thread import start_new_thread
     from os import fork, open, read, waitpid, write  # noqa: A004  as in os
+    from queue import SimpleQueue
     from select import epoll, poll, select
     from socket import getaddrinfo
     from socket import socket as Socket
@@ -64,6 +68,9 @@ else:
     getaddrinfo, Socket = _socket.getaddrinfo, _socket.socket
     # A lock of C. Whoever holds it must not let another greenlet run.
     Lock = _original("_thread").allocate_lock
+    start_new_thread = _original("_thread").start_new_thread
+    # Of C as well; eventlet replaces the name in `queue`.
+    SimpleQueue = importlib.import_module("_queue").SimpleQueue
     sleep = _original("time").sleep
     select = _select.select
     # Not on every platform.

@@ -69,6 +69,10 @@ class EnvironFactory:
             "wsgi_server.client_gone": None,
         }
 
+    def add(self, key: str, value: object) -> None:
+        """Has every environ say this as well; for a start, before the first is made."""
+        self._base[key] = value
+
     def make(
         self, request: Request, peer: tuple[str, str], extra: dict[str, Any] | None
     ) -> dict[str, Any]:
