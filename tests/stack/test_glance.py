@@ -652,6 +652,9 @@ def test_the_server_of_platforms_without_fork(serving: Any, config: Any) -> None
     workers = server.wait_for("two workers", lambda: _both(server.worker_pids()))
 
     assert json.loads(server.get("/").body)[0] in workers
+    server.wait_for_log(
+        r'eventlet\.wsgi\.server:127\.0\.0\.1 - - \[.*\] "GET / HTTP/1\.1" 200'
+    )
     assert server.stop() == 0
 
 

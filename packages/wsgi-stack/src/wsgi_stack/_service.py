@@ -1,4 +1,4 @@
-"""What both drop-ins share: the service that they work for, and its way with errors.
+"""What both drop-ins share: the service, its way with errors, and its log of requests.
 
 A service catches the exceptions that it defines; look-alikes would pass its handlers
 and reach the client as 500. So the drop-ins take the service's own classes, and without
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -79,8 +80,43 @@ def start_errors(*own: type[Exception]) -> Iterator[None]:
         raise RuntimeError(str(exc)) from exc
 
 
+class _InContext(logging.LoggerAdapter):  # type: ignore[type-arg]  # 3.10 has no [Any]
+    """A logger whose records carry the request's context, as oslo.log's formatters do.
+
+    They find it by themselves only in the thread or greenlet of the request.
+    """
+
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Adds the context as ``extra``."""
+        context = installed("oslo_context.context")
+        extra = {} if context is None else {"context": context.get_current()}
+        return msg, {**kwargs, "extra": {**kwargs.get("extra", {}), **extra}}
+
+
+def log_beside(
+    environ: Mapping[str, Any], logger: logging.Logger, text: str, args: object
+) -> None:
+    """Logs at INFO without holding the request up, where the server knows how."""
+    hand_over = environ.get("wsgi_server.log")
+    if hand_over is None:
+        logger.info(text, args)
+        return
+    _, kwargs = _InContext(logger, {}).process(text, {})
+    hand_over(
+        logger.makeRecord(
+            logger.name, logging.INFO, __file__, 0, text, (args,), None, **kwargs
+        )
+    )
+
+
 class ServiceServer(wsgi_server.BaseServer):
-    """A server that refuses with the errors its service handles, and renews its log."""
+    """A server that refuses with the errors its service handles, and logs as it does."""
+
+    # As eventlet.wsgi writes them, to the logger that the original gave it.
+    access_logger = _InContext(logging.getLogger("eventlet.wsgi.server"), {})
+    access_logger_format = (
+        '{clients} - - [{date_time}] "{request}" {status} {bytes} {seconds:.6f}'
+    )
 
     #: Causes of a refusal that the service tells apart itself.
     own_errors: ClassVar[tuple[type[Exception], ...]] = ()

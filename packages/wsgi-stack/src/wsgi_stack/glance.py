@@ -23,6 +23,7 @@ What differs from the original on purpose:
 - A JSON body in a content coding (``Content-Encoding: gzip``) is refused with 415.
 - An action that only the URL names and the controller does not have is a 404.
 - Errors of a serializer are logged and answered with 500.
+- The line of a request in ``eventlet.wsgi.server`` counts the body's bytes, not the head's.
 - Languages are matched by RFC 4647 without webob.
 """
 

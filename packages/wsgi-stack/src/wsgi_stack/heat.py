@@ -24,6 +24,7 @@ What differs from the original on purpose:
 - An error of the CFN API that is asked for with ``ContentType=JSON`` has its own status
   and an error document; the original answers 200 and a text.
 - The wording of a 400.
+- The line of a request in ``eventlet.wsgi.server`` counts the body's bytes, not the head's.
 - JSON nested deeper than 100 levels is refused with 400, and so are ``NaN`` and
   ``Infinity``; these are written as ``null``.
 - A JSON body in a content coding (``Content-Encoding: gzip``) is refused with 415.
@@ -60,7 +61,7 @@ from wsgi_paste import (
     teardown_paste_factories,
 )
 
-from ._service import ServiceServer, installed, start_errors, theirs
+from ._service import ServiceServer, installed, log_beside, start_errors, theirs
 
 if TYPE_CHECKING:
     import socket
@@ -98,7 +99,8 @@ __all__ = [
     "wsgi_elt_opts",
 ]
 
-LOG = logging.getLogger(__name__)
+# The original's: operators set levels and look for lines by it.
+LOG = logging.getLogger("heat.common.wsgi")
 
 #: Longest request line, in bytes.
 URL_LENGTH_LIMIT = 50000
@@ -354,6 +356,19 @@ class Resource(wsgi_api.Resource):
             deserializer or JSONRequestDeserializer(),
             serializer or _Serializer(),
         )
+
+    def __call__(self, request: Any, start_response: Any = None) -> Any:
+        """Answers a request, and logs that it does."""
+        environ = request.environ if start_response is None else request
+        if LOG.isEnabledFor(logging.INFO):
+            asked = webob.Request(environ)
+            log_beside(
+                environ,
+                LOG,
+                "Processing request: %(method)s %(path)s",
+                {"method": asked.method, "path": asked.path},
+            )
+        return super().__call__(request, start_response)
 
     def dispatch(self, obj: Any, action: str | None, *args: Any, **kwargs: Any) -> Any:
         """Calls the method of ``obj`` for an action, or else its ``default``.
