@@ -15,7 +15,6 @@ import tools
 import wsgi_server
 from oslo_config import cfg
 from wsgi_server import opts
-from wsgi_server._net import standalone
 from wsgi_server.errors import BindError, ConfigError
 
 
@@ -121,12 +120,11 @@ def test_get_socket_waits_for_an_address_in_use() -> None:
         freeing.join()
 
 
-def test_get_socket_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standalone, "PATIENCE", 0.2)
+def test_get_socket_gives_up_in_the_end() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(BindError, match=f"cannot bind 127.0.0.1:{port}.*in use"):
-            wsgi_server.get_socket(conf(bind_port=port))
+            wsgi_server.get_socket(conf(bind_port=port), bind_retry=0.2)
 
 
 def test_an_address_of_nobody_is_no_reason_to_wait() -> None:

@@ -35,9 +35,8 @@ def error(run: subprocess.CompletedProcess[str], status: ExitStatus) -> str:
     """The line that says what is wrong, of a run that ended with `status`."""
     assert run.returncode == status, run.stderr
     assert "Traceback" not in run.stderr
-    (line,) = [
-        x for x in run.stderr.splitlines() if x.startswith("wsgi-server: error: ")
-    ]
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("wsgi-server: error: ")
     return line.removeprefix("wsgi-server: error: ")
 
 

@@ -428,13 +428,10 @@ def test_an_address_that_cannot_be_bound_brings_the_old_values_back(
 
 
 def test_an_address_in_use_is_tried_again_and_then_given_up(service: Service) -> None:
-    server = service.start(workers=1, bind_port=free_port())
+    server = service.server(workers=1, bind_port=free_port())
+    server.bind_retry = 1.2  # seconds; the pauses between attempts are 0.5
+    server.start(service.app, 0)
     values, old = server.stash_conf_values(), server.children
-    supervisor = server._supervisor
-    assert supervisor is not None
-    supervisor._premises.bind_retry = (
-        1.2  # seconds; the pauses between attempts are 0.5
-    )
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         service.write(workers=1, bind_port=port, greeting="moved")

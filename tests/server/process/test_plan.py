@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wsgi_server._process.backoff import BURST, LONGEST, Backoff
-from wsgi_server._process.plan import Spawn, Stop, complete, plan
+from wsgi_server._process.plan import Spawn, Stop, complete, in_turn, plan
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,10 @@ def leaving(worker_id: int, generation: int = 1, *, due: bool = False) -> W:
     return W(worker_id, generation, stopping=True, due=due)
 
 
+def successor(worker_id: int) -> Spawn:
+    return Spawn(worker_id, 1, successor=True)
+
+
 def aged(worker_id: int) -> W:
     return W(worker_id, due=True)
 
@@ -47,10 +50,12 @@ def aged(worker_id: int) -> W:
         pytest.param([W(1)], 3, [Spawn(2, 1), Spawn(3, 1)], id="more wanted"),
         pytest.param([W(1), W(2), W(3)], 2, [Stop(W(3))], id="fewer wanted"),
         pytest.param([W(1), W(2), starting(3)], 2, [], id="fewer, one still starts"),
-        pytest.param([W(1), aged(2)], 2, [Spawn(2, 1)], id="due: successor first"),
+        pytest.param([W(1), aged(2)], 2, [successor(2)], id="due: successor first"),
         pytest.param([W(1), aged(2), starting(2)], 2, [], id="due: wait for it"),
         pytest.param([W(1), aged(2), W(2)], 2, [Stop(aged(2))], id="due: then stop"),
-        pytest.param([aged(1), aged(2)], 2, [Spawn(1, 1)], id="two due: one at a time"),
+        pytest.param(
+            [aged(1), aged(2)], 2, [successor(1)], id="two due: one at a time"
+        ),
         pytest.param(
             [aged(1), aged(2), aged(2)],
             2,
@@ -96,10 +101,10 @@ def test_one_generation(
         ),
     ],
 )
-def test_a_candidate_is_raised_beside_the_present_generation(
+def test_a_coming_generation_is_raised_beside_the_present_generation(
     workers: Sequence[W], steps: list[Spawn | Stop[W]]
 ) -> None:
-    assert plan(workers, 2, 1, candidate=(2, 3)) == steps
+    assert plan(workers, 2, 1, coming=(2, 3)) == steps
 
 
 @pytest.mark.parametrize(
@@ -190,68 +195,31 @@ def _suits(worker: W, event: str) -> bool:
     return event == "die"
 
 
-def test_workers_that_served_are_replaced_at_once_five_at_a_time() -> None:
-    backoff = Backoff()
-    for _ in range(BURST):
-        backoff.died(100.0, served=60.0)
-        assert backoff.until <= 100.0
-    backoff.died(100.0, served=60.0)
-    assert backoff.until == pytest.approx(100.2)
-    # A second later the allowance is back.
-    backoff.died(101.3, served=60.0)
-    assert backoff.until <= 101.3
-
-
-def test_workers_that_never_serve_are_tried_more_and_more_rarely() -> None:
-    backoff = Backoff()
-    now, waits = 100.0, []
-    for _ in range(10):
-        backoff.died(now, served=None)
-        waits.append(round(backoff.until - now, 3))
-        now = backoff.until
-    assert waits == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, LONGEST, LONGEST]
-
-
-def test_a_worker_that_never_serves_is_tried_for_ever() -> None:
-    backoff = Backoff()
-    now = 100.0
-    for _ in range(1100):
-        backoff.died(now, served=None)
-        now = backoff.until
-    backoff.died(now, served=None)
-    assert backoff.until == now + LONGEST
-
-
-def test_workers_that_die_young_by_the_thousand_are_tried_for_ever() -> None:
-    backoff = Backoff()
-    for _ in range(1100):
-        backoff.died(100.0, served=0.1)
-    assert backoff.until == 100.0 + LONGEST
-
-
-def test_workers_that_die_young_are_tried_more_and_more_rarely_after_a_while() -> None:
-    backoff = Backoff()
-    now, waits = 100.0, []
-    for _ in range(12):
-        backoff.died(now, served=0.1)
-        waits.append(round(backoff.until - now, 3) if backoff.until > now else 0.0)
-        now = max(now + 0.3, backoff.until)
-    assert waits[:5] == [0.0] * 5
-    assert 0.5 < waits[-1] <= LONGEST
-
-
-def test_young_ones_that_die_now_and_then_are_replaced_at_once() -> None:
-    backoff = Backoff()
-    for number in range(100):
-        now = 100.0 + number
-        backoff.died(now, served=0.1)
-        assert backoff.until <= now
-
-
-def test_a_worker_that_served_ends_the_series_of_failures() -> None:
-    backoff = Backoff()
-    for _ in range(4):
-        backoff.died(100.0, served=None)
-    backoff.died(200.0, served=60.0)
-    backoff.died(200.0, served=None)
-    assert backoff.until == pytest.approx(200.2)
+@pytest.mark.parametrize(
+    ("needs", "turns"),
+    [
+        pytest.param([], [], id="nothing is missing"),
+        pytest.param(
+            [
+                ("a", 0, [Spawn(1, 1), Spawn(2, 1), Spawn(3, 1)]),
+                ("b", 0, [Spawn(1, 1)]),
+            ],
+            [("a", 1), ("b", 1), ("a", 2), ("a", 3)],
+            id="a service without workers is not kept waiting by another",
+        ),
+        pytest.param(
+            [("a", 2, [Spawn(3, 1)]), ("b", 1, [Spawn(2, 1)])],
+            [("b", 2), ("a", 3)],
+            id="the fewest first",
+        ),
+        pytest.param(
+            [("a", 1, [Spawn(1, 1, successor=True)]), ("b", 7, [Spawn(8, 1)])],
+            [("b", 8), ("a", 1)],
+            id="who is missing before who is due",
+        ),
+    ],
+)
+def test_workers_are_started_in_turn(
+    needs: list[tuple[str, int, list[Spawn]]], turns: list[tuple[str, int]]
+) -> None:
+    assert [(name, spawn.worker_id) for name, spawn in in_turn(needs)] == turns

@@ -19,7 +19,7 @@ from server.process.support import Service, reload
 from wsgi_server._command.arguments import parse
 from wsgi_server._config.settings import Settings
 from wsgi_server._process.worker import MARGIN
-from wsgi_server._process.workers import DUMP_PATIENCE
+from wsgi_server._process.workers import DUMP_TIMEOUT
 from wsgi_server._system.systemd import Notifier, listen_fds
 from wsgi_server.errors import ExitStatus
 from wsgi_server.opts import register_opts
@@ -177,7 +177,7 @@ def test_the_service_unit_fits_the_server() -> None:
     register_opts(conf)
     conf([], default_config_files=[], default_config_dirs=[])
     longest = Settings.from_conf(conf, default_port=0).graceful_timeout + MARGIN
-    assert float(service["TimeoutStopSec"]) > longest + DUMP_PATIENCE
+    assert float(service["TimeoutStopSec"]) > longest + DUMP_TIMEOUT
 
 
 def test_a_notifier_without_a_socket_is_silent_and_one_without_a_reader_survives(

@@ -198,6 +198,35 @@ def test_max_worker_rss_replaces_a_worker_that_grew(service: Service) -> None:
     assert re.search(r"is to be replaced: \d+ bytes of memory", server.log())
 
 
+@both_engines
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("max_worker_rss", 1 << 20, r"\d+ bytes of memory"),
+        ("max_worker_lifetime", 0.001, r"0\.001 s of age"),
+    ],
+)
+def test_a_limit_that_every_worker_is_born_beyond_is_said_once_and_makes_no_storm(
+    service: Service, option: str, value: float, reason: str
+) -> None:
+    service.configure(**{option: value})
+    server = service.start()
+    server.wait_for(
+        "the fifth replacement", lambda: count(server, "is to be replaced") >= 7
+    )
+    assert count(server, "replacing does not help") == 1
+    assert re.search(
+        f"does not help: worker .* after it was ready .{reason}", server.log()
+    )
+    # The first two, and one for each replacement: facts of the log, by their own times.
+    began = {int(pid) for pid in re.findall(r"worker (\d+) .* is to be", server.log())}
+    assert len(began) == count(server, "is to be replaced")
+    # Whoever is due serves on.
+    assert answer(server)["version"] == "one"
+    reload(server)
+    server.wait_for_log("generation 2 serves")
+
+
 def test_ttin_and_ttou_add_and_take_away_workers(service: Service) -> None:
     server = service.start()
     old = server.worker_pids()

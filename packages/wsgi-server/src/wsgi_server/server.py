@@ -75,6 +75,8 @@ class BaseServer(ABC):
     access_logger: logging.Logger | logging.LoggerAdapter[Any] | None = None
     #: The form of those lines while `access_log_format` is not set; None: its default.
     access_logger_format: str | None = None
+    #: Seconds that an address may be in use at a start or a reload.
+    bind_retry = 30.0
 
     def __init__(
         self,
@@ -347,6 +349,7 @@ class BaseServer(ABC):
             on_failed_reload=self._return_to_old,
             in_child=self._start_prefetching,
             before_exit=self._leave_worker,
+            bind_retry=self.bind_retry,
         )
         if self.initialize_prefetcher:
             # Before the fork: the workers share its lock.
@@ -375,15 +378,9 @@ class BaseServer(ABC):
         return [Service(self.name, self._current(), self._load)]
 
     def _configure_again(self) -> None:
-        generation = self._running_supervisor().generation
-        if self._reading is None or self._reading.generation != generation:
-            # An attempt of its own, and not the next one of a reload that found an
-            # address in use: what it returns to is what is served now.
-            self._reading = None
-            self._served = self._settings
-            reading = Reading(self.conf, generation, self.stash_conf_values())
-        else:
-            reading = self._reading
+        self._reading = None
+        self._served = self._settings
+        reading = Reading(self.conf, self.stash_conf_values())
         reading.renew()
         self._reading = reading
         self._configuring = True

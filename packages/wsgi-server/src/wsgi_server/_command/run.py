@@ -11,7 +11,7 @@ from wsgi_server import pools
 from wsgi_server._logs import server as server_log
 from wsgi_server._process.service import Service
 from wsgi_server._process.supervisor import Supervisor
-from wsgi_server.errors import ConfigError, LoadError, ServerError
+from wsgi_server.errors import ConfigError, LoadError
 
 from . import configuration, loader
 
@@ -32,8 +32,6 @@ class Run:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._arguments = arguments
-        #: What went wrong when the application was loaded in this process.
-        self._faults: list[ServerError] = []
         #: What the first generation is made of.
         self._first: configuration.Configuration | None = configuration.read(arguments)
         self._settings = self._first.settings
@@ -55,9 +53,7 @@ class Run:
         )
         supervisor.start()
         status = supervisor.wait()
-        # With no workers the application was loaded, or not, in this very process.
-        alone = self._faults[-1] if self._faults else "its log says why it cannot start"
-        return status, supervisor.reason or alone
+        return status, supervisor.reason
 
     def _configure(self) -> list[Service]:
         """What one generation serves, read anew for each but the first."""
@@ -86,6 +82,5 @@ class Run:
         try:
             return loader.load(self._arguments.app, conf)
         except LoadError as exc:
-            self._faults.append(exc)
             # The line says it all; the traceback is for those who debug.
             raise LoadError(str(exc)) from (exc if self._settings.debug else None)

@@ -21,11 +21,10 @@ class Reading:
     """The values of `conf` before its files are read again.
 
     `conf` is a `ConfigOpts`, one of its groups, or anything else that reads `cfg.CONF`.
-    `generation` is served with those values, of which `stash` holds some.
+    `stash` holds some of them.
     """
 
-    def __init__(self, conf: Any, generation: int, stash: Mapping[str, Any]) -> None:
-        self.generation = generation
+    def __init__(self, conf: Any, stash: Mapping[str, Any]) -> None:
         self.stash = stash
         self._root = root(conf)
         self._namespace = self._root._namespace

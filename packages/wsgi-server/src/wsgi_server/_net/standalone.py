@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from wsgi_server._config.settings import Settings
 from wsgi_server.errors import ConfigError
@@ -14,44 +13,32 @@ from wsgi_server.errors import ConfigError
 if TYPE_CHECKING:
     import ssl
 
-#: Seconds for which an address may be in use before that is an error.
-PATIENCE: Final = 30.0
 
-
-_PAUSE: Final = 0.1
-
-
-LOG = logging.getLogger(__name__)
-
-
-def get_socket(conf: Any = None, default_port: int | None = None) -> socket.socket:
+def get_socket(
+    conf: Any = None, default_port: int | None = None, *, bind_retry: float = 30.0
+) -> socket.socket:
     """A new listening socket on the first address that is configured.
 
     With `cert_file` it is an `ssl.SSLSocket` whose connections make their handshake when
     they are first read from or written to: `accept` waits for no client. The socket
     blocks; it is green where the program has monkey-patched. An address in use is tried
-    again for 30 seconds. Raises `BindError` and `ConfigError`.
+    again for `bind_retry` seconds. Raises `BindError` and `ConfigError`.
     """
     from wsgi_server._net.binding import AddressInUse
     from wsgi_server._net.listeners import open_listeners
+    from wsgi_server._net.retry import Retry
 
     settings = Settings.from_conf(conf, default_port=default_port)
     settings = dataclasses.replace(settings, binds=settings.binds[:1])
     context = _context(settings) if settings.cert_file is not None else None
-    deadline = time.monotonic() + PATIENCE
-    told = False
+    retry = Retry(bind_retry)
     while True:
         try:
             # A name may have several addresses; one socket is what was asked for.
             first, *others = open_listeners(settings)
             break
         except AddressInUse as exc:
-            if time.monotonic() >= deadline:
-                raise
-            if not told:
-                LOG.warning("%s; trying for %g s", exc, PATIENCE)
-                told = True
-            time.sleep(_PAUSE)
+            time.sleep(retry.pause(exc))
     for other in others:
         other.close()
     sock = socket.socket(fileno=first.sock.detach())

@@ -32,26 +32,26 @@ class Embedded(Supervisor):
     @property
     def forks(self) -> bool:
         """Whether there are worker processes at all."""
-        return self._premises.present.forks
+        return self._main.present.forks
 
     @property
     def sockets(self) -> list[socket.socket]:
         """The sockets that the present configuration listens on."""
-        return [listener.sock for listener in self._premises.present.listeners]
+        return [listener.sock for listener in self._main.present.listeners]
 
     def fork_one(self) -> None:
         """Forks a missing worker, or where none is missing one more than configured.
 
         Raises `BootError` when the system has no room for it.
         """
-        (post,) = self._premises.present.posts.values()
+        (deployment,) = self._main.present.deployments.values()
         step = self._missing()
         if step is None:
-            post.extra += 1
+            deployment.extra += 1
             step = self._missing()
         before = len(self.children)
         if step is not None:
-            self._spawn(post, step, time.monotonic())
+            self._spawn(deployment, step, time.monotonic())
         if len(self.children) == before:
             raise BootError(
                 self.reason or "the server is stopping: no worker is forked"
@@ -67,7 +67,7 @@ class Embedded(Supervisor):
         For sockets that no worker has yet; where there are workers, `reload` does it.
         Raises `ConfigError` and `BindError`; then everything is as it was.
         """
-        self._premises.move_to(self._premises.next_generation())
+        self._reload.change_at_once()
 
     def reload_now(self) -> None:
         """Reloads, and returns when the new workers serve or the reload was given up."""
@@ -87,24 +87,23 @@ class Embedded(Supervisor):
 
     def serve_here(self) -> ExitStatus:
         """Serves in this process, without workers, until it is told to stop."""
-        from .single import Solo
-
         self.waiting = True
         try:
-            return Solo(
-                self._premises, self._before_exit, self._on_failed_reload
-            ).serve()
+            self._serve_alone()
         finally:
             self.waiting = False
-            self._crew.close()
-            self._premises.close()
+            self._workers.close()
+            self._main.close()
+        return self._status
 
     def _act(self, now: float) -> None:
         if not self._held:
             super()._act(now)
 
     def _missing(self) -> Spawn | None:
-        present = self._premises.present
-        (post,) = present.posts.values()
-        steps = plan(self._crew.of(post.service.name), post.wanted, present.number)
+        present = self._main.present
+        (deployment,) = present.deployments.values()
+        steps = plan(
+            self._workers.of(deployment.service.name), deployment.wanted, present.number
+        )
         return next((step for step in steps if isinstance(step, Spawn)), None)

@@ -6,13 +6,11 @@ want, and either takes its place whole or leaves no trace.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wsgi_server._config.settings import RESTART_ONLY
 from wsgi_server._net.listeners import (
     Inheritance,
     Listener,
@@ -34,17 +32,26 @@ class Generation:
     """Services that were configured together."""
 
     number: int
-    posts: dict[str, Deployment] = field(default_factory=dict)
+    deployments: dict[str, Deployment] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
         """Those of the first service, which decide for the whole process tree."""
-        return next(iter(self.posts.values())).service.settings
+        return next(iter(self.deployments.values())).service.settings
 
     @property
     def listeners(self) -> list[Listener]:
         """Every socket of every service."""
-        return [item for post in self.posts.values() for item in post.listeners]
+        return [
+            item
+            for deployment in self.deployments.values()
+            for item in deployment.listeners
+        ]
+
+    def wanted(self, service: str) -> int:
+        """How many workers that service should have; 0 for one that is not here."""
+        deployment = self.deployments.get(service)
+        return 0 if deployment is None else deployment.wanted
 
     @property
     def forks(self) -> bool:
@@ -81,10 +88,12 @@ def build(
                 present=_known(present, service),
                 inheritance=inheritance,
             )
-            generation.posts[service.name] = Deployment(service, listeners, identity)
-        for post in generation.posts.values():
-            if post.service.settings.preload_app and generation.forks:
-                post.app = load(post.service)
+            generation.deployments[service.name] = Deployment(
+                service, listeners, identity
+            )
+        for deployment in generation.deployments.values():
+            if deployment.service.settings.preload_app and generation.forks:
+                deployment.app = load(deployment.service)
     except BaseException:
         retire(generation, keep=present.listeners if present is not None else [])
         raise
@@ -95,7 +104,7 @@ def _known(present: Generation | None, service: Service) -> list[Listener]:
     """The sockets that `service` may go on with: its own, or one that moved to it."""
     if present is None:
         return []
-    own = present.posts.get(service.name)
+    own = present.deployments.get(service.name)
     return [
         *(
             listener
@@ -124,48 +133,11 @@ def accept(old: Generation, new: Generation) -> None:
 def apply_options(generation: Generation, *, to: Iterable[Listener]) -> None:
     """Sets the options of `generation` on what it shares with `to`; failures are logged."""
     shared = {id(listener.sock) for listener in to}
-    for post in generation.posts.values():
-        for listener in post.listeners:
+    for deployment in generation.deployments.values():
+        for listener in deployment.listeners:
             if id(listener.sock) in shared:
                 try:
-                    reconfigure(listener, post.service.settings)
+                    reconfigure(listener, deployment.service.settings)
                 # The workers have changed over: there is no way back any more.
                 except OSError as exc:
                     LOG.warning("%s keeps its old options: %s", listener.source, exc)
-
-
-def log_changes(old: Generation, new: Sequence[Service]) -> None:
-    """One line for each option that the new configuration changes."""
-    names = {service.name for service in new}
-    for gone in old.posts.keys() - names:
-        LOG.info("reload: service %s is gone", gone)
-    for service in new:
-        if service.name not in old.posts:
-            LOG.info("reload: service %s is new", service.name)
-            continue
-        before = old.posts[service.name].service.settings
-        for name, was, will in before.changes(service.settings):
-            LOG.info(
-                "reload: %s changes from %s to %s%s",
-                name,
-                _shown(was),
-                _shown(will),
-                " after a restart" if name in RESTART_ONLY else "",
-            )
-
-
-def restart_bound(old: Generation, new: Sequence[Service]) -> list[Service]:
-    """`new`, with what only a restart can change left as it is."""
-    kept = {name: getattr(old.settings, name) for name in RESTART_ONLY}
-    return [
-        dataclasses.replace(
-            service, settings=dataclasses.replace(service.settings, **kept)
-        )
-        for service in new
-    ]
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value))
-    return "nothing" if value is None else str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -37,6 +37,8 @@ class Spawn:
 
     worker_id: int
     generation: int
+    #: Beside a worker that serves and asked to be replaced.
+    successor: bool = False
 
 
 M = TypeVar("M", bound=Member)
@@ -54,32 +56,32 @@ def plan(
     wanted: int,
     generation: int,
     *,
-    candidate: tuple[int, int] | None = None,
+    coming: tuple[int, int] | None = None,
 ) -> list[Spawn | Stop[M]]:
     """What to do next, so that `wanted` workers of `generation` serve.
 
-    Old workers go only as new ones report ready. While a reload is under way `candidate`
-    is the new generation and the workers wanted of it: it is raised beside the present
-    one, which stays whole until the candidate has been accepted; only what an earlier
+    Old workers go only as new ones report ready. While a reload is under way `coming` is
+    the new generation and the workers wanted of it: it is raised beside the present one,
+    which stays whole until the coming one has been accepted; only what an earlier
     reload left over goes meanwhile. A worker that is due goes when its successor is ready,
     one at a time.
     """
     fresh = _serving(workers, generation)
     ready = [w for w in fresh if w.ready]
     steps: list[Spawn | Stop[M]] = [*_missing(workers, wanted, generation)]
-    coming = generation if candidate is None else candidate[0]
+    newest = generation if coming is None else coming[0]
     old = [
         w
         for w in workers
-        if w.generation not in (generation, coming) and not w.stopping
+        if w.generation not in (generation, newest) and not w.stopping
     ]
     # Those that serve nobody yet go at once, the others one by one.
     going = [w for w in old if not w.ready]
     serving = [w for w in old if w.ready]
     going += serving[: max(0, len(serving) + len(ready) - wanted)]
     steps += [Stop(w) for w in going]
-    if candidate is not None:
-        return [*steps, *_missing(workers, candidate[1], coming)]
+    if coming is not None:
+        return [*steps, *_missing(workers, coming[1], newest)]
     surplus = len(ready) - wanted
     if surplus > 0:
         steps += [Stop(w) for w in _leavers(ready)[:surplus]]
@@ -124,4 +126,20 @@ def _successor(
     if any(w.due and w.stopping for w in workers):
         # The last one still drains: at most one worker more than wanted at any time.
         return []
-    return [Spawn(w.worker_id, generation) for w in fresh if w.due][:1]
+    return [Spawn(w.worker_id, generation, successor=True) for w in fresh if w.due][:1]
+
+
+def in_turn(
+    needs: Iterable[tuple[str, int, Sequence[Spawn]]],
+) -> list[tuple[str, Spawn]]:
+    """Whose turn it is where not every worker can be started at once.
+
+    `needs` are services, the workers that each has, and those that it lacks. Missing
+    workers come before successors, and the service that has the fewest comes first.
+    """
+    ranked = [
+        (spawn.successor, has + number, name, spawn)
+        for name, has, spawns in needs
+        for number, spawn in enumerate(spawns)
+    ]
+    return [(name, spawn) for *_, name, spawn in sorted(ranked, key=lambda r: r[:2])]

@@ -14,63 +14,141 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Mapping, MutableMapping
-from typing import Final, NoReturn
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from wsgi_server._system import unpatched
+from wsgi_server._system.predecessor import READY, SOCKETS
 from wsgi_server._system.signals import blocked
+
+if TYPE_CHECKING:
+    from .main_process import MainProcess
 
 LOG = logging.getLogger(__name__)
 
-
-#: Listening sockets by name, as JSON.
-_SOCKETS: Final = "WSGI_SERVER_SOCKETS"
-#: The descriptor to write to.
-_READY: Final = "WSGI_SERVER_READY"
 #: What systemd meant for the old process alone.
 _NOT_INHERITED: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID")
 
 
-class Successor:
+class Upgrade:
+    """The upgrade that is under way, or none, for supervisor and single process alike.
+
+    Whoever waits for descriptors polls the one that `begin` returns, calls `settle` when it
+    is readable, and `enforce` at `due`.
+    """
+
+    def __init__(self, main: MainProcess) -> None:
+        self._main = main
+        self._directory = os.getcwd()
+        self._successor: _Successor | None = None
+        #: New binaries that failed and have not ended yet.
+        self._failed: list[_Successor] = []
+        #: When the new binary must be ready (monotonic seconds).
+        self.due = math.inf
+
+    @property
+    def under_way(self) -> bool:
+        """Whether one has begun and not ended."""
+        return self._successor is not None
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when the new binary is ready or has failed."""
+        if self._successor is None:
+            raise ValueError("no upgrade is under way")
+        return self._successor.reader
+
+    def begin(self) -> bool:
+        """Starts the command again on these sockets; false where that is impossible."""
+        if os.getpid() == 1:
+            LOG.error("no upgrade: PID 1 cannot hand over, its end ends the container")
+            return False
+        present = self._main.present
+        sockets = {
+            f"{deployment.service.name} {listener.key}": listener.sock.fileno()
+            for deployment in present.deployments.values()
+            for listener in deployment.listeners
+        }
+        try:
+            self._successor = _Successor(sockets, self._directory)
+        except OSError as exc:
+            LOG.error("no upgrade: %s", exc)  # noqa: TRY400  one line says it
+            return False
+        limit = 2 * present.settings.worker_ready_timeout + self._main.bind_retry
+        self.due = time.monotonic() + limit
+        LOG.info("upgrade: process %d starts on our sockets", self._successor.pid)
+        return True
+
+    def enforce(self, now: float) -> None:
+        """Asks the new binary to go where it is overdue."""
+        if now >= self.due and self._successor is not None:
+            LOG.error("upgrade: process %d is not ready in time", self._successor.pid)
+            self.stop()
+
+    def stop(self) -> None:
+        """Asks the new binary to go: we stop, or it took too long."""
+        self.due = math.inf
+        if self._successor is not None:
+            self._successor.stop()
+
+    def settle(self) -> bool:
+        """Hears the new binary out: true when it has taken over, false when it failed.
+
+        In the first case the sockets' files, and systemd's eye, are its own.
+        """
+        successor, self._successor = self._successor, None
+        self.due = math.inf
+        if successor is None:
+            return False
+        if successor.is_ready():
+            LOG.info("upgrade: process %d has taken over", successor.pid)
+            self._main.notifier.main_pid(successor.pid)
+            for listener in self._main.present.listeners:
+                listener.owner = successor.pid
+            return True
+        if successor.unwanted:
+            LOG.info("upgrade: process %d has left", successor.pid)
+        else:
+            LOG.error("upgrade: process %d failed; we go on", successor.pid)
+        self._failed.append(successor)
+        return False
+
+    def reap(self) -> None:
+        """Reaps new binaries that failed; called when a child has ended."""
+        self._failed = [one for one in self._failed if not one.has_ended()]
+
+
+class _Successor:
     """The new supervisor, as its predecessor sees it.
 
     `sockets` are the descriptors it inherits by name, `directory` is where the command was
-    started: its arguments may be relative. It is overdue at `due` (monotonic seconds).
-    Raises `OSError` when nothing can be forked.
+    started: its arguments may be relative. Raises `OSError` when nothing can be forked.
     """
 
-    def __init__(self, sockets: Mapping[str, int], directory: str, due: float) -> None:
-        self.due = due
+    def __init__(self, sockets: Mapping[str, int], directory: str) -> None:
         #: Whether it was asked to go, so that its end is no failure.
         self.unwanted = False
-        reader, writer = os.pipe()
+        self.reader, writer = os.pipe()
         with blocked(signal.valid_signals()) as gate:
-            self.pid: int = unpatched.fork()
+            self.pid = unpatched.fork()
             if self.pid == 0:
                 _become(sockets, directory, writer, gate)
         os.close(writer)
-        os.set_blocking(reader, False)
-        self._reader = reader
-
-    def fileno(self) -> int:
-        """Readable when it is ready or has failed."""
-        return self._reader
+        os.set_blocking(self.reader, False)
 
     def is_ready(self) -> bool:
-        """Whether it has taken over; called once `fileno()` is readable."""
-        return bool(unpatched.read(self._reader, 16))
+        """Whether it has taken over; closes the pipe that would say so."""
+        try:
+            return bool(os.read(self.reader, 16))
+        finally:
+            os.close(self.reader)
 
     def stop(self) -> None:
-        """Asks it to go: its predecessor stops, or has waited too long."""
-        self.due = math.inf
+        """Asks it to go."""
         self.unwanted = True
         # ESRCH: it has gone already.
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGTERM)
-
-    def close(self) -> None:
-        """Closes the pipe."""
-        os.close(self._reader)
 
     def has_ended(self) -> bool:
         """Whether it is gone; it is then reaped."""
@@ -81,49 +159,14 @@ class Successor:
             return True
 
 
-class Predecessor:
-    """The old supervisor, as its successor sees it: sockets, and a word when ready."""
-
-    def __init__(self, environ: MutableMapping[str, str]) -> None:
-        # Taken out, so that what the workers start does not believe in them.
-        ready = environ.pop(_READY, None)
-        self.sockets: dict[str, int] = json.loads(environ.pop(_SOCKETS, "{}"))
-        self._writer = None if ready is None else int(ready)
-        for fd in (self._writer, *self.sockets.values()):
-            if fd is not None:
-                os.set_inheritable(fd, False)
-
-    def __bool__(self) -> bool:
-        return self._writer is not None
-
-    def fds(self) -> list[int]:
-        """What a worker must not keep open."""
-        return [] if self._writer is None else [self._writer]
-
-    def dismiss(self) -> None:
-        """Says that the workers are ready; the old supervisor then drains."""
-        if self._writer is not None:
-            try:
-                unpatched.write(self._writer, b"ready\n")
-            except BrokenPipeError:
-                LOG.warning("the old supervisor was gone before it could be told")
-            self.close()
-
-    def close(self) -> None:
-        """Closes the pipe; without `dismiss` the old supervisor stays."""
-        if self._writer is not None:
-            os.close(self._writer)
-            self._writer = None
-
-
 def _become(
     sockets: Mapping[str, int], directory: str, ready: int, gate: blocked
 ) -> NoReturn:
     """In the child: turns into the new supervisor, or ends."""
     try:
         environ = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
-        environ[_SOCKETS] = json.dumps(dict(sockets))
-        environ[_READY] = str(ready)
+        environ[SOCKETS] = json.dumps(dict(sockets))
+        environ[READY] = str(ready)
         for fd in (ready, *sockets.values()):
             os.set_inheritable(fd, True)
         os.chdir(directory)

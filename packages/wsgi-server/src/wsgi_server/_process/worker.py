@@ -25,7 +25,7 @@ from wsgi_server import hooks, pools
 from wsgi_server._engines import create_engine
 from wsgi_server._logs import rotation
 from wsgi_server._logs import server as log
-from wsgi_server._scoreboard.slots import State
+from wsgi_server._scoreboard.slots import WorkerState
 from wsgi_server._system.process import (
     has_ended,
     resident,
@@ -36,7 +36,7 @@ from wsgi_server._system.signals import SignalPipe
 from wsgi_server.errors import ExitStatus, ServerError
 
 from .service import load
-from .worker_pipe import Reporter, Topic
+from .worker_pipe import Due, Failed, Leaving, Ready, Reporter
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -76,7 +76,7 @@ class Assignment:
 
     worker_id: int
     generation: int
-    post: Deployment
+    deployment: Deployment
     slot: Slot
     #: Written to by the worker; read by the supervisor, for which its end is our death.
     report: int
@@ -122,53 +122,55 @@ def _live(job: Assignment, release: Callable[[], object]) -> ExitStatus:
     release()
     if has_ended(job.life):
         return ExitStatus.FAILURE  # before the kernel was asked to say so
-    set_title(f"worker {job.worker_id} ({job.post.service.name})")
+    set_title(f"worker {job.worker_id} ({job.deployment.service.name})")
     try:
         app, engine = _prepare(job, reporter)
     except ServerError as exc:
         cause = exc.__cause__
         if cause is not None and not isinstance(cause, OSError):
             LOG.error("%s", exc, exc_info=cause)  # noqa: TRY400  where it comes from
-        reporter.send(Topic.FAILED, str(exc), exc.exit_status)
+        reporter.send(Failed(str(exc), exc.exit_status))
         return exc.exit_status
-    shift = Shift(job, engine, signals, reporter)
-    shift.serve(app)
+    process = WorkerProcess(job, engine, signals, reporter)
+    process.serve(app)
     hooks.ended()
-    if job.before_exit is not None and not shift.hurried:
-        job.before_exit(remaining(shift.leave_by))
+    if job.before_exit is not None and not process.hurried:
+        job.before_exit(remaining(process.leave_by))
     atexit._run_exitfuncs()
     return ExitStatus.OK
 
 
 def _prepare(job: Assignment, reporter: Reporter) -> tuple[WSGIApplication, Engine]:
-    settings = job.post.service.settings
+    settings = job.deployment.service.settings
     os.umask(settings.umask)
-    job.post.identity.assume()
+    job.deployment.identity.assume()
     pools.renew(green=settings.engine == "eventlet")
     if job.in_child is not None:
         job.in_child()
-    app = job.post.app if job.post.app is not None else load(job.post.service)
+    app = (
+        job.deployment.app
+        if job.deployment.app is not None
+        else load(job.deployment.service)
+    )
     hooks.started(job.worker_id)
     engine = create_engine(
         settings,
         job.slot,
         worker_id=job.worker_id,
         request_limit=_request_limit(settings),
-        on_request_limit=lambda: reporter.send(
-            Topic.DUE, f"{job.slot.requests} requests"
-        ),
+        on_request_limit=lambda: reporter.send(Due(f"{job.slot.requests} requests")),
     )
     return app, engine
 
 
-class Shift:
-    """The serving part of a worker's life: what it does about signals and time."""
+class WorkerProcess:
+    """The worker while it serves: what it does about signals and time."""
 
     def __init__(
         self, job: Assignment, engine: Engine, signals: SignalPipe, reporter: Reporter
     ) -> None:
         self._job = job
-        self._settings = job.post.service.settings
+        self._settings = job.deployment.service.settings
         self._engine = engine
         self._signals = signals
         self._reporter = reporter
@@ -181,7 +183,7 @@ class Shift:
     def serve(self, app: WSGIApplication) -> None:
         """Serves until drained."""
         self._signals.add(FATAL)
-        signal.signal(ORPHANED, self._limit)
+        signal.signal(ORPHANED, self._on_orphaned_signal)
         self._engine.watch(self._signals.fileno(), self._on_signals)
         self._engine.watch(self._job.life, self._on_orphaned)
         self._beat()
@@ -189,12 +191,12 @@ class Shift:
             self._engine.call_at(
                 monotonic() + self._settings.max_worker_lifetime, self._on_age
             )
-        self._engine.serve(self._job.post.listeners, app, self._on_ready)
+        self._engine.serve(self._job.deployment.listeners, app, self._on_ready)
 
     def _on_ready(self) -> None:
         self._job.slot.beat = monotonic()
-        self._job.slot.state = State.READY
-        self._reporter.send(Topic.READY)
+        self._job.slot.state = WorkerState.READY
+        self._reporter.send(Ready())
 
     def _on_signals(self) -> None:
         for signum in self._signals.take():
@@ -212,7 +214,7 @@ class Shift:
         LOG.warning("worker %d: the supervisor is gone, leaving", os.getpid())
         self._drain(self._settings.graceful_timeout)
 
-    def _limit(self, _signum: int, _frame: FrameType | None) -> None:
+    def _on_orphaned_signal(self, _signum: int, _frame: FrameType | None) -> None:
         """The signal handler for the supervisor's death; `_on_orphaned` does the rest.
 
         It does more than take a note, because the loop that would read one may never turn
@@ -227,27 +229,25 @@ class Shift:
             )
 
     def _on_age(self) -> None:
-        self._reporter.send(
-            Topic.DUE, f"{self._settings.max_worker_lifetime:g} s of age"
-        )
+        self._reporter.send(Due(f"{self._settings.max_worker_lifetime:g} s of age"))
 
-    def _drain(self, patience: float) -> None:
-        if self._job.slot.state is not State.DRAINING:
-            self._job.slot.state = State.DRAINING
-            self._reporter.send(Topic.LEAVING)
-        self.leave_by = min(self.leave_by, monotonic() + patience)
+    def _drain(self, limit: float) -> None:
+        if self._job.slot.state is not WorkerState.DRAINING:
+            self._job.slot.state = WorkerState.DRAINING
+            self._reporter.send(Leaving())
+        self.leave_by = min(self.leave_by, monotonic() + limit)
         self._engine.drain(self.leave_by)
 
     def _beat(self) -> None:
         now = monotonic()
         self._job.slot.beat = now
-        limit = self._settings.max_worker_rss
-        if limit is not None and not self._big:
+        most = self._settings.max_worker_rss
+        if most is not None and not self._big:
             size = resident()
             self._job.slot.rss = size
-            if size > limit:
+            if size > most:
                 self._big = True
-                self._reporter.send(Topic.DUE, f"{size} bytes of memory")
+                self._reporter.send(Due(f"{size} bytes of memory"))
         timeout = self._settings.worker_timeout
         self._engine.call_at(
             now + (_BEAT if timeout is None else min(_BEAT, timeout / 5)), self._beat

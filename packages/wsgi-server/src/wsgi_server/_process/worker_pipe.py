@@ -7,34 +7,49 @@ there, because a worker that hangs can write nothing better.
 from __future__ import annotations
 
 import contextlib
-import enum
+import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from wsgi_server._system import unpatched
-
-
-class Topic(enum.Enum):
-    """What a message is about."""
-
-    #: The application is loaded and connections are accepted.
-    READY = "ready"
-    #: It cannot be; `status` and `text` say why.
-    FAILED = "failed"
-    #: It wants to be replaced; `text` says why.
-    DUE = "due"
-    #: It drains although the supervisor did not ask.
-    LEAVING = "leaving"
+from wsgi_server.errors import ExitStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One fact about a worker."""
+class Ready:
+    """The application is loaded and connections are accepted."""
 
-    topic: Topic
-    text: str = ""
-    status: int = 0
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It cannot be, and why."""
+
+    reason: str
+    status: ExitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The worker wants to be replaced, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The worker drains although the supervisor did not ask."""
+
+
+Message = Ready | Failed | Due | Leaving
+
+_KINDS: Final[Mapping[str, type[Message]]] = {
+    kind.__name__: kind for kind in (Ready, Failed, Due, Leaving)
+}
+#: Characters of a reason: a message should arrive whole (POSIX: up to PIPE_BUF).
+_LONGEST: Final = 1000
 
 
 class Reporter:
@@ -43,9 +58,13 @@ class Reporter:
     def __init__(self, fd: int) -> None:
         self.fd = fd
 
-    def send(self, topic: Topic, text: str = "", status: int = 0) -> None:
-        """Writes one message; short ones arrive whole (POSIX: up to PIPE_BUF)."""
-        line = json.dumps({"topic": topic.value, "text": text[:1000], "status": status})
+    def send(self, message: Message) -> None:
+        """Writes one message."""
+        fields = {
+            name: value[:_LONGEST] if isinstance(value, str) else value
+            for name, value in dataclasses.asdict(message).items()
+        }
+        line = json.dumps({type(message).__name__: fields})
         # EPIPE: the supervisor is gone. The other pipe says so too, and what to do.
         with contextlib.suppress(BrokenPipeError):
             unpatched.write(self.fd, line.encode() + b"\n")
@@ -100,7 +119,9 @@ def _parse(line: str) -> Message | None:
     if not line.startswith("{"):
         return None
     try:
-        fields = json.loads(line)
-        return Message(Topic(fields["topic"]), fields["text"], fields["status"])
-    except (ValueError, KeyError):
+        ((kind, fields),) = json.loads(line).items()
+        if kind == "Failed":
+            return Failed(fields["reason"], ExitStatus(fields["status"]))
+        return _KINDS[kind](**fields)
+    except (ValueError, KeyError, TypeError):
         return None

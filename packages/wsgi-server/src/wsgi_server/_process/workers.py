@@ -13,17 +13,17 @@ import math
 import os
 import select
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._engines import preload
-from wsgi_server._scoreboard.slots import Scoreboard, Slot, State
+from wsgi_server._scoreboard.slots import Scoreboard, Slot, WorkerState
 from wsgi_server._system import unpatched
 from wsgi_server._system.signals import SignalPipe, blocked
 
 from .worker import DUMP_SIGNAL, MARGIN, Assignment, run
-from .worker_pipe import Inbox, Message
+from .worker_pipe import Failed, Inbox, Message
 
 if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
@@ -36,7 +36,7 @@ LOG = logging.getLogger(__name__)
 #: Most workers at one time, those that drain included.
 SLOTS: Final = 1024
 #: Seconds for a worker to write its stack before it is killed.
-DUMP_PATIENCE: Final = 1.0
+DUMP_TIMEOUT: Final = 1.0
 #: A wait that ended so many seconds late means that this process was stopped itself.
 LATE: Final = 1.0
 
@@ -57,18 +57,29 @@ class Worker:
     started: float
     ready_since: float | None = None
     stopping: bool = False
-    due: bool = False
+    #: Why it asked to be replaced, and how many seconds after it was ready.
+    due_reason: str | None = None
+    due_after: float = 0.0
     #: When a stopping worker must have left.
     leave_by: float = math.inf
     #: When it is killed, once its stack was asked for.
     kill_at: float | None = None
     #: Why it could not become ready, in its own words.
-    failure: Message | None = None
+    failure: Failed | None = None
 
     @property
     def ready(self) -> bool:
         """Whether it accepts connections."""
         return self.ready_since is not None
+
+    @property
+    def due(self) -> bool:
+        """Whether it asked to be replaced."""
+        return self.due_reason is not None
+
+    def served(self, now: float) -> float | None:
+        """How long it has been ready, in seconds; None for never."""
+        return None if self.ready_since is None else now - self.ready_since
 
     def __str__(self) -> str:
         return f"worker {self.pid} ({self.service} {self.worker_id})"
@@ -95,7 +106,7 @@ class Worker:
         return f"has not moved for {self.settings.worker_timeout:g} s"
 
 
-class Crew:
+class Workers:
     """All workers of all services and generations."""
 
     def __init__(
@@ -113,19 +124,25 @@ class Crew:
         self._board = Scoreboard(SLOTS)
         self._by_fd: dict[int, Worker] = {}
         self._awake_since = 0.0
-        self.workers: dict[int, Worker] = {}
+        self._by_pid: dict[int, Worker] = {}
+
+    def __iter__(self) -> Iterator[Worker]:
+        return iter([*self._by_pid.values()])
+
+    def __len__(self) -> int:
+        return len(self._by_pid)
 
     def of(self, service: str, generation: int | None = None) -> list[Worker]:
         """The workers of a service, of one generation or of all."""
         return [
             worker
-            for worker in self.workers.values()
+            for worker in self._by_pid.values()
             if worker.service == service and generation in (None, worker.generation)
         ]
 
     def spawn(
         self,
-        post: Deployment,
+        deployment: Deployment,
         generation: int,
         worker_id: int,
         now: float,
@@ -134,25 +151,25 @@ class Crew:
         """Forks a worker. Raises `OSError` when the system has no room for one.
 
         `foreign` are descriptors of this process that the worker has no use for, beside
-        those of the crew.
+        those of the other workers.
         """
-        preload(post.service.settings.engine)
+        preload(deployment.service.settings.engine)
         with contextlib.ExitStack() as undo:
             slot = self._claim(worker_id, generation, now)
-            undo.callback(setattr, slot, "state", State.FREE)
+            undo.callback(setattr, slot, "state", WorkerState.FREE)
             inbox, report = _pipe(undo)
             ending, life = _pipe(undo)
             job = Assignment(
                 worker_id,
                 generation,
-                post,
+                deployment,
                 slot,
                 report,
                 ending,
                 self._in_child,
                 self._before_exit,
             )
-            others = [worker.life for worker in self.workers.values()]
+            others = [worker.life for worker in self._by_pid.values()]
             unwanted = [*foreign, *self._by_fd, *others, inbox, life]
             with blocked(signal.valid_signals()) as gate:
                 pid = unpatched.fork()
@@ -166,14 +183,14 @@ class Crew:
             pid,
             worker_id,
             generation,
-            post.service.name,
-            post.service.settings,
+            deployment.service.name,
+            deployment.service.settings,
             slot,
             Inbox(inbox),
             life,
             now,
         )
-        self.workers[pid] = worker
+        self._by_pid[pid] = worker
         self._by_fd[inbox] = worker
         self._poller.register(inbox, select.POLLIN)
         return worker
@@ -184,7 +201,7 @@ class Crew:
         for worker in [self._by_fd[fd] for fd in ready if fd in self._by_fd]:
             heard += [(worker, message) for message in worker.inbox.take()]
             if not worker.inbox.open:
-                self._deafen(worker)
+                self._close_inbox(worker)
         return heard
 
     def stop(self, worker: Worker, now: float, *, graceful: bool = True) -> None:
@@ -193,8 +210,8 @@ class Crew:
         if worker.kill_at is not None:
             # It was asked for its stack and has a moment to give it.
             return
-        patience = worker.settings.graceful_timeout if graceful else 0.0
-        worker.leave_by = min(worker.leave_by, now + patience + MARGIN)
+        limit = worker.settings.graceful_timeout if graceful else 0.0
+        worker.leave_by = min(worker.leave_by, now + limit + MARGIN)
         self.signal(worker, signal.SIGTERM if graceful else signal.SIGQUIT)
 
     def signal(self, worker: Worker, signum: signal.Signals) -> None:
@@ -213,7 +230,7 @@ class Crew:
             # We were stopped or starved ourselves: nobody may be blamed for that time.
             self._awake_since = now
         found = []
-        for worker in self.workers.values():
+        for worker in self._by_pid.values():
             if worker.deadline(self._awake_since) > now:
                 continue
             if worker.kill_at is not None:
@@ -222,7 +239,7 @@ class Crew:
             complaint = f"{worker} {worker.complaint}"
             LOG.error("%s; it is killed", complaint)
             self.signal(worker, DUMP_SIGNAL)
-            worker.kill_at = now + DUMP_PATIENCE
+            worker.kill_at = now + DUMP_TIMEOUT
             if not worker.stopping:
                 worker.stopping = True
                 found.append((worker, complaint))
@@ -231,26 +248,26 @@ class Crew:
     def deadline(self) -> float:
         """When `enforce` is due again."""
         return min(
-            (w.deadline(self._awake_since) for w in self.workers.values()),
+            (w.deadline(self._awake_since) for w in self._by_pid.values()),
             default=math.inf,
         )
 
     def reap(self) -> list[tuple[Worker, int | None]]:
         """The workers that have ended, with exit code (minus the signal) where known."""
         ended = []
-        for worker in list(self.workers.values()):
+        for worker in list(self._by_pid.values()):
             try:
                 pid, status = unpatched.waitpid(worker.pid, os.WNOHANG)
             except ChildProcessError:
                 # ECHILD: the embedding program reaps children itself.
                 pid, status = worker.pid, None
             if pid:
-                self._bury(worker)
+                self._remove(worker)
                 code = None if status is None else os.waitstatus_to_exitcode(status)
                 ended.append((worker, code))
         return ended
 
-    def adopt(self) -> None:
+    def reap_orphans(self) -> None:
         """As PID 1 of a container: reaps the orphans that were left to us."""
         while True:
             try:
@@ -258,7 +275,7 @@ class Crew:
             except ChildProcessError:
                 # ECHILD: no child at all.
                 return
-            if found is None or found.si_pid in self.workers:
+            if found is None or found.si_pid in self._by_pid:
                 return
             unpatched.waitpid(found.si_pid, 0)
             LOG.debug("reaped process %d, an orphan", found.si_pid)
@@ -266,8 +283,8 @@ class Crew:
     def close(self) -> None:
         """Closes the pipes; workers that are left take that for our death."""
         for worker in list(self._by_fd.values()):
-            self._deafen(worker)
-        for worker in self.workers.values():
+            self._close_inbox(worker)
+        for worker in self._by_pid.values():
             os.close(worker.life)
 
     def _claim(self, worker_id: int, generation: int, now: float) -> Slot:
@@ -287,15 +304,16 @@ class Crew:
         self.signal(worker, signal.SIGKILL)
         worker.kill_at = math.inf
 
-    def _bury(self, worker: Worker) -> None:
-        del self.workers[worker.pid]
+    def _remove(self, worker: Worker) -> None:
+        del self._by_pid[worker.pid]
         for message in worker.inbox.take():
-            worker.failure = message if message.status else worker.failure
-        self._deafen(worker)
+            if isinstance(message, Failed):
+                worker.failure = message
+        self._close_inbox(worker)
         os.close(worker.life)
-        worker.slot.state = State.FREE
+        worker.slot.state = WorkerState.FREE
 
-    def _deafen(self, worker: Worker) -> None:
+    def _close_inbox(self, worker: Worker) -> None:
         fd = worker.inbox.fd
         if self._by_fd.pop(fd, None) is not None:
             self._poller.unregister(fd)
@@ -310,7 +328,7 @@ def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
     return ends
 
 
-def last_words(code: int | None) -> str:
+def how_it_ended(code: int | None) -> str:
     """An exit code in words: `was killed by SIGSEGV`, `ended with status 3`."""
     if code is None:
         return "is gone"

@@ -18,7 +18,7 @@ _STARTED, _ERRORS, _RSS = 4, 5, 6
 _BEAT, _REQUESTS, _IN_FLIGHT, _CONNECTIONS = 8, 9, 10, 11
 
 
-class State(enum.IntEnum):
+class WorkerState(enum.IntEnum):
     """Where a worker is in its life."""
 
     FREE = 0
@@ -30,16 +30,15 @@ class State(enum.IntEnum):
 class Slot:
     """One worker's row. Numbers are exact up to 2**53; times are monotonic seconds."""
 
-    __slots__ = ("_row", "index")
+    __slots__ = ("_row",)
 
-    def __init__(self, row: memoryview[float], index: int) -> None:
+    def __init__(self, row: memoryview[float]) -> None:
         self._row = row
-        self.index = index
 
     @classmethod
     def local(cls) -> Slot:
         """A slot of this process alone, where nothing is forked."""
-        return cls(memoryview(bytearray(8 * _WIDTH)).cast("d"), 0)
+        return cls(memoryview(bytearray(8 * _WIDTH)).cast("d"))
 
     def update(
         self, beat: float, requests: int, in_flight: int, connections: int
@@ -108,12 +107,12 @@ class Slot:
         self._row[_GENERATION] = number
 
     @property
-    def state(self) -> State:
+    def state(self) -> WorkerState:
         """Where the worker is in its life."""
-        return State(int(self._row[_STATE]))
+        return WorkerState(int(self._row[_STATE]))
 
     @state.setter
-    def state(self, state: State) -> None:
+    def state(self, state: WorkerState) -> None:
         self._row[_STATE] = state
 
     @property
@@ -151,15 +150,15 @@ class Scoreboard:
         self._memory = mmap.mmap(-1, slots * _WIDTH * 8)
         table = memoryview(self._memory).cast("d")
         self.slots = [
-            Slot(table[index * _WIDTH : (index + 1) * _WIDTH], index)
-            for index in range(slots)
+            Slot(table[start : start + _WIDTH])
+            for start in range(0, slots * _WIDTH, _WIDTH)
         ]
 
     def claim(self) -> Slot:
         """A free slot, cleared. Raises `LookupError` when every one is taken."""
         for slot in self.slots:
-            if slot.state is State.FREE:
+            if slot.state is WorkerState.FREE:
                 slot.clear()
-                slot.state = State.STARTING
+                slot.state = WorkerState.STARTING
                 return slot
         raise LookupError(f"all {len(self.slots)} slots of the scoreboard are taken")
