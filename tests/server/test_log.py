@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from wsgi_server._logs import rotation
 from wsgi_server._logs import server as server_log
-from wsgi_server._logs.nonblocking import BUFFER
+from wsgi_server._logs.nonblocking import BUFFER, NonblockingWriter
 from wsgi_server.errors import ConfigError
 
 
@@ -133,3 +137,135 @@ def test_a_file_is_reopened_after_rotation(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_opened_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"log_file: cannot write .*: No such file"):
         server_log.set_up(str(tmp_path / "no" / "x.log"), debug=False)
+
+
+def note(lost: int) -> bytes:
+    return b"(%d)\n" % lost
+
+
+def test_a_pipe_that_others_share_blocks_nobody_and_stays_as_it_is() -> None:
+    """Who has given up privileges cannot open a pipe anew, and O_NONBLOCK is everybody's."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    log = NonblockingWriter(writer)
+    for number in range(300):
+        log.write(b"%04d %s\n" % (number, b"x" * 1000))
+    assert os.get_blocking(writer)
+    text = b""
+    while log.waits:
+        text += drain(reader)
+        log.flush()
+    text += drain(reader)
+    assert [int(line[:4]) for line in text.splitlines()] == list(range(300))
+    os.close(reader)
+    os.close(writer)
+
+
+def test_the_number_of_lost_lines_outlives_the_loss_of_its_own_line() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    log = NonblockingWriter(full, note=note)
+    for _ in range(5):
+        log.write(b"one\n")
+        assert log.error is not None
+    reader, writer = os.pipe()
+    log.move_to(writer)
+    log.write(b"two\n")
+    assert os.read(reader, 100) == b"(5)\ntwo\n"
+    for fd in (full, reader, writer):
+        os.close(fd)
+
+
+def test_a_line_that_was_cut_short_takes_no_other_with_it(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    log = NonblockingWriter(writer, note=note)
+    log.write(b"x" * 100_000 + b"\n")
+    assert log.waits
+    seen = len(drain(reader))
+    os.close(reader)
+    log.write(b"nobody reads this\n")
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    log.write(b"next\n")
+    assert 0 < seen < 100_000
+    assert os.read(reader, 100) == b"\n(2)\nnext\n"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_who_interrupts_a_write_neither_waits_nor_is_lost() -> None:
+    """A finalizer or a signal handler may log while its thread is at it."""
+    reader, writer = os.pipe()
+
+    def interrupted(lost: int) -> bytes:
+        log.write(b"from within\n")
+        return note(lost)
+
+    log = NonblockingWriter(writer, note=interrupted)
+    log.lost = 1
+    log.write(b"first\n")
+    assert os.read(reader, 100) == b"(1)\nfirst\nfrom within\n"
+    os.close(reader)
+    os.close(writer)
+
+
+FORKS = """
+import os
+from wsgi_server._logs.nonblocking import NonblockingWriter
+reader, writer = os.pipe()
+os.set_blocking(reader, False)
+os.set_blocking(writer, False)
+log = NonblockingWriter(writer)
+log.write(b"x" * 100_000 + b"\\n")
+assert log.waits
+log._lock.acquire()  # as a thread that writes in this very moment
+if os.fork() == 0:
+    os.read(reader, 1 << 20)
+    assert not log.waits
+    log.write(b"child\\n")
+    assert os.read(reader, 1 << 20) == b"child\\n"
+    os._exit(0)
+assert os.wait()[1] == 0
+log._lock.release()
+log.flush()
+assert os.read(reader, 1 << 20).endswith(b"x\\n")
+"""
+
+
+@pytest.mark.forks
+def test_a_forked_child_leaves_what_waits_to_its_parent() -> None:
+    words = [sys.executable, "-c", FORKS]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+LAST_STACK = """
+import logging, os, sys
+from wsgi_server._logs.server import descriptor
+logging.basicConfig(stream=sys.stderr)
+print(os.readlink(f"/proc/self/fd/{descriptor()}"))
+"""
+
+
+@pytest.mark.parametrize("stalled", [True, False])
+def test_a_log_that_would_have_to_be_waited_for_gets_no_last_stack(
+    stalled: bool,
+) -> None:
+    """`faulthandler` writes it, and waits; the process is to end."""
+    ours, journal = socket.socketpair()
+    with ours, journal:
+        if stalled:
+            journal.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    journal.send(b"x" * 4096)
+            journal.setblocking(True)
+        found = subprocess.run(
+            [sys.executable, "-c", LAST_STACK],
+            stdout=subprocess.PIPE,
+            stderr=journal.fileno(),
+            text=True,
+            check=True,
+        )
+    assert found.stdout.startswith("/dev/null" if stalled else "socket:")

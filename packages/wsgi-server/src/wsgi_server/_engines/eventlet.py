@@ -25,7 +25,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from wsgi_server._connection.state import State
 from wsgi_server.errors import RequestTimeout
 
-from .loop import READABLE, WRITABLE, Loop
+from .loop import READABLE, WRITABLE, Loop, call_back
 
 with warnings.catch_warnings():
     # Whoever chose this engine knows; the documentation says how to leave it.
@@ -92,7 +92,7 @@ class EventletEngine(Loop):
     def call_at(self, deadline: float, callback: Callable[[], object]) -> Any:
         """Calls `callback` in the loop at `deadline`, once."""
         delay = max(0.0, deadline - monotonic())
-        return self._hub.schedule_call_global(delay, callback)
+        return self._hub.schedule_call_global(delay, _fire, callback)
 
     def serve(
         self,
@@ -265,6 +265,11 @@ class EventletEngine(Loop):
         if self._main is not None and self._finished():
             main, self._main = self._main, None
             self._hub.schedule_call_global(0, main.switch)
+
+
+def _fire(callback: Callable[[], object]) -> None:
+    """In the hub, which may not wait: who logs may have to, for the lock of a handler."""
+    greenlet(call_back).switch(callback)
 
 
 def _ignore_throw(*_: object) -> None:

@@ -23,7 +23,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._connection.connection import Connection
@@ -172,7 +172,7 @@ class ThreadsEngine(Loop):
                 self._overtake(entered)
             seen = entered
             if quiet < QUIET:
-                sleep(OVERTIME)
+                unpatched.sleep(OVERTIME)
             else:
                 self._watching = False
                 # Whoever enters from here on sees that nobody watches.

@@ -113,6 +113,7 @@ class NonblockingWriter:
 
     def _open(self, fd: int) -> None:
         self.fd = fd
+        self._in_line = False
         self._sock: socket.socket | None = None
         self._shared = False
         if fd < 0:
