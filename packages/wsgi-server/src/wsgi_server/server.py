@@ -32,6 +32,7 @@ from ._config.lookup import get_num_workers, option, own_request_log
 from ._config.settings import DEFAULT_THREADS, Settings
 from ._config.snapshot import Reading
 from ._config.values import Values
+from ._logs.standard_streams import open_closed
 from ._process import run_server
 from .errors import ConfigError, ExitStatus, LoadError, ServerError
 
@@ -344,6 +345,7 @@ class BaseServer(ABC):
     def _open(self) -> Embedded:
         from ._process.embedded import Embedded
 
+        open_closed()
         supervisor = Embedded(
             self._services,
             on_failed_reload=self._return_to_old,

@@ -6,6 +6,7 @@ the disk is full, Python's own streams hold the whole process up, or fail the re
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import sys
@@ -19,7 +20,7 @@ _NAMES: Final = ("stdin", "stdout", "stderr")
 
 
 def open_closed() -> None:
-    """Opens those descriptors that are closed, onto nothing.
+    """Opens those descriptors that are closed, and those streams that are None, onto nothing.
 
     Some init systems start a process so. The next files to be opened would be given their
     numbers, and what is meant for stderr would end there.
@@ -30,6 +31,22 @@ def open_closed() -> None:
         except OSError:
             # EBADF. The lowest number that is free is this one.
             os.set_inheritable(unpatched.open(os.devnull, os.O_RDWR), True)
+    for name, mode in zip(_NAMES, "rww", strict=True):
+        if getattr(sys, name) is None:
+            setattr(sys, name, _nowhere(mode))
+
+
+def errors() -> TextIO:
+    """What `wsgi.errors` is: `sys.stderr`, which whoever is a daemon may have set to None."""
+    return _nowhere("w") if sys.stderr is None else sys.stderr
+
+
+@functools.cache
+def _nowhere(mode: str) -> TextIO:
+    # Not by the number of the stream: another may have been given that one.
+    return io.TextIOWrapper(
+        io.FileIO(os.devnull, mode), encoding="utf-8", errors="backslashreplace"
+    )
 
 
 def stop_waiting() -> NonblockingWriter:

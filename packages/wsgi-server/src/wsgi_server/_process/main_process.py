@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from wsgi_server._logs import rotation
+from wsgi_server._logs.standard_streams import open_closed
 from wsgi_server._net.binding import AddressInUse
 from wsgi_server._net.listeners import Inheritance
 from wsgi_server._net.retry import Retry
@@ -58,6 +59,7 @@ class MainProcess:
     def __init__(
         self, configure: Callable[[], Sequence[Service]], bind_retry: float
     ) -> None:
+        open_closed()
         self._pid_file: PidFile | None = None
         self.bind_retry = bind_retry
         self.predecessor = Predecessor(os.environ)

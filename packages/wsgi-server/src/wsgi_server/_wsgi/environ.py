@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from wsgi_server._config.addresses import canonical_ip
+from wsgi_server._logs.standard_streams import errors
 
 from . import forwarded
 from .file_wrapper import FileWrapper
@@ -58,7 +58,7 @@ class EnvironFactory:
             "wsgi.url_scheme": "https" if tls else "http",
             "wsgi.input": EMPTY_INPUT,
             "wsgi.input_terminated": True,
-            "wsgi.errors": sys.stderr,
+            "wsgi.errors": errors(),
             # Greenlets as well: they are the threads of a program that is monkey-patched.
             "wsgi.multithread": settings.threads > 1,
             "wsgi.multiprocess": settings.workers > 1,
