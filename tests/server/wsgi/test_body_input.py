@@ -68,7 +68,7 @@ def test_it_reads_as_a_file(
     lines: list[int], sizes: list[int], asked: list[tuple[str, int | None]]
 ) -> None:
     body = b"\n".join(bytes(i % 9 + 48 for i in range(length)) for length in lines)
-    stream = BodyInput(Arriving(body, sizes))  # type: ignore[arg-type]
+    stream = BodyInput(Arriving(body, sizes))
     whole = io.BytesIO(body)
     for method, size in asked:
         got = ask(stream, method, size)
@@ -86,7 +86,7 @@ def test_it_reads_as_a_file(
 
 
 def test_its_lines_need_nobody_else_to_hold_on_to_it() -> None:
-    lines = iter(BodyInput(Arriving(b"one\ntwo", [4])))  # type: ignore[arg-type]
+    lines = iter(BodyInput(Arriving(b"one\ntwo", [4])))
     assert list(lines) == [b"one\n", b"two"]
 
 
@@ -99,6 +99,6 @@ def test_a_large_piece_is_received_where_it_is_wanted() -> None:
             asked.append(len(buffer))
             return super().read_body_into(buffer)
 
-    stream = BodyInput(Watched(bytes(200_000), [50_000]))  # type: ignore[arg-type]
+    stream = BodyInput(Watched(bytes(200_000), [50_000]))
     assert len(stream.read(65_536)) == 65_536
     assert asked == [65_536, 15_536]

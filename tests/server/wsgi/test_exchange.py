@@ -26,6 +26,7 @@ class Channel:
     killed_by: tuple[type[BaseException], ...] = ()
 
     def __init__(self) -> None:
+        self.stream = self
         self.sent = b""
         self.files = 0
         self.refused: int | None = None
@@ -42,12 +43,6 @@ class Channel:
         self.files += 1
         self.sent += Path(f"/proc/self/fd/{fd}").read_bytes()[offset:][:count]
         return count
-
-    def read_body(self, limit: int) -> bytes:
-        return b""
-
-    def read_body_into(self, buffer: memoryview) -> int:
-        return 0
 
     def head(self, exchange: Exchange, body_length: int | None) -> Head:
         return self._heads.head(

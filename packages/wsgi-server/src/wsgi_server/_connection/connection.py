@@ -1,40 +1,42 @@
 """The life of one client connection: reading, running, writing, idling, leaving.
 
 An engine calls `step` when something may have arrived, `run` when a request is ready and
-`expire` when `deadline` has passed. While a request runs, the connection asks the engine to
-wait; otherwise it never waits. A deadline is a number to compare, not a timer.
+`expire` when `deadline` has passed; each says what is wanted next. While a request runs, the
+connection asks the engine to wait; otherwise it never waits. A deadline is a number to
+compare, not a timer.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import math
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._http11 import (
-    CONTINUE,
     ProtocolError,
     Request,
     RequestReader,
+    error_response,
 )
-from wsgi_server._wsgi.channel import BodyError
-from wsgi_server._wsgi.environ import tls_environ
 from wsgi_server._wsgi.exchange import Exchange
 from wsgi_server._wsgi.input import BodyInput
 
-from .closing import LINGER_SECONDS, Teardown
-from .proxy_protocol import LONGEST, ProxyHeaderError, parse_proxy_header
+from .body import RequestBody
+from .closing import LINGER_SECONDS, Closing
+from .opening import Opening
+from .scheduler import Next, Scheduler
 from .state import State
-from .stream import PIECE, PROGRESS
-from .transport import TlsTransport
+from .stream import Stream
 
 if TYPE_CHECKING:
     from wsgi_server._http11 import Head
 
     from .endpoint import Endpoint
+    from .transport import PlainTransport
 
 LOG = logging.getLogger(__name__)
 
@@ -42,426 +44,407 @@ LOG = logging.getLogger(__name__)
 SMALL_BODY: Final = 32768
 #: The length of one that is not announced: no body is short before it has ended.
 LONG: Final = SMALL_BODY + 1
-#: Unread body bytes that are taken in after the response to keep the connection.
-DISCARD_LIMIT: Final = 65536
 
 _NEVER: Final = math.inf
-_IDLE, _HEAD, _HANDSHAKE, _READY = State.IDLE, State.HEAD, State.HANDSHAKE, State.READY
-_RUNNING, _DISCARDING = State.RUNNING, State.DISCARDING
+_IDLE, _HEAD, _BODY, _READY = State.IDLE, State.HEAD, State.BODY, State.READY
+_RUNNING, _FLUSHING, _DISCARDING = State.RUNNING, State.FLUSHING, State.DISCARDING
 _LINGERING, _CLOSED = State.LINGERING, State.CLOSED
-_PREFACE, _BODY, _FLUSHING = State.PREFACE, State.BODY, State.FLUSHING
+_INPUT, _RUN, _NOTHING = Next.INPUT, Next.RUN, Next.NOTHING
 
 
-class Connection(Teardown):
-    """One client."""
+class Connection:
+    """One client. To an engine it is a `Client`, to an exchange its channel."""
 
     __slots__ = (
         "_body",
-        "_body_open",
+        "_closing",
         "_count",
+        "_exchange",
         "_extra",
+        "_interrupted",
         "_keep",
+        "_opening",
+        "_peer",
         "_reader",
         "_request",
-        "_said_continue",
-        "ended",
-        "runner",
+        "_small_body",
+        "answered",
+        "deadline",
+        "endpoint",
+        "fd",
+        "state",
+        "stream",
     )
 
     def __init__(
-        self, sock: socket.SocketType, peer: tuple[str, str], site: Endpoint, now: float
+        self,
+        sock: PlainTransport,
+        peer: tuple[str, str],
+        endpoint: Endpoint,
+        engine: Scheduler,
+        now: float,
     ) -> None:
         self.fd = sock.fileno()
-        self.site = site
-        self.peer = peer
-        self.deadline = now + site.settings.header_timeout
-        #: Set by an engine that saw the descriptor ready at an inconvenient time.
-        self.signalled = False
-        #: Set by an engine that was told the client will send no more.
-        self.ended = False
-        self.waiter = None
-        self.watched = 0
-        #: An engine's note of who runs the request.
-        self.runner: Any = None
-        self.outbox = None
-        self.pace = None
-        self.unbroken = 0
-        self.exchange = None
-        self._reader = RequestReader(site.request_heads)
+        self.endpoint = endpoint
+        self.deadline = now + endpoint.settings.header_timeout
+        # Address and port of the client; both empty where it has none.
+        self._peer = peer
+        self.stream = Stream(sock, self.fd, endpoint, engine)
+        self._reader = RequestReader(endpoint.request_heads)
+        self._closing: Closing | None = None
+        # The request that is ready with its body, if that came at once.
         self._request: Request | None = None
-        self._count = 0
-        self._keep = False
-        self._body: bytes | None = None
-        self._body_open = False
-        self._said_continue = False
-        self._idle_bytes = 0
+        self._small_body: bytes | None = None
+        self._exchange: Exchange | None = None
+        self._interrupted = False
+        self._body: RequestBody | None = None
+        # Requests so far, and whether another may follow.
+        self._count, self._keep = 0, False
         self._extra: dict[str, Any] | None = None
-        self.sock = sock
-        if site.settings.proxy_protocol and peer[0] in site.settings.proxy_protocol:
-            self.state = _PREFACE
-        else:
-            self._open()
+        self._opening: Opening | None = None
+        self.state = _HEAD
+        if endpoint.tls is not None or endpoint.settings.proxy_protocol:
+            self._opening = Opening(self.stream, endpoint, peer)
+            self.state = self._opening.begin()
 
-    # -- called by the engine ---------------------------------------------------------
+    # What an engine calls; see `Client`.
 
-    def step(self, now: float) -> bool:
-        """Takes in what has arrived; true when a request is ready to `run`."""
+    def step(self, now: float) -> Next:
+        """Takes in what has arrived, or sends what is left."""
         state = self.state
         if state is not _IDLE and state is not _HEAD:
             return self._step_aside(now)
-        self.signalled = False
-        data = self._take()
+        stream = self.stream
+        stream.signalled = False
+        data = stream.take()
         if not data:
-            return False
+            return self._found(data)
         request = self._request = self._reader.recognize(data)
         if request is None:
             self._reader.feed(data)
             return self._parse(now)
-        self.state = _READY
-        self.deadline = _NEVER
-        return True
+        self.state, self.deadline = _READY, _NEVER
+        return _RUN
 
-    def run(self, now: float) -> float:
-        """Runs the request that is ready; returns when that was done."""
+    def run(self, now: float) -> Next:
+        """Runs the request that is ready, to its end."""
         request = self._request
         assert request is not None  # noqa: S101  what READY means
-        site = self.site
+        endpoint = self.endpoint
         self._request = None
         self._count += 1
         self.state = _RUNNING
-        environ = site.environs.make(request, self.peer, self._extra)
+        environ = endpoint.environs.make(request, self._peer, self._extra)
         if request.has_body:
             environ["wsgi.input"] = self._input(request)
             if request.chunked:
                 environ["wsgi_server.trailers"] = self._reader.trailers()
-        exchange = self.exchange = Exchange(self, request, environ, now)
+        exchange = self._exchange = Exchange(self, request, environ, now)
         environ["wsgi.early_hints"] = exchange.early_hints
-        environ["wsgi_server.client_gone"] = self.client_gone
-        if site.settings.request_timeout is not None:
+        environ["wsgi_server.client_gone"] = self.stream.client_gone
+        if endpoint.settings.request_timeout is not None:
+            self._interrupted = False
+            self.stream.waited = 0.0
             exchange.compete()
         try:
-            exchange.run(site.app)
+            exchange.run(endpoint.app)
         finally:
-            self.exchange = None
-            done = monotonic()
-            if site.log is not None:
+            self._exchange = None
+            self.answered = done = monotonic()
+            if endpoint.log is not None:
                 exchange.seconds = done - now
-                site.log.record(exchange)
+                endpoint.log.record(exchange)
             # The environ holds a method of the exchange: a circle that would have to wait
             # for the garbage collector.
             exchange.environ = {}
-        self._next(done)
-        return done
+        if self.state is not _RUNNING:
+            return self._wanted()
+        stream = self.stream
+        if stream.outbox is None and not stream.transport.unsent:
+            return self._sent(done)
+        self.state = _FLUSHING
+        return self._flush(done)
 
-    @property
-    def flushing(self) -> bool:
-        """Whether it waits for its client to take the end of a response."""
-        return self.state is _FLUSHING
-
-    def expire(self, now: float) -> None:
+    def expire(self, now: float) -> Next:
         """The deadline has passed: ends what the client let lie."""
         if self.state is _BODY or (self.state is _HEAD and self._reader.buffered):
             self.refuse(408, "The request did not arrive in time.")
-        elif (self.state is _IDLE and self.site.draining) or self.state is _DISCARDING:
+        elif self.state is _DISCARDING or (self.idle and self.endpoint.draining):
             self._linger(now)
         else:
             self.close()
+        return self._wanted()
+
+    def signal(self) -> None:
+        """Something has arrived while a request runs or waits for its turn."""
+        self.stream.signalled = True
+
+    def end(self) -> None:
+        """The client will send no more than what it has sent."""
+        self.stream.ended = True
+
+    def turn_away(self, detail: str) -> Next:
+        """Answers 503 for a request that is ready and will not be run."""
+        self.refuse(503, detail)
+        return self._wanted()
 
     def retire(self, deadline: float) -> None:
-        """The worker drains: an idle connection may bring one more request till then."""
+        """The worker drains: an idle one may bring one more request till `deadline`."""
         if self.state is _IDLE:
             self.deadline = min(self.deadline, deadline)
 
-    # -- the channel of the running exchange --------------------------------------------
+    def move_to(self, endpoint: Endpoint) -> None:
+        """The next requests are for this one."""
+        self.endpoint = self.stream.endpoint = endpoint
 
-    def read_body(self, limit: int) -> bytes:
-        """Up to `limit` bytes of the request body; empty at its end.
+    def request_due(self, now: float) -> float:
+        """When the running request has lasted for `request_timeout`, or infinity."""
+        exchange = self._exchange
+        limit = self.endpoint.settings.request_timeout
+        if exchange is None or limit is None or self._interrupted:
+            return _NEVER
+        return exchange.started + limit
 
-        Raises `BodyError` or `ClientGone`.
-        """
-        reader = self._reader
-        while self._body_open:
-            try:
-                part = reader.read_body(limit)
-            except ProtocolError as exc:
-                raise BodyError(exc.status, exc.detail) from exc
-            if part is not None:
-                self._body_open = reader.in_body
-                return part
-            if not self._said_continue:
-                self._said_continue = True
-                exchange = self.exchange
-                # A client that has its final answer may still send the body, or not.
-                if exchange is not None and not exchange.has_begun:
-                    self.send(CONTINUE)
-            reader.feed(self._receive(reader.appetite()))
-        return b""
+    def interrupt(self, where: str, consequence: str = "it is interrupted") -> None:
+        """The time of the running request, which stands at `where`, is over."""
+        self._interrupted = True
+        text = "%s exceeded request_timeout; %s; it stands at\n%s"
+        LOG.error(text, self._exchange, consequence, where)
 
-    def read_body_into(self, buffer: memoryview) -> int:
-        """As `read_body`, to where the bytes are wanted; returns how many, 0 at the end."""
-        reader = self._reader
-        have = 0
-        count = reader.direct(len(buffer)) if self._said_continue else 0
-        if not count:
-            part = self.read_body(len(buffer))
-            have = len(part)
-            buffer[:have] = part
-            count = reader.direct(len(buffer) - have)
-        if not count:
-            return have
-        behind = 0 if self.site.tls else reader.behind(count)
-        came, tail = self._receive_into(
-            buffer[have : have + count], behind, wait=not have
-        )
-        reader.pass_body(came, tail)
-        self._body_open = reader.in_body
-        return have + came
+    def dismiss(self) -> None:
+        """Answers for the running request, from outside, where nothing was sent yet."""
+        exchange = self._exchange
+        if exchange is not None and exchange.claim():
+            detail = "The request took too long."
+            answer = error_response(503, detail, self.endpoint.date)
+            with contextlib.suppress(OSError):  # who is gone misses nothing
+                self.stream.transport.send(answer)
+                self.stream.transport.shutdown(socket.SHUT_WR)
+
+    def cut(self, now: float, where: str) -> None:
+        """Closes; names the request that runs, and at `where` it stands."""
+        exchange = self._exchange
+        if exchange is None:
+            self.close()
+        else:
+            since = now - exchange.started
+            LOG.error("%s cut after %.1f s; it stands at\n%s", exchange, since, where)
+            self.abort()
+
+    def close(self) -> None:
+        """Closes at once. Harmless when it is closed already."""
+        if self.state is not _CLOSED:
+            self.state, self.deadline, self._body = _CLOSED, _NEVER, None
+            self.stream.engine.forget(self.fd)
+            self.stream.transport.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is between two requests, and can be closed without a loss."""
+        return self.state is _IDLE
+
+    # What an exchange calls; see `Channel`.
+
+    @property
+    def killed_by(self) -> tuple[type[BaseException], ...]:
+        """What ends whoever runs the request, from outside."""
+        return self.stream.engine.killed_by
 
     def head(self, exchange: Exchange, body_length: int | None) -> Head:
         """Renders the head; decides whether the connection can be kept."""
         request = exchange.request
-        site = self.site
-        keep = (
-            request.keep_alive
-            and self._count < site.most_requests
-            and (not self._body_open or self._body_will_end(request))
-        )
-        head = site.heads.head(
+        endpoint = self.endpoint
+        body = self._body
+        head = endpoint.heads.head(
             exchange.status or "",
             exchange.headers or (),
             http11=request.http11,
             head_request=request.method == "HEAD",
-            keep_alive=keep,
+            keep_alive=(
+                request.keep_alive
+                and self._count < endpoint.most_requests
+                and (body is None or not body.open or body.will_end)
+            ),
             body_length=body_length,
         )
         self._keep = head.keep_alive
         return head
 
-    # -- inside ---------------------------------------------------------------------------
+    def refuse(self, status: int, detail: str) -> None:
+        """Answers for the application, or instead of it, and leaves."""
+        if self.state is _CLOSED:
+            return
+        LOG.info("%s:%s answered %d: %s", *self._peer, status, detail)
+        exchange = self._exchange
+        head_request = exchange is not None and exchange.request.method == "HEAD"
+        answer = error_response(status, detail, self.endpoint.date, head_request)
+        self._linger(monotonic(), answer)
 
-    def _open(self) -> None:
-        tls = self.site.tls
-        if tls is None:
-            self.state = _HEAD
-        else:
-            self.sock = TlsTransport(cast("socket.SocketType", self.sock), tls)
-            self.state = _HANDSHAKE
+    def abort(self) -> None:
+        """Resets the connection, so that no client takes the response for whole."""
+        if self.state is not _CLOSED:
+            self.stream.transport.reset()
+            self.close()
+
+    # Inside.
+
+    def _wanted(self) -> Next:
+        state = self.state
+        if state is _CLOSED:
+            return _NOTHING
+        if state is _FLUSHING:
+            return Next.OUTPUT
+        if state is _READY:
+            return _RUN
+        return Next.AGAIN if self.stream.signalled else _INPUT
+
+    def _found(self, data: bytes | None) -> Next:
+        """Nothing has arrived, or nothing will any more."""
+        if data is not None:
+            if self._reader.buffered:
+                LOG.debug("%s:%s closed in the middle of a request", *self._peer)
+            self.close()
+        return self._wanted()
+
+    def _open(self, now: float) -> Next:
+        """Goes on with what precedes the first request."""
+        opening = self._opening
+        assert opening is not None  # noqa: S101  what PREFACE and HANDSHAKE mean
+        state = opening.goes_on(self.state)
+        if state is self.state:
+            return self._wanted()
+        if state is _CLOSED:
+            self.close()
+            return _NOTHING
+        self.state = state
+        if state is _HEAD:
+            self._opening = None
+            self._peer, self._extra = opening.peer, opening.environ
+        return self.step(now)
 
     def _input(self, request: Request) -> io.BufferedIOBase:
         """`wsgi.input`: a short body that is all there, or one that is read as it comes."""
-        body = self._body
-        if body is not None:
-            self._body = None
-            return io.BytesIO(body)
-        self._body_open = True
-        self._said_continue = not request.expect_continue
-        self.pace = None
-        return BodyInput(self)
+        small, self._small_body = self._small_body, None
+        if small is not None:
+            return io.BytesIO(small)
+        has_begun = lambda: self._exchange is None or self._exchange.has_begun  # noqa: E731
+        body = RequestBody(request, self._reader, self.stream, has_begun)
+        self._body = body
+        return BodyInput(body)
 
-    def _parse(self, now: float) -> bool:
+    def _parse(self, now: float) -> Next:
         reader = self._reader
         try:
             request = self._request = reader.read_head()
         except ProtocolError as exc:
             self.refuse(exc.status, exc.detail)
-            return False
+            return self._wanted()
         if request is None:
             if self.state is _IDLE and reader.buffered:
                 self.state = _HEAD
-                self.deadline = now + self.site.settings.header_timeout
-            return False
+                self.deadline = now + self.endpoint.settings.header_timeout
+            return self._wanted()
         if request.has_body and (request.content_length or LONG) <= SMALL_BODY:
-            self._body = reader.read_whole_body()
-            if self._body is None and not request.expect_continue:
+            self._small_body = reader.read_whole_body()
+            if self._small_body is None and not request.expect_continue:
                 # Not worth occupying an application while it arrives.
                 self.state = _BODY
-                self.deadline = now + self.site.body_patience
-                return False
-        self.state = _READY
-        self.deadline = _NEVER
-        return True
+                self.deadline = now + self.endpoint.body_patience
+                return self._wanted()
+        self.state, self.deadline = _READY, _NEVER
+        return _RUN
 
-    def _next(self, now: float) -> bool:
-        """After a response: sends its end, keeps the connection, or leaves."""
-        if self.state is not _RUNNING:
-            return False
-        site = self.site
-        if self.outbox is not None or site.tls is not None:
-            self.state = _FLUSHING
-            self._idle_bytes = 0
-            self.deadline = now + site.write_patience
-            return self._flush(now)
-        return self._sent(now)
-
-    def _flush(self, now: float) -> bool:
-        """Sends what is left of a response; true when the next request is there."""
-        left = len(self.outbox or b"")
+    def _flush(self, now: float) -> Next:
+        """Sends what is left of a response."""
         try:
-            done = self._empty_outbox()
+            deadline = self.stream.flush(now)
         except OSError as exc:
-            LOG.debug("%s:%s while sending: %s", *self.peer, exc)
+            LOG.debug("%s:%s while sending: %s", *self._peer, exc)
             self.close()
-            return False
-        if done:
-            return self._sent(now)
-        self._idle_bytes += left - len(self.outbox or b"")
-        if self._idle_bytes >= PROGRESS:
-            self._idle_bytes = 0
-            self.deadline = now + self.site.write_patience
-        return False
+        else:
+            if deadline is None:
+                return self._sent(now)
+            self.deadline = deadline
+        return self._wanted()
 
-    def _sent(self, now: float) -> bool:
+    def _sent(self, now: float) -> Next:
         if not self._keep:
             self._leave(now)
-            return False
-        if self._body_open:
+            return self._wanted()
+        if self._body is None:
+            return self._rest(now)
+        if self._body.open:
             self.state = _DISCARDING
             self.deadline = now + LINGER_SECONDS
-            self._idle_bytes = 0
-            return self._discard(now)
-        return self._rest(now)
+        return self._discard(now)
 
-    def _rest(self, now: float) -> bool:
-        """Waits for the next request; true when it is already there."""
-        self.deadline = now + self.site.patience
-        self.state = _IDLE
-        return self._reader.has_unread and self._parse(now)
-
-    def _step_aside(self, now: float) -> bool:
-        """`step` in the states that do not read a head."""
-        state = self.state
-        if state is _READY:
-            # Nothing is read: what has arrived behind this request stays signalled.
-            return True
-        # While a response is under way, what has arrived is read when it is out.
-        self.signalled = state is _RUNNING or state is _FLUSHING
-        if state is _HANDSHAKE:
-            return self._shake_hands(now)
-        if state is _PREFACE:
-            return self._read_preface(now)
-        if state is _BODY:
-            return self._read_small_body()
-        if state is _FLUSHING:
-            return self._flush(now)
-        if state is _DISCARDING:
-            return self._read_over() and self._discard(now)
-        if state is _LINGERING:
-            self._count_lingering(len(self._take()))
-        return False
-
-    def _take(self) -> bytes:
-        """What has arrived; empty for nothing, and then it may just have been closed."""
+    def _discard(self, now: float) -> Next:
+        """Reads over what is left of the body, and finds perhaps the next request."""
+        body = self._body
+        assert body is not None  # noqa: S101  what DISCARDING means
         try:
-            data = self.sock.recv(PIECE)
-        except BlockingIOError:
-            return b""
+            if body.read_over():
+                self._body = None
+                return self._rest(now)
+        except ProtocolError:
+            self._linger(now)
         except OSError:
             self.close()
-            return b""
-        if not data:
-            if self.state is not _LINGERING and self._reader.buffered:
-                LOG.debug("%s:%s closed in the middle of a request", *self.peer)
-            self.close()
-        elif (
-            len(data) == PIECE
-            or self.ended
-            or (
-                self.site.tls is not None
-                and self.state is not _LINGERING
-                and cast("TlsTransport", self.sock).holds_more
-            )
-        ):
-            # The kernel, or the TLS session, may hold more without a new edge.
-            self.signalled = True
-        return data
+        return self._wanted()
 
-    def _read_small_body(self) -> bool:
-        data = self._take()
+    def _rest(self, now: float) -> Next:
+        """Waits for the next request, or finds that it is already there."""
+        self.deadline = now + self.endpoint.patience
+        self.state = _IDLE
+        if self._reader.has_unread:
+            return self._parse(now)
+        return Next.AGAIN if self.stream.signalled else _INPUT
+
+    def _step_aside(self, now: float) -> Next:
+        """`step` in the states that do not read a head."""
+        state = self.state
+        if state is _READY or state is _CLOSED:
+            # Nothing is read: what has arrived behind this request stays signalled.
+            return self._wanted()
+        if state is _FLUSHING:
+            # What has arrived is read when the response is out.
+            self.stream.signalled = True
+            return self._flush(now)
+        self.stream.signalled = False
+        if state is _BODY:
+            return self._read_small_body()
+        if state is _DISCARDING:
+            return self._discard(now)
+        if self._opening is not None:
+            return self._open(now)
+        if self._closing is not None and not self._closing.goes_on():
+            self.close()
+        return self._wanted()
+
+    def _read_small_body(self) -> Next:
+        data = self.stream.take()
         if not data:
-            return False
+            return self._found(data)
         self._reader.feed(data)
-        self._body = self._reader.read_whole_body()
-        if self._body is None:
-            return False
-        self.state = _READY
-        self.deadline = _NEVER
-        return True
-
-    def _shake_hands(self, now: float) -> bool:
-        transport = cast("TlsTransport", self.sock)
-        try:
-            transport.handshake()
-        except BlockingIOError:
-            return False
-        except OSError as exc:
-            LOG.info("%s:%s failed the TLS handshake: %s", *self.peer, exc)
-            self.close()
-            return False
-        self._extra = tls_environ(transport)
-        self.state = _HEAD
-        return self.step(now)
-
-    def _read_preface(self, now: float) -> bool:
-        """Looks at what arrived and takes just the PROXY header, for TLS may follow."""
-        sock = cast("socket.SocketType", self.sock)
-        try:
-            data = sock.recv(LONGEST, socket.MSG_PEEK)
-            found = parse_proxy_header(data) if data else (0, None)
-            if found is None:
-                return False
-            sock.recv(found[0])
-        except BlockingIOError:
-            return False
-        except (OSError, ProxyHeaderError) as exc:
-            LOG.info("%s:%s refused: %s", *self.peer, exc)
-            self.close()
-            return False
-        if not data:
-            self.close()
-            return False
-        if found[1] is not None:
-            self.peer = found[1]
-        self._open()
-        return self.step(now)
-
-    def _read_over(self) -> bool:
-        """Takes in more of a body that nobody will read; false when nothing is there."""
-        data = self._take()
-        if data:
-            self._idle_bytes += len(data)
-            self._reader.feed(data)
-        return bool(data)
-
-    def _discard(self, now: float) -> bool:
-        """Reads over the rest of a body; true when the next request is there."""
-        while True:
-            try:
-                part = self._reader.read_body(PIECE)
-            except ProtocolError:
-                self._linger(now)
-                return False
-            if part is None:
-                if self._idle_bytes > DISCARD_LIMIT:
-                    self._linger(now)
-                elif self._read_over():
-                    continue
-                return False
-            if not self._reader.in_body:
-                break
-        self._body_open = False
-        return self._rest(now)
+        self._small_body = self._reader.read_whole_body()
+        if self._small_body is not None:
+            self.state, self.deadline = _READY, _NEVER
+        return self._wanted()
 
     def _leave(self, now: float) -> None:
         """Closes after a last response; lingers where unread input would reset it."""
-        if self._body_open or self._reader.buffered or self.signalled:
+        unread = self._body is not None and self._body.open
+        if unread or self._reader.buffered or self.stream.signalled:
             self._linger(now)
-            return
-        if isinstance(self.sock, TlsTransport):
-            self._shut()
-        self.close()
+        else:
+            self.stream.transport.farewell()
+            self.close()
 
-    def _body_will_end(self, request: Request) -> bool:
-        """Whether the rest of the request body is worth waiting for."""
-        if not self._said_continue:
-            return False
-        return request.chunked or (request.content_length or 0) <= DISCARD_LIMIT
+    def _linger(self, now: float, answer: bytes = b"") -> None:
+        """Half-closes, then listens until the client has read the answer and closes."""
+        self._closing = Closing(self.stream)
+        if self._closing.begin(answer):
+            self.state = _LINGERING
+            self.deadline = now + LINGER_SECONDS
+        else:
+            self.close()

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from wsgi_server._http11 import Limits, RequestHeads, ResponseHeads
 from wsgi_server._wsgi.environ import SOFTWARE, EnvironFactory
 
-from .scheduler import Scheduler
-
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
@@ -29,7 +27,6 @@ class Endpoint:
         listener: Listener,
         app: WSGIApplication,
         settings: Settings,
-        engine: Scheduler,
         log: RequestLog | None,
         *,
         worker_id: int = 0,
@@ -37,7 +34,6 @@ class Endpoint:
         self.listener = listener
         self.app = app
         self.settings = settings
-        self.engine = engine
         self.log = log
         self.tls = listener.tls
         self.draining = False
@@ -72,6 +68,11 @@ class Endpoint:
         self._heads = ResponseHeads(SOFTWARE)
         self._second = 0.0
         self._next_second = 0.0
+
+    @property
+    def place(self) -> tuple[object, bool]:
+        """What a connection must find again in an endpoint to go on there."""
+        return self.listener.address, self.tls is None
 
     @property
     def heads(self) -> ResponseHeads:

@@ -1,21 +1,88 @@
-"""What a connection may ask of its engine while a request runs."""
+"""The seam between connections and engines: what each may ask of the other, and no more."""
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from .stream import Stream
+    from .endpoint import Endpoint
+
+
+class Next(enum.Enum):
+    """What a connection wants of its engine; the value says when to `step` it again."""
+
+    INPUT = "when something has arrived"
+    OUTPUT = "when the client takes more"
+    AGAIN = "in its turn: something may be there already"
+    RUN = "not before `run`: a request is ready"
+    NOTHING = "never: it is closed"
+
+
+class Client(Protocol):
+    """What an engine calls on a connection. None of it waits, but what runs in `run`."""
+
+    #: Its descriptor; stays the same after it is closed.
+    fd: int
+    #: When `expire` is due, in monotonic seconds; infinity for never.
+    deadline: float
+    #: When the last `run` was over, in monotonic seconds.
+    answered: float
+    #: Where it came in; `move_to` changes it.
+    endpoint: Endpoint
+
+    def step(self, now: float) -> Next:
+        """Takes in what has arrived, or sends what is left."""
+
+    def run(self, now: float) -> Next:
+        """Runs the request that is ready, to its end."""
+
+    def expire(self, now: float) -> Next:
+        """The deadline has passed."""
+
+    def signal(self) -> None:
+        """Something has arrived while a request runs or waits for its turn."""
+
+    def end(self) -> None:
+        """The client will send no more than what it has sent."""
+
+    def turn_away(self, detail: str) -> Next:
+        """Answers 503 for a request that is ready and will not be run."""
+
+    def retire(self, deadline: float) -> None:
+        """The worker drains: an idle one may bring one more request till `deadline`."""
+
+    def move_to(self, endpoint: Endpoint) -> None:
+        """The next requests are for this one."""
+
+    def request_due(self, now: float) -> float:
+        """When the running request has lasted for `request_timeout`, or infinity."""
+
+    def interrupt(self, where: str, consequence: str = ...) -> None:
+        """Logs that the running request, which stands at `where`, has had its time."""
+
+    def dismiss(self) -> None:
+        """Answers for the running request, from outside, where nothing was sent yet."""
+
+    def cut(self, now: float, where: str) -> None:
+        """Closes; names the request that runs, and at `where` it stands."""
+
+    def close(self) -> None:
+        """Closes at once. Harmless when it is closed already."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is between two requests, and can be closed without a loss."""
 
 
 class Scheduler(Protocol):
-    """What a connection may ask of its engine while a request runs."""
+    """What a connection may ask of its engine."""
 
     #: Exceptions that end whoever runs a request, from outside.
     killed_by: tuple[type[BaseException], ...]
 
-    def wait(self, conn: Stream, deadline: float, *, writable: bool) -> None:
-        """Returns when the client can be read from or written to again.
+    def wait(self, fd: int, deadline: float, *, writable: bool) -> None:
+        """Returns when the client of the running request can be read from, or written to.
 
         Raises `TimeoutError` when `deadline` (monotonic seconds) comes first.
         """
@@ -23,5 +90,5 @@ class Scheduler(Protocol):
     def breathe(self) -> None:
         """Lets others run, in the middle of a long transfer that never had to wait."""
 
-    def forget(self, conn: Stream) -> None:
+    def forget(self, fd: int) -> None:
         """The connection is about to close its descriptor."""

@@ -1,102 +1,132 @@
-"""What a running request does with its client: send and receive, waiting where it must.
+"""The bytes of one client, both ways: taken as they come, and awaited while a request runs.
 
-Waiting is the engine's business, patience is ours: a client gets a grant of seconds for every
-portion of bytes that moves, so that neither a stalled nor a dripping one holds a request for
-ever.
+Waiting is the engine's business; how long a client may keep a request waiting is a matter of
+`Patience`.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import select
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from wsgi_server._system import unpatched
-from wsgi_server._wsgi.channel import BodyError, ClientGone
+from wsgi_server._wsgi.channel import ClientGone
 
-from .transport import TlsTransport
+from .patience import Patience
 
 if TYPE_CHECKING:
-    import socket
-
     from .endpoint import Endpoint
+    from .scheduler import Scheduler
+    from .transport import Transport
 
 _ENDED: Final = select.POLLRDHUP
 
 #: Bytes asked of the kernel at once.
 PIECE: Final = 65536
-#: Bytes of progress that body_timeout and write_timeout are granted for.
-PROGRESS: Final = 65536
 #: Bytes after which a transfer that never has to wait lets others run.
 BREATH: Final = 1 << 20
 #: Bytes of a response's end that may be left for the loop to send.
 OUTBOX: Final = 1 << 20
 
 
-class Patience:
-    """How long a client may still keep a request waiting.
-
-    `limit` seconds of waiting are granted for every `PROGRESS` bytes that move, and no
-    single wait may exceed `single`. Only waiting counts, not the application's own time.
-    """
-
-    __slots__ = ("_left", "_limit", "_moved", "_single")
-
-    def __init__(self, limit: float | None, single: float | None) -> None:
-        self._limit = self._left = math.inf if limit is None else limit
-        self._single = math.inf if single is None else single
-        self._moved = 0
-
-    def deadline(self, now: float) -> float:
-        """When waiting from `now` on has lasted too long."""
-        return now + min(self._left, self._single)
-
-    def waited(self, seconds: float) -> None:
-        """Takes off what was spent waiting."""
-        self._left -= seconds
-
-    def progress(self, count: int) -> None:
-        """`count` bytes moved; a full portion renews the grant."""
-        self._moved += count
-        if self._moved >= PROGRESS:
-            self._moved = 0
-            self._left = self._limit
-
-
 class Stream:
-    """The two directions of one connection while a request runs on it."""
+    """What is received from one client, and what is sent to it."""
 
     __slots__ = (
-        "deadline",
-        "fd",
+        "_fd",
+        "_flush_due",
+        "_flushing",
+        "_unbroken",
+        "_waiting_since",
+        "ended",
+        "endpoint",
+        "engine",
         "outbox",
-        "pace",
         "signalled",
-        "site",
-        "sock",
-        "unbroken",
-        "waiter",
-        "watched",
+        "transport",
+        "waited",
     )
 
-    fd: int
-    site: Endpoint
-    sock: socket.SocketType | TlsTransport
-    #: The end of a response that the client has not taken yet.
-    outbox: memoryview | None
-    #: The patience with the body that is being read, once it had to be waited for.
-    pace: Patience | None
-    #: Bytes that moved since the last wait.
-    unbroken: int
-    #: An engine's notes: who waits for the client, and what the descriptor is watched for.
-    waiter: Any
-    watched: int
-    #: More may have arrived than was taken.
-    signalled: bool
-    #: When waiting for the client ends, in monotonic seconds; infinity for never.
-    deadline: float
+    def __init__(
+        self, transport: Transport, fd: int, endpoint: Endpoint, engine: Scheduler
+    ) -> None:
+        self.transport = transport
+        self._fd = fd
+        self.engine = engine
+        #: Where the connection came in.
+        self.endpoint = endpoint
+        #: More may have arrived than was taken.
+        self.signalled = False
+        #: The client will send no more than it has sent.
+        self.ended = False
+        #: The end of a response that the client has not taken yet.
+        self.outbox: memoryview | None = None
+        # While the loop sends that: the patience with the client, and when it ends.
+        self._flushing: Patience | None = None
+        self._flush_due = 0.0
+        # Bytes that moved since the last wait.
+        self._unbroken = 0
+        #: Seconds that the running request has waited for its client, and since when it does.
+        self.waited = 0.0
+        self._waiting_since: float | None = None
+
+    def take(self) -> bytes | None:
+        """What has arrived: None for nothing, empty where nothing will come any more."""
+        try:
+            data = self.transport.recv(PIECE)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        if len(data) == PIECE or self.ended or self.transport.holds_more:
+            # The kernel, or the TLS session, may hold more without a new edge.
+            self.signalled = True
+        return data
+
+    def receive(self, size: int, patience: Patience) -> bytes:
+        """Up to `size` bytes, waiting for them. Raises `ClientGone`, `TimeoutError`."""
+        self._let_others_in()
+        while True:
+            try:
+                data = self.transport.recv(size)
+            except BlockingIOError:
+                self._wait(patience, writable=False)
+            except OSError as exc:
+                raise _lost(exc) from exc
+            else:
+                self._arrived(len(data), size, patience)
+                return data
+
+    def receive_into(
+        self, buffer: memoryview, behind: int, patience: Patience, *, wait: bool
+    ) -> tuple[int, bytes]:
+        """As `receive`, to where the bytes are wanted; returns how many came.
+
+        Those are none where nothing is there and the caller does not want to wait. Also
+        up to `behind` bytes that followed when the buffer was full; none with TLS.
+        """
+        self._let_others_in()
+        tail = bytearray(behind if self.transport.direct else 0)
+        while True:
+            try:
+                if tail:
+                    count = self.transport.bare.recvmsg_into((buffer, tail))[0]
+                else:
+                    count = self.transport.recv_into(buffer)
+            except BlockingIOError:
+                if not wait:
+                    return 0, b""
+                self._wait(patience, writable=False)
+            except OSError as exc:
+                raise _lost(exc) from exc
+            else:
+                room = len(buffer)
+                self._arrived(count, room + len(tail), patience)
+                if count <= room:
+                    return count, b""
+                return room, bytes(tail[: count - room])
 
     def send(self, data: bytes, *, last: bool = False) -> None:
         """Sends all of `data`; the loop may finish the `last` of a response.
@@ -106,193 +136,154 @@ class Stream:
         if not last:
             self._let_others_in()
         try:
-            sent = self.sock.send(data)
+            sent = self.transport.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as exc:
             raise ClientGone(f"while sending: {exc}") from exc
-        self.unbroken += sent
+        self._unbroken += sent
         if sent < len(data):
             self._send_rest(memoryview(data)[sent:], OUTBOX if last else 0)
 
     def send_between(self, before: bytes, data: bytes, after: bytes) -> None:
         """Sends the three as one, copying `data` only where the client is slow."""
-        sock = self.sock
-        if isinstance(sock, TlsTransport):
-            self.send(b"".join((before, data, after)))
-            return
         self._let_others_in()
+        pieces = (before, data, after)
         try:
-            sent = sock.sendmsg((before, data, after))
+            sent = self.transport.send_pieces(pieces)
         except BlockingIOError:
             sent = 0
         except OSError as exc:
             raise ClientGone(f"while sending: {exc}") from exc
-        self.unbroken += sent
+        self._unbroken += sent
         if sent < len(before) + len(data) + len(after):
-            self._send_rest(memoryview(b"".join((before, data, after)))[sent:], 0)
-
-    @property
-    def killed_by(self) -> tuple[type[BaseException], ...]:
-        """What ends whoever runs the request, from outside."""
-        return self.site.engine.killed_by
+            self._send_rest(memoryview(b"".join(pieces))[sent:], 0)
 
     @property
     def can_send_file(self) -> bool:
         """The kernel can send files where nothing has to be encrypted."""
-        return self.site.tls is None
+        return self.transport.direct
 
     def send_file(self, fd: int, offset: int, count: int) -> int:
         """Sends up to `count` bytes of a regular file; fewer when the file ends."""
         sent = 0
-        patience = self._patience(self.site.settings.write_timeout)
+        patience = self._patience_to_send()
         while sent < count:
             self._let_others_in()
             try:
                 done = os.sendfile(
-                    self.sock.fileno(), fd, offset + sent, min(count - sent, BREATH)
+                    self._fd, fd, offset + sent, min(count - sent, BREATH)
                 )
             except BlockingIOError:
-                self._wait(patience, writable=True)
+                self._wait_to_send(patience)
                 continue
             except OSError as exc:
                 raise ClientGone(f"while sending: {exc}") from exc
             if not done:
                 break
             sent += done
-            self.unbroken += done
+            self._unbroken += done
             patience.progress(done)
         return sent
 
-    def _receive(self, size: int) -> bytes:
-        """Up to `size` bytes of a body, waiting for them.
+    def flush(self, now: float) -> float | None:
+        """Sends what was left; until when the client may take the rest, None for done.
 
-        Raises `BodyError` where they do not come in time, and `ClientGone`.
+        Raises `OSError` where it does not want it any more.
         """
-        self._let_others_in()
-        while True:
-            try:
-                data = self.sock.recv(size)
-            except BlockingIOError:
-                self._wait_for_body()
-            except OSError as exc:
-                raise _lost(exc) from exc
-            else:
-                self._arrived(len(data), size)
-                return data
-
-    def _receive_into(
-        self, buffer: memoryview, behind: int, *, wait: bool
-    ) -> tuple[int, bytes]:
-        """As `_receive`, to where the bytes are wanted; returns how many came.
-
-        Those are none where nothing is there and the caller does not want to wait. Also
-        up to `behind` bytes that followed when the buffer was full; none with TLS.
-        """
-        self._let_others_in()
-        sock: Any = self.sock
-        tail = bytearray(behind)
-        while True:
-            try:
-                if behind:
-                    count = sock.recvmsg_into((buffer, tail))[0]
-                else:
-                    count = sock.recv_into(buffer)
-            except BlockingIOError:
-                if not wait:
-                    return 0, b""
-                self._wait_for_body()
-            except OSError as exc:
-                raise _lost(exc) from exc
-            else:
-                room = len(buffer)
-                self._arrived(count, room + behind)
-                if count <= room:
-                    return count, b""
-                return room, bytes(tail[: count - room])
-
-    def _arrived(self, count: int, wanted: int) -> None:
-        if not count:
-            raise ClientGone("the client closed in the middle of the request body")
-        if count == wanted:
-            # The kernel may hold more, a next request perhaps, without a new edge.
-            self.signalled = True
-        self.unbroken += count
-        if self.pace is not None:
-            self.pace.progress(count)
-
-    def _let_others_in(self) -> None:
-        """After much has moved without a wait.
-
-        Not between a receive and what takes note of it: a request may be ended here.
-        """
-        if self.unbroken >= BREATH:
-            self.unbroken = 0
-            self.site.engine.breathe()
-
-    def _wait_for_body(self) -> None:
-        pace = self.pace
-        if pace is None:
-            # One for the whole body: who drips must not begin anew with each drop.
-            pace = self.pace = self._patience(self.site.settings.body_timeout)
+        patience = self._flushing
+        if patience is None:
+            patience = self._flushing = self._patience_to_send()
+            self._flush_due = patience.deadline(now)
+        left = len(self.outbox or b"")
         try:
-            self._wait(pace, writable=False)
-        except ClientGone as exc:
-            raise BodyError(408, "The request body came too slowly.") from exc
+            while self.outbox:
+                self.outbox = self.outbox[self.transport.send(self.outbox) :]
+            self.outbox = None
+            self.transport.flush()
+        except BlockingIOError:
+            if patience.progress(left - len(self.outbox or b"")):
+                self._flush_due = patience.deadline(now)
+            return self._flush_due
+        self._flushing = None
+        return None
 
     def client_gone(self) -> bool:
         """Whether the client has closed its side; for an application that takes long."""
         # Not a look at the next byte: a next request, or TLS's farewell, may precede the end.
-        fd = self.sock.fileno()
+        fd = self.transport.bare.fileno()
         if fd < 0:
             return True
         poll = unpatched.poll()
         poll.register(fd, _ENDED)
         return bool(poll.poll(0))
 
+    def time_waited(self, now: float) -> float:
+        """Seconds for which the running request has waited for its client so far."""
+        since = self._waiting_since
+        return self.waited if since is None else self.waited + now - since
+
+    def _arrived(self, count: int, wanted: int, patience: Patience) -> None:
+        if not count:
+            raise ClientGone("the client closed in the middle of the request body")
+        if count == wanted or self.transport.holds_more:
+            # As in `take`: a next request, perhaps.
+            self.signalled = True
+        self._unbroken += count
+        patience.progress(count)
+
+    def _let_others_in(self) -> None:
+        """After much has moved without a wait.
+
+        Not between a receive and what takes note of it: a request may be ended here.
+        """
+        if self._unbroken >= BREATH:
+            self._unbroken = 0
+            self.engine.breathe()
+
     def _send_rest(self, rest: memoryview, leave: int) -> None:
-        patience = self._patience(self.site.settings.write_timeout)
+        patience = self._patience_to_send()
         while len(rest) > leave:
             self._let_others_in()
             try:
-                sent = self.sock.send(rest)
+                sent = self.transport.send(rest)
             except BlockingIOError:
-                self._wait(patience, writable=True)
+                self._wait_to_send(patience)
                 continue
             except OSError as exc:
                 raise ClientGone(f"while sending: {exc}") from exc
             rest = rest[sent:]
             patience.progress(sent)
-            self.unbroken += sent
+            self._unbroken += sent
         if rest:
             self.outbox = rest
 
-    def _empty_outbox(self) -> bool:
-        """Sends what was left; false while the client still has to take some.
-
-        Raises `OSError` where it does not want it any more.
-        """
+    def _wait_to_send(self, patience: Patience) -> None:
         try:
-            while self.outbox:
-                self.outbox = self.outbox[self.sock.send(self.outbox) :]
-            self.outbox = None
-            if isinstance(self.sock, TlsTransport):
-                self.sock.flush()
-        except BlockingIOError:
-            return False
-        return True
-
-    def _wait(self, patience: Patience, *, writable: bool) -> None:
-        self.unbroken = 0
-        started = monotonic()
-        try:
-            self.site.engine.wait(self, patience.deadline(started), writable=writable)
+            self._wait(patience, writable=True)
         except TimeoutError as exc:
             raise ClientGone("the client was too slow") from exc
-        patience.waited(monotonic() - started)
 
-    def _patience(self, limit: float | None) -> Patience:
-        return Patience(limit, self.site.settings.client_socket_timeout)
+    def _wait(self, patience: Patience, *, writable: bool) -> None:
+        """Waits for the client. Raises `TimeoutError`."""
+        self._unbroken = 0
+        started = self._waiting_since = monotonic()
+        try:
+            self.engine.wait(self._fd, patience.deadline(started), writable=writable)
+        finally:
+            spent = monotonic() - started
+            self._waiting_since = None
+            self.waited += spent
+            patience.waited(spent)
+
+    def patience_to_receive(self) -> Patience:
+        """For the body of a request."""
+        settings = self.endpoint.settings
+        return Patience(settings.body_timeout, settings.client_socket_timeout)
+
+    def _patience_to_send(self) -> Patience:
+        settings = self.endpoint.settings
+        return Patience(settings.write_timeout, settings.client_socket_timeout)
 
 
 def _lost(error: OSError) -> ClientGone:

@@ -14,23 +14,23 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._config.addresses import canonical_ip
+from wsgi_server._connection.transport import PlainTransport
 
 if TYPE_CHECKING:
-    from wsgi_server._net.listeners import Listener
+    from wsgi_server._connection.endpoint import Endpoint
 
 LOG = logging.getLogger(__name__)
-
 
 _NO_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 #: One worker is woken for a connection, not all of them.
 _WATCHED: Final = select.EPOLLIN | select.EPOLLEXCLUSIVE
 
 
-class Doors:
+class Acceptor:
     """Descriptors of its own, one for each listener, in the epoll set of a loop.
 
-    `has_room` is asked before every client and may `starve`; `come_back` is told when
-    descriptors ran out, and is to `open` the doors some time later.
+    `has_room` is asked before every client and may `pause`; `come_back` is told when
+    descriptors ran out, and is to `resume` some time later.
     """
 
     def __init__(
@@ -44,73 +44,75 @@ class Doors:
         self._has_room = has_room
         self._come_back = come_back
         self._socks: dict[int, Any] = {}
-        #: What each is called in the log.
-        self._urls: dict[int, str] = {}
+        self._endpoints: dict[int, Endpoint] = {}
         #: Whether clients are looked for.
-        self.are_open = False
+        self.accepting = False
         #: Whether clients wait because there was no room for them.
-        self.starved = False
+        self.paused = False
 
     def __contains__(self, fd: int) -> bool:
         return fd in self._socks
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._socks)
+        return iter(list(self._socks))
 
-    def add(self, listener: Listener) -> int:
-        """Takes a listener on, while the doors are shut; returns the descriptor."""
-        fd = os.dup(listener.sock.fileno())
-        # Never a green socket.
-        sock = socket.SocketType(
-            listener.sock.family, socket.SOCK_STREAM, listener.sock.proto, fd
-        )
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """What clients come to."""
+        return list(self._endpoints.values())
+
+    def add(self, endpoint: Endpoint) -> None:
+        """Takes clients for `endpoint` in from the next `resume` on."""
+        listening = endpoint.listener.sock
+        fd = os.dup(listening.fileno())
+        sock = PlainTransport(listening.family, socket.SOCK_STREAM, listening.proto, fd)
         sock.setblocking(False)
         self._socks[fd] = sock
-        self._urls[fd] = listener.url
-        return fd
+        self._endpoints[fd] = endpoint
 
-    def open(self) -> None:
+    def resume(self) -> None:
         """Looks for clients from now on."""
-        if not self.are_open:
-            self.are_open = True
+        if not self.accepting:
+            self.accepting = True
             for fd in self._socks:
                 self._epoll.register(fd, _WATCHED)
 
-    def shut(self) -> None:
+    def suspend(self) -> None:
         """Leaves clients waiting; harmless when it does already."""
-        if self.are_open:
-            self.are_open = False
+        if self.accepting:
+            self.accepting = False
             for fd in self._socks:
                 self._epoll.unregister(fd)
 
-    def starve(self, reason: str, detail: object) -> None:
-        """Shuts the doors until something is closed; one log line an episode."""
-        if not self.starved:
-            LOG.warning("accepting pauses: " + reason, detail)  # noqa: G003
-            self.starved = True
-        self.shut()
+    def pause(self, reason: str) -> None:
+        """Leaves clients waiting until there is room; says so once in an episode."""
+        if not self.paused:
+            LOG.warning("accepting pauses: %s", reason)
+            self.paused = True
+        self.suspend()
 
-    def admit(
+    def accept(
         self, fd: int, most: int
-    ) -> Iterator[tuple[socket.SocketType, tuple[str, str]]]:
-        """Up to `most` waiting clients, on non-blocking sockets, with address and port.
+    ) -> Iterator[tuple[PlainTransport, tuple[str, str], Endpoint]]:
+        """Up to `most` waiting clients: socket, address with port, and who they come to.
 
-        Both are empty for a client of a Unix socket.
+        Address and port are empty for a client of a Unix socket.
         """
+        endpoint = self._endpoints[fd]
         for _ in range(most):
             if not self._has_room():
                 return
             try:
                 client = self._accept(fd)
             except BlockingIOError:
-                if self.starved:
+                if self.paused:
                     # Everybody who waited is in: the episode is over.
-                    self.starved = False
+                    self.paused = False
                     LOG.info("accepting again")
                 return
             except OSError as exc:
                 if exc.errno in _NO_DESCRIPTORS:
-                    self.starve("cannot accept: %s", exc.strerror)
+                    self.pause(f"cannot accept: {exc.strerror}")
                     self._come_back()
                     return
                 if exc.errno == errno.EINVAL:
@@ -119,34 +121,35 @@ class Doors:
                 # The client took its connection back before we came to it.
                 LOG.debug("accept: %s", exc)
                 continue
-            yield client
+            yield *client, endpoint
 
     def close(self, fd: int) -> None:
         """Closes one for good."""
-        if self.are_open:
+        if self.accepting:
             self._epoll.unregister(fd)
         self._socks.pop(fd).close()
-        del self._urls[fd]
+        del self._endpoints[fd]
 
     def close_all(self) -> None:
         """Closes them all for good."""
-        self.shut()
+        self.suspend()
         for sock in self._socks.values():
             sock.close()
         self._socks.clear()
-        self._urls.clear()
+        self._endpoints.clear()
 
     def _lose(self, fd: int) -> None:
         """Forgets a socket that somebody has shut down, in whatever process."""
-        url = self._urls[fd]
+        url = self._endpoints[fd].listener.url
         LOG.error("nobody can connect to %s any more: its socket was shut down", url)
         self.close(fd)
 
-    def _accept(self, fd: int) -> tuple[socket.SocketType, tuple[str, str]]:
-        door = self._socks[fd]
-        # The C-level socket costs a third of the Python class, per connection.
-        new, address = door._accept()
-        sock = socket.SocketType(door.family, socket.SOCK_STREAM, door.proto, new)
+    def _accept(self, fd: int) -> tuple[PlainTransport, tuple[str, str]]:
+        listening = self._socks[fd]
+        new, address = listening._accept()
+        sock = PlainTransport(
+            listening.family, socket.SOCK_STREAM, listening.proto, new
+        )
         sock.setblocking(False)
         if type(address) is tuple:
             host = address[0]

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from wsgi_server._connection.state import State
+from wsgi_server._connection.scheduler import Next
 from wsgi_server.errors import RequestTimeout
 
-from .loop import READABLE, WRITABLE, Loop, call_back
+from .loop import INPUT, READABLE, WRITABLE, Loop, call_back
 
 with warnings.catch_warnings():
     # Whoever chose this engine knows; the documentation says how to leave it.
@@ -36,11 +36,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from wsgi_server._config.settings import Settings
-    from wsgi_server._connection.connection import Connection
-    from wsgi_server._connection.stream import Stream
     from wsgi_server._net.listeners import Listener
     from wsgi_server._scoreboard.slots import Slot
-    from wsgi_server._wsgi.exchange import Exchange
+
+    from .entry import Entry
 
 LOG = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ SLICE: Final = 0.005
 #: Greenlets kept although nothing needs them.
 SPARE: Final = 32
 
-_IDLE: Final = State.IDLE
+_INPUT, _RUN = Next.INPUT, Next.RUN
 _TIMED_OUT: Final = object()
 _LEAVE: Final = object()
 
@@ -57,10 +56,11 @@ _LEAVE: Final = object()
 class Pause:
     """A greenlet that waits for its client; `waiting` goes false when it moves on."""
 
-    __slots__ = ("greenlet", "waiting")
+    __slots__ = ("greenlet", "waiting", "writable")
 
-    def __init__(self) -> None:
+    def __init__(self, *, writable: bool) -> None:
         self.greenlet = getcurrent()
+        self.writable = writable
         self.waiting = True
 
     def resume(self, outcome: object = None) -> None:
@@ -87,7 +87,7 @@ class EventletEngine(Loop):
         self._slice_end = 0.0
         self._main: greenlet | None = None
 
-    # -- the engine protocol ----------------------------------------------------------
+    # The engine protocol.
 
     def call_at(self, deadline: float, callback: Callable[[], object]) -> Any:
         """Calls `callback` in the loop at `deadline`, once."""
@@ -117,30 +117,28 @@ class EventletEngine(Loop):
             self._idle.clear()
             self._release()
 
-    # -- what a connection asks for --------------------------------------------------
+    # What a connection asks for.
 
-    def wait(self, conn: Stream, deadline: float, *, writable: bool) -> None:
+    def wait(self, fd: int, deadline: float, *, writable: bool) -> None:
         """Lets others run until the client moves. Raises `TimeoutError` at `deadline`."""
-        if conn.waiter is not None:
+        entry = self._entries[fd]
+        if entry.waiter is not None:
             raise RuntimeError("two greenlets wait for one client at the same time")
-        wanted = WRITABLE if writable else conn.watched or READABLE
-        if conn.watched != wanted:
-            self._watch_conn(conn, wanted)
-        pause = conn.waiter = Pause()
-        conn.deadline = deadline
+        wanted = WRITABLE if writable else entry.watched or READABLE
+        if entry.watched != wanted:
+            self._watch_conn(entry, wanted)
+        pause = entry.waiter = Pause(writable=writable)
+        entry.due = deadline
         if deadline < self._sweep_due:
             self._sweep_at(deadline)
         try:
             outcome = self._hub.switch()
         finally:
             pause.waiting = False
-            conn.waiter = None
-            conn.deadline = math.inf
+            entry.waiter = None
+            entry.due = math.inf
         if outcome is _TIMED_OUT:
             raise TimeoutError
-        if not writable:
-            # It is taken next; whoever leaves some of it there says so again.
-            conn.signalled = False
 
     def breathe(self) -> None:
         """Lets others run, if it is their turn."""
@@ -148,7 +146,7 @@ class EventletEngine(Loop):
             sleep(0)
             self._slice_end = monotonic() + SLICE
 
-    # -- the loop -----------------------------------------------------------------------
+    # The loop.
 
     def _on_ready(self, _fd: int) -> None:
         """In the hub: something happened, and nobody is at work."""
@@ -193,34 +191,38 @@ class EventletEngine(Loop):
                 self._kick()
                 return
             batch -= 1
-            conn = ready.popleft()
-            if conn.runner is not None:
+            entry = ready.popleft()
+            conn = entry.conn
+            if entry.runner is not None:
                 # It was put here twice, and its request runs or waits already.
-                conn.signalled = True
+                conn.signal()
                 continue
             try:
-                if conn.step(now):
-                    if self._running >= self._places:
-                        if not self._enqueue(conn, now):
-                            self._settle(conn)
+                wanted = conn.step(now)
+                if wanted is _RUN:
+                    if self._running < self._places:
+                        if ready and not self._flag.raised:
+                            self._flag.wave()
+                        wanted = self._run(entry, me, now)
+                        now = conn.answered
+                    elif self._enqueue(entry, now):
                         continue
-                    if ready and not self._raised:
-                        self._raise_baton()
-                    now = self._run(conn, me, now)
-                if conn.state is not _IDLE or conn.signalled or not conn.watched:
-                    self._settle(conn)
+                    else:
+                        wanted = conn.turn_away("The server is busy.")
+                if wanted is not _INPUT or not entry.watched:
+                    self._settle(entry, wanted)
             except BaseException:
                 conn.close()
                 raise
 
-    def _run(self, conn: Connection, me: greenlet, now: float) -> float:
+    def _run(self, entry: Entry, me: greenlet, now: float) -> Next:
         self._running += 1
         self._requests += 1
-        conn.runner = me
+        entry.runner = me
         try:
-            return conn.run(now)
+            return entry.conn.run(now)
         finally:
-            conn.runner = None
+            entry.runner = None
             self._running -= 1
             if self._queue and (waiting := self._dequeue()) is not None:
                 waiting.runner = None
@@ -228,35 +230,45 @@ class EventletEngine(Loop):
             if self._draining:
                 self._wake_if_finished()
 
-    # -- waking ---------------------------------------------------------------------------
+    # Waking.
 
-    def _resume(self, conn: Connection, *, timed_out: bool) -> None:
-        pause, conn.waiter = conn.waiter, None
-        outcome = _TIMED_OUT if timed_out else None
-        self._hub.schedule_call_global(0, pause.resume, outcome)
+    def _disturb(self, entry: Entry, mask: int) -> None:
+        pause, entry.waiter = entry.waiter, None
+        if pause is None or (pause.writable and mask & INPUT):
+            # Perhaps a next request, while who waits wants to send.
+            entry.conn.signal()
+        if pause is not None:
+            self._hub.schedule_call_global(0, pause.resume)
+
+    def _expire(self, entry: Entry, now: float) -> None:
+        pause, entry.waiter = entry.waiter, None
+        if pause is None:
+            super()._expire(entry, now)
+        else:
+            self._hub.schedule_call_global(0, pause.resume, _TIMED_OUT)
 
     def _sweep(self) -> None:
         super()._sweep()
         if len(self._idle) > SPARE:
             self._hub.schedule_call_global(0, self._idle.pop(0).switch, _LEAVE)
 
-    def _interrupt(self, conn: Connection) -> None:
-        LOG.error(
-            "%s exceeded request_timeout; it stands at\n%s",
-            conn.exchange,
-            self._where(conn),
-        )
-        self._hub.schedule_call_global(0, self._throw, conn.exchange, conn)
+    def _interrupt(self, entry: Entry) -> None:
+        self._hub.schedule_call_global(0, self._throw, entry)
+
+    def _throw(self, entry: Entry) -> None:
+        # The request that was due may be answered by now, and another one run.
+        if (
+            entry.runner is not None
+            and entry.conn.request_due(now := monotonic()) <= now
+        ):
+            entry.conn.interrupt(self._where(entry))
+            entry.runner.throw(RequestTimeout())
 
     def _spawn(self, function: Callable[[], object]) -> None:
         spawn_n(function)
 
-    def _throw(self, exchange: Exchange, conn: Connection) -> None:
-        if conn.exchange is exchange and conn.runner is not None:
-            conn.runner.throw(RequestTimeout())
-
-    def _where(self, conn: Connection) -> str:
-        frame = None if conn.runner is None else conn.runner.gr_frame
+    def _where(self, entry: Entry) -> str:
+        frame = None if entry.runner is None else entry.runner.gr_frame
         if frame is None:
             return "  (nowhere)"
         return "".join(traceback.format_stack(frame)[-4:]).rstrip()

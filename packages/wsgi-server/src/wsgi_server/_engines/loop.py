@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import logging
 import math
-import os
 import select
 from abc import ABC, abstractmethod
 from collections import deque
@@ -21,23 +20,23 @@ from wsgi_server import hooks
 from wsgi_server._connection.closing import LINGER_SECONDS
 from wsgi_server._connection.connection import Connection
 from wsgi_server._connection.endpoint import Endpoint
-from wsgi_server._connection.state import State
-from wsgi_server._logs.access import AccessLog, RequestLog
-from wsgi_server._logs.logger import LoggerLog
+from wsgi_server._connection.scheduler import Next
+from wsgi_server._logs.logger import open_request_log
 from wsgi_server._system import unpatched
 
-from .acceptor import Doors
+from .acceptor import Acceptor
+from .entry import Entry
+from .flag import Flag
+from .request_queue import QUEUED, RequestQueue
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from wsgi_server._config.settings import Settings
-    from wsgi_server._connection.stream import Stream
     from wsgi_server._net.listeners import Listener
     from wsgi_server._scoreboard.slots import Slot
 
 LOG = logging.getLogger(__name__)
-
 
 #: Connections accepted per listener and turn, so that sibling workers get theirs.
 ACCEPT_BATCH: Final = 16
@@ -52,11 +51,7 @@ WRITABLE: Final = READABLE | select.EPOLLOUT
 INPUT: Final = select.EPOLLIN
 ENDED: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
-#: The runner of a request that waits in the queue.
-QUEUED: Final = object()
-
-_IDLE, _READY, _CLOSED = State.IDLE, State.READY, State.CLOSED
-_FLUSHING = State.FLUSHING
+_AGAIN, _RUN, _OUTPUT, _NOTHING = Next.AGAIN, Next.RUN, Next.OUTPUT, Next.NOTHING
 
 
 class Loop(ABC):
@@ -74,22 +69,20 @@ class Loop(ABC):
         request_limit: int | None = None,
         on_request_limit: Callable[[], object] | None = None,
     ) -> None:
-        self._adopt(settings)
+        self._queue = RequestQueue(settings.queue_size, settings.queue_timeout)
+        self._follow(settings)
         self._slot = slot
         self._worker_id = worker_id
         self._request_limit = math.inf if request_limit is None else request_limit
         self._on_request_limit = on_request_limit
-        self._log = _open_log(settings, worker_id)
+        self._log = open_request_log(settings, worker_id)
         self._epoll = unpatched.epoll()
-        self._sites: dict[int, Endpoint] = {}
-        self._doors = Doors(
+        self._acceptor = Acceptor(
             self._epoll, has_room=self._has_room, come_back=self._come_back
         )
-        self._conns: dict[int, Connection] = {}
+        self._entries: dict[int, Entry] = {}
         self._callbacks: dict[int, Callable[[], object]] = {}
-        self._ready: deque[Connection] = deque()
-        #: Connections whose request waits because `threads` requests are running.
-        self._queue: deque[Connection] = deque()
+        self._ready: deque[Entry] = deque()
         self._running = 0
         self._requests = 0
         self._sweep_timer: Any = None
@@ -98,30 +91,17 @@ class Loop(ABC):
         self._stopped = False
         #: The application's `on_drain` hooks are running.
         self._hooking = False
-        # Reported by epoll when somebody should look into `_ready`: once for every time
-        # that it is raised, so that lowering it costs nothing.
-        self._baton = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._raised = False
-        self._callbacks[self._baton] = self._lower_baton
-        self._epoll.register(self._baton, select.EPOLLIN | select.EPOLLET)
+        self._flag = Flag(self._epoll)
+        self._callbacks[self._flag.fd] = self._flag.lower
 
-    # -- what an engine adds ----------------------------------------------------------
+    # What an engine adds.
 
     @abstractmethod
     def call_at(self, deadline: float, callback: Callable[[], object]) -> Any:
         """Calls `callback` in the loop at `deadline`; the result has `cancel`."""
 
     @abstractmethod
-    def serve(
-        self,
-        listeners: Sequence[Listener],
-        app: WSGIApplication,
-        ready: Callable[[], object],
-    ) -> None:
-        """Accepts and answers until drained; calls `ready` once it can."""
-
-    @abstractmethod
-    def wait(self, conn: Stream, deadline: float, *, writable: bool) -> None:
+    def wait(self, fd: int, deadline: float, *, writable: bool) -> None:
         """Waits for the client of a running request. `TimeoutError` at `deadline`."""
 
     @abstractmethod
@@ -129,48 +109,22 @@ class Loop(ABC):
         """Lets others run in the middle of a long transfer."""
 
     @abstractmethod
-    def _resume(self, conn: Connection, *, timed_out: bool) -> None:
-        """Wakes whoever waits for `conn`."""
-
-    @abstractmethod
-    def _interrupt(self, conn: Connection) -> None:
+    def _interrupt(self, entry: Entry) -> None:
         """Deals with a request that exceeded `request_timeout`, once."""
 
     @abstractmethod
-    def _where(self, conn: Connection) -> str:
-        """Where the application stands that answers `conn`, for the log."""
+    def _where(self, entry: Entry) -> str:
+        """Where the application stands that answers `entry`, for the log."""
 
     @abstractmethod
     def _wake_if_finished(self) -> None:
         """Lets `serve` return when there is nothing left to do."""
 
-    def _run_drain_hooks(self) -> None:
-        try:
-            hooks.draining()
-        finally:
-            self._hooking = False
-            self._wake_if_finished()
-
-    def _adopt(self, settings: Settings) -> None:
-        self._settings = settings
-        self._places = settings.threads
-        #: No deadline is set that comes sooner than this after the moment.
-        self._shortest = min(
-            LINGER_SECONDS,
-            settings.header_timeout,
-            settings.keepalive_timeout,
-            settings.drain_idle_timeout or RESOLUTION,
-            settings.body_timeout or math.inf,
-            settings.request_timeout or math.inf,
-            settings.write_timeout or math.inf,
-            settings.client_socket_timeout or math.inf,
-        )
-
     @abstractmethod
     def _spawn(self, function: Callable[[], object]) -> None:
         """Runs `function` beside the requests."""
 
-    # -- the engine protocol ------------------------------------------------------------
+    # The engine protocol.
 
     def watch(self, fd: int, callback: Callable[[], object]) -> None:
         """Calls `callback` in the loop whenever `fd` is readable."""
@@ -192,15 +146,14 @@ class Loop(ABC):
         if hooks.has_drain_hooks():
             self._hooking = True
             self._spawn(self._run_drain_hooks)
-        self._doors.close_all()
-        for site in self._sites.values():
+        for endpoint in self._acceptor.endpoints:
             # Nobody may connect to a port that this worker alone still holds open.
-            site.listener.sock.close()
+            endpoint.listener.sock.close()
+            endpoint.retire()
+        self._acceptor.close_all()
         patience = min(deadline, monotonic() + self._settings.drain_idle_timeout)
-        for site in self._sites.values():
-            site.retire()
-        for conn in list(self._conns.values()):
-            conn.retire(patience)
+        for entry in list(self._entries.values()):
+            entry.conn.retire(patience)
         self.call_at(patience, self._sweep)
         self.call_at(deadline, self._cut)
         self._wake_if_finished()
@@ -212,24 +165,23 @@ class Loop(ABC):
 
         Raises `ConfigError`, with nothing changed, where the access log cannot be opened.
         """
-        log = _open_log(settings, self._worker_id)
+        log = open_request_log(settings, self._worker_id)
         if self._log is not None:
             self._log.close()
         self._log = log
-        self._adopt(settings)
-        old = self._sites
-        self._doors.close_all()
-        self._sites = {}
+        self._follow(settings)
+        old = self._acceptor.endpoints
+        self._acceptor.close_all()
         self._open(listeners, app)
-        successors = {_place(site): site for site in self._sites.values()}
-        for site in old.values():
+        successors = {new.place: new for new in self._acceptor.endpoints}
+        for endpoint in old:
             # For those who stay: what runs, and who came to an address that is gone.
-            site.retire()
-            site.log = log
-        retired = {id(site) for site in old.values()}
-        for conn in list(self._conns.values()):
-            if id(conn.site) in retired and conn.runner is None:
-                conn.site = successors.get(_place(conn.site), conn.site)
+            endpoint.retire()
+            endpoint.log = log
+        for entry in list(self._entries.values()):
+            before = entry.conn.endpoint
+            if before in old and entry.runner is None:
+                entry.conn.move_to(successors.get(before.place, before))
         self._resume_accepting()
 
     def reopen_logs(self) -> None:
@@ -237,164 +189,163 @@ class Loop(ABC):
         if self._log is not None:
             self._log.reopen()
 
-    def forget(self, conn: Stream) -> None:
+    def forget(self, fd: int) -> None:
         """The connection is about to close its descriptor; epoll notices by itself."""
-        self._conns.pop(conn.fd, None)
-        if self._doors.starved:
-            self._welcome()
+        self._entries.pop(fd, None)
+        if self._acceptor.paused:
+            self._room_again()
         if self._draining:
             self._wake_if_finished()
 
-    # -- connections --------------------------------------------------------------------
+    def _follow(self, settings: Settings) -> None:
+        self._settings = settings
+        self._places = settings.threads
+        self._queue.size = settings.queue_size
+        self._queue.timeout = settings.queue_timeout
+        #: No deadline is set that comes sooner than this after the moment.
+        self._shortest = min(
+            LINGER_SECONDS,
+            settings.header_timeout,
+            settings.keepalive_timeout,
+            settings.drain_idle_timeout or RESOLUTION,
+            settings.body_timeout or math.inf,
+            settings.request_timeout or math.inf,
+            settings.write_timeout or math.inf,
+            settings.client_socket_timeout or math.inf,
+        )
 
-    def _settle(self, conn: Connection) -> None:
+    def _run_drain_hooks(self) -> None:
+        try:
+            hooks.draining()
+        finally:
+            self._hooking = False
+            self._wake_if_finished()
+
+    # Connections.
+
+    def _settle(self, entry: Entry, wanted: Next) -> None:
         """Puts a connection where its next event will find it."""
-        state = conn.state
-        if state is _CLOSED or conn.runner is not None:
+        if wanted is _NOTHING:
             return
-        if state is _FLUSHING:
-            if conn.watched != WRITABLE:
-                self._watch_conn(conn, WRITABLE)
+        if wanted is _OUTPUT:
+            if entry.watched != WRITABLE:
+                self._watch_conn(entry, WRITABLE)
             return
-        if conn.signalled or state is _READY:
-            self._ready.append(conn)
-        if not conn.watched:
-            self._watch_conn(conn, READABLE)
+        if wanted is _AGAIN or wanted is _RUN:
+            self._ready.append(entry)
+        if not entry.watched:
+            self._watch_conn(entry, READABLE)
 
-    def _enqueue(self, conn: Connection, now: float) -> bool:
-        """All places are taken: the request waits, or false: it is sent away.
-
-        Accepting pauses while the queue is half full, so that sibling workers take what
-        comes next.
-        """
-        waiting = len(self._queue)
-        if waiting >= self._settings.queue_size:
-            conn.refuse(503, "The server is busy.")
+    def _enqueue(self, entry: Entry, now: float) -> bool:
+        """All places are taken: the request waits, or false: there is no room for it."""
+        queue = self._queue
+        if queue.is_full:
             return False
-        conn.runner = QUEUED
-        conn.deadline = now + self._settings.queue_timeout
-        if conn.deadline < self._sweep_due:
-            self._sweep_at(conn.deadline)
-        self._queue.append(conn)
-        if waiting * 2 >= self._settings.queue_size:
-            self._doors.starve("%d requests are waiting for a place", waiting)
+        queue.put(entry, now)
+        if entry.due < self._sweep_due:
+            self._sweep_at(entry.due)
+        if queue.is_filling:
+            count = len(queue)
+            are = "request is" if count == 1 else "requests are"
+            self._acceptor.pause(f"{count} {are} waiting for a place")
         return True
 
-    def _dequeue(self) -> Connection | None:
+    def _dequeue(self) -> Entry | None:
         """The request that waited longest, taken off the queue."""
-        try:
-            conn = self._queue.popleft()
-        except IndexError:
-            return None
-        conn.deadline = math.inf
-        if self._doors.starved and len(self._queue) * 4 <= self._settings.queue_size:
-            self._welcome()
-        return conn
+        entry = self._queue.take()
+        if entry is not None and self._acceptor.paused and self._queue.is_clearing:
+            self._room_again()
+        return entry
 
-    def _withdraw(self, conn: Connection) -> bool:
-        """Takes `conn` off the queue; false when it has just been served."""
-        try:
-            self._queue.remove(conn)
-        except ValueError:
-            return False
-        return True
-
-    def _watch_conn(self, conn: Stream, wanted: int) -> None:
-        before, conn.watched = conn.watched, wanted
+    def _watch_conn(self, entry: Entry, wanted: int) -> None:
+        before, entry.watched = entry.watched, wanted
         if before:
-            self._epoll.modify(conn.fd, wanted)
+            self._epoll.modify(entry.conn.fd, wanted)
         else:
-            self._epoll.register(conn.fd, wanted)
+            self._epoll.register(entry.conn.fd, wanted)
 
     def _collect(self, timeout: float | None = 0) -> bool:
         """Fetches what is ready into `_ready`; false when that is nothing."""
         ready = self._ready
-        conns = self._conns
+        entries = self._entries
         for fd, mask in self._epoll.poll(timeout):
-            conn = conns.get(fd)
-            if conn is None:
-                if fd in self._doors:
+            entry = entries.get(fd)
+            if entry is None:
+                if fd in self._acceptor:
                     self._accept(fd, ACCEPT_BATCH)
                 elif fd in self._callbacks:
                     call_back(self._callbacks[fd])
                 continue
             if mask & ENDED:
                 # The end of input shares its edge with the last bytes: look again.
-                conn.ended = True
-            if conn.waiter is not None:
-                if mask & INPUT:
-                    # Perhaps a next request, while who waits wants to send.
-                    conn.signalled = True
-                self._resume(conn, timed_out=False)
-            elif conn.runner is not None:
-                conn.signalled = True
+                entry.conn.end()
+            if entry.runner is None:
+                ready.append(entry)
             else:
-                ready.append(conn)
+                self._disturb(entry, mask)
         return bool(ready)
 
+    def _disturb(self, entry: Entry, mask: int) -> None:
+        """Something happened on a connection that is not the loop's now."""
+        entry.conn.signal()
+
     def _report(self) -> None:
-        self._slot.update(monotonic(), self._requests, self._running, len(self._conns))
+        self._slot.update(
+            monotonic(), self._requests, self._running, len(self._entries)
+        )
         if self._requests >= self._request_limit:
             self._request_limit = math.inf
             if self._on_request_limit is not None:
                 self._on_request_limit()
 
-    def _raise_baton(self) -> None:
-        self._raised = True
-        os.eventfd_write(self._baton, 1)
+    def _kick(self) -> None:
+        """Has somebody serve what was put into `_ready`."""
+        if self._ready and not self._flag.raised:
+            self._flag.wave()
 
-    def _lower_baton(self) -> None:
-        self._raised = False
-
-    # -- accepting --------------------------------------------------------------------
+    # Accepting.
 
     def _open(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
+        settings, log, number = self._settings, self._log, self._worker_id
         for listener in listeners:
-            self._sites[self._doors.add(listener)] = Endpoint(
-                listener,
-                app,
-                self._settings,
-                self,
-                self._log,
-                worker_id=self._worker_id,
-            )
+            endpoint = Endpoint(listener, app, settings, log, worker_id=number)
+            self._acceptor.add(endpoint)
 
     def _accept(self, fd: int, most: int) -> None:
-        site = self._sites[fd]
         now = monotonic()
-        if self._sweep_due is math.inf:
+        if self._sweep_timer is None:
             self._sweep_at(now + self._shortest)
-        for sock, peer in self._doors.admit(fd, most):
-            conn = Connection(sock, peer, site, now)
-            self._conns[conn.fd] = conn
-            self._ready.append(conn)
+        for sock, peer, endpoint in self._acceptor.accept(fd, most):
+            conn = Connection(sock, peer, endpoint, self, now)
+            entry = self._entries[conn.fd] = Entry(conn)
+            self._ready.append(entry)
 
     def _accept_all(self) -> None:
         """Takes what the kernel has completed, so that closing resets nobody."""
-        if self._doors.are_open:
-            for fd in list(self._doors):
+        if self._acceptor.accepting:
+            for fd in self._acceptor:
                 self._accept(fd, self._settings.backlog)
             self._kick()
 
     def _has_room(self) -> bool:
         most = self._settings.max_connections
-        if len(self._conns) < most or self._shed():
+        if len(self._entries) < most or self._shed():
             return True
-        self._doors.starve("max_connections = %d reached", most)
+        self._acceptor.pause(f"max_connections = {most} reached")
         return False
 
     def _shed(self) -> bool:
         """Closes the connections that have been idle longest; false if none is."""
         idle = [
-            conn
-            for conn in list(self._conns.values())
-            if conn.state is _IDLE and conn.runner is None
+            entry.conn
+            for entry in list(self._entries.values())
+            if entry.runner is None and entry.conn.idle
         ]
         for conn in heapq.nsmallest(ACCEPT_BATCH, idle, key=lambda conn: conn.deadline):
             conn.close()
         return bool(idle)
 
-    def _welcome(self) -> None:
+    def _room_again(self) -> None:
         """Something was closed or begun: there is room for more connections."""
         self._resume_accepting()
 
@@ -403,9 +354,9 @@ class Loop(ABC):
 
     def _resume_accepting(self) -> None:
         if not self._draining:
-            self._doors.open()
+            self._acceptor.resume()
 
-    # -- deadlines ----------------------------------------------------------------------
+    # Deadlines.
 
     def _sweep_at(self, when: float) -> None:
         if when < self._sweep_due:
@@ -419,92 +370,70 @@ class Loop(ABC):
         now = monotonic()
         self._sweep_due = math.inf
         self._sweep_timer = None
-        limit = self._settings.request_timeout
         soonest = now + self._shortest
-        for conn in list(self._conns.values()):
-            due = conn.deadline
-            if limit is not None and conn.exchange is not None:
-                overdue = conn.exchange.started + limit
-                if overdue <= now:
-                    if not conn.exchange.interrupted:
-                        conn.exchange.interrupted = True
-                        self._interrupt(conn)
-                else:
-                    due = min(due, overdue)
+        for entry in list(self._entries.values()):
+            overdue = entry.conn.request_due(now)
+            if overdue <= now:
+                self._interrupt(entry)
+                overdue = math.inf
+            due = min(overdue, entry.conn.deadline)
+            if entry.runner is not None:
+                due = min(overdue, entry.due)
             if due <= now:
-                self._expire(conn, now)
+                self._expire(entry, now)
             elif due < soonest:
                 soonest = due
-        if self._doors.starved and len(self._queue) * 4 <= self._settings.queue_size:
+        if self._acceptor.paused and self._queue.is_clearing:
             # Who was busy may be idle by now, and give way.
-            self._welcome()
+            self._room_again()
             soonest = min(soonest, now + ACCEPT_PAUSE)
         self._kick()
         self._report()
-        if self._conns:
+        if self._entries:
             self._sweep_at(max(soonest, now + RESOLUTION))
 
-    def _expire(self, conn: Connection, now: float) -> None:
-        if conn.waiter is not None:
-            self._resume(conn, timed_out=True)
-        elif conn.runner is QUEUED:
-            if self._withdraw(conn):
-                conn.runner = None
-                conn.refuse(503, "The server is busy; the request waited too long.")
-                self._settle(conn)
-        elif conn.runner is None:
-            conn.expire(now)
-            self._settle(conn)
+    def _expire(self, entry: Entry, now: float) -> None:
+        if entry.runner is QUEUED:
+            if self._withdraw(entry):
+                detail = "The server is busy; the request waited too long."
+                self._settle(entry, entry.conn.turn_away(detail))
+        elif entry.runner is None:
+            self._settle(entry, entry.conn.expire(now))
 
-    def _kick(self) -> None:
-        """From the hub: has somebody serve what was put into `_ready`."""
-        if self._ready and not self._raised:
-            self._raise_baton()
+    def _withdraw(self, entry: Entry) -> bool:
+        """Takes a request off the queue; false when its turn has just come."""
+        return self._queue.remove(entry)
 
-    # -- the end ------------------------------------------------------------------------
+    # The end.
 
     def _cut(self) -> None:
         """The grace is over: names what still runs and drops it."""
         now = monotonic()
-        for conn in list(self._conns.values()):
-            if conn.exchange is not None:
-                LOG.error(
-                    "%s cut after %.1f s; it stands at\n%s",
-                    conn.exchange,
-                    now - conn.exchange.started,
-                    self._where(conn),
-                )
-                conn.abort()
-            else:
-                conn.close()
+        for entry in list(self._entries.values()):
+            entry.conn.cut(now, self._where(entry))
         self._stopped = True
         self._wake_if_finished()
 
     def _finished(self) -> bool:
         return self._stopped or (
             self._draining
-            and not self._conns
+            and not self._entries
             and not self._running
             and not self._hooking
         )
 
     def _release(self) -> None:
         """Gives back everything that the loop holds."""
-        self._doors.close_all()
+        self._acceptor.close_all()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
-        for conn in list(self._conns.values()):
-            conn.close()
+        for entry in list(self._entries.values()):
+            entry.conn.close()
         self._report()
         self._epoll.close()
-        os.close(self._baton)
+        self._flag.close()
         if self._log is not None:
             self._log.close()
-
-
-def _place(site: Endpoint) -> tuple[object, bool]:
-    """What a connection must find again in a site to go on there."""
-    return site.listener.address, site.tls is None
 
 
 def call_back(callback: Callable[[], object]) -> None:
@@ -513,15 +442,3 @@ def call_back(callback: Callable[[], object]) -> None:
         callback()
     except Exception:  # a loop that ends over it would hear no signal any more
         LOG.exception("a callback of the loop failed; the loop goes on")
-
-
-def _open_log(settings: Settings, worker_id: int) -> RequestLog | None:
-    if settings.access_logger is not None:
-        return LoggerLog(
-            settings.access_logger, settings.access_log_format, worker_id=worker_id
-        )
-    if settings.access_log is None:
-        return None
-    return AccessLog(
-        settings.access_log, settings.access_log_format, worker_id=worker_id
-    )

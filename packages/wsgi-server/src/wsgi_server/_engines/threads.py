@@ -15,8 +15,6 @@ which makes the kernel report again whatever arrived in between.
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import logging
 import select
 import sys
@@ -26,22 +24,22 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from wsgi_server._connection.connection import Connection
-from wsgi_server._connection.state import State
+from wsgi_server._connection.scheduler import Next
 from wsgi_server._system import unpatched
 
 from .loop import READABLE, WRITABLE, Loop, call_back
+from .timers import Timer, Timers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from wsgi_server._config.settings import Settings
-    from wsgi_server._connection.stream import Stream
     from wsgi_server._net.listeners import Listener
     from wsgi_server._scoreboard.slots import Slot
 
-LOG = logging.getLogger(__name__)
+    from .entry import Entry
 
+LOG = logging.getLogger(__name__)
 
 #: Seconds inside an application after which the leader is replaced.
 OVERTIME: Final = 0.001
@@ -58,26 +56,7 @@ LONGEST_POLL: Final = 86400.0
 #: Seconds that `serve` waits for threads that are still in an application at the end.
 JOIN: Final = 1.0
 
-_CLOSED, _READY = State.CLOSED, State.READY
-
-
-class Timer:
-    """A callback at a time, until cancelled."""
-
-    __slots__ = ("_callback",)
-
-    def __init__(self, callback: Callable[[], object]) -> None:
-        self._callback: Callable[[], object] | None = callback
-
-    def cancel(self) -> None:
-        """Makes it do nothing."""
-        self._callback = None
-
-    def fire(self) -> None:
-        """Calls back, once."""
-        callback, self._callback = self._callback, None
-        if callback is not None:
-            callback()
+_RUN, _OUTPUT, _INPUT = Next.RUN, Next.OUTPUT, Next.INPUT
 
 
 class ThreadsEngine(Loop):
@@ -90,8 +69,7 @@ class ThreadsEngine(Loop):
         **context: Any,
     ) -> None:
         super().__init__(settings, slot, **context)
-        self._timers: list[tuple[float, int, Timer]] = []
-        self._order = itertools.count()
+        self._timers = Timers()
         # Guards the lead, the queue and the threads; never held while waiting or running.
         self._work = threading.Condition()
         self._vacant = False
@@ -102,19 +80,16 @@ class ThreadsEngine(Loop):
         self._caution = CAUTION
         self._cautious_until = 0.0
         self._watching = False
-        self._welcoming = False
+        self._resuming = False
         self._alarm = threading.Event()
 
-    # -- the engine protocol ----------------------------------------------------------
+    # The engine protocol.
 
     def call_at(self, deadline: float, callback: Callable[[], object]) -> Timer:
         """Calls `callback` in the leading thread at `deadline`, once."""
-        timer = Timer(callback)
-        with self._work:
-            heapq.heappush(self._timers, (deadline, next(self._order), timer))
-            first = self._timers[0][2] is timer
-        if first and not self._raised:
-            self._raise_baton()
+        timer, first = self._timers.add(deadline, callback)
+        if first and not self._flag.raised:
+            self._flag.wave()
         return timer
 
     def serve(
@@ -135,18 +110,18 @@ class ThreadsEngine(Loop):
             with self._work:
                 self._stopped = True
                 self._work.notify_all()
-            self._raise_baton()
+            self._flag.wave()
             deadline = monotonic() + JOIN
             for thread in list(self._threads):
                 thread.join(max(0.0, deadline - monotonic()))
             self._release()
 
-    # -- what a connection asks for --------------------------------------------------
+    # What a connection asks for.
 
-    def wait(self, conn: Stream, deadline: float, *, writable: bool) -> None:
-        """Blocks this thread until the client moves. `TimeoutError` at `deadline`."""
+    def wait(self, fd: int, deadline: float, *, writable: bool) -> None:
+        """Waits in the calling thread. Raises `TimeoutError` at `deadline`."""
         poll = unpatched.poll()
-        poll.register(conn.fd, select.POLLOUT if writable else select.POLLIN)
+        poll.register(fd, select.POLLOUT if writable else select.POLLIN)
         remaining = max(0.0, deadline - monotonic())
         while not poll.poll(min(remaining, LONGEST_POLL) * 1000):
             remaining = deadline - monotonic()
@@ -156,7 +131,7 @@ class ThreadsEngine(Loop):
     def breathe(self) -> None:
         """Threads are scheduled by the system."""
 
-    # -- the watch: the main thread ---------------------------------------------------
+    # The watch: the main thread.
 
     def _watch_over(self) -> None:
         """Replaces a leader that is inside an application for too long.
@@ -206,7 +181,7 @@ class ThreadsEngine(Loop):
     def _finished(self) -> bool:
         return super()._finished() and (self._stopped or not self._queue)
 
-    # -- the threads ----------------------------------------------------------------------
+    # The threads.
 
     def _depose(self) -> None:
         """Whoever leads does so no more."""
@@ -253,11 +228,11 @@ class ThreadsEngine(Loop):
                         return
                     lead, self._vacant = self._vacant, False
                     term = self._term
-                    conn = None if lead else self._take_waiting(me)
+                    entry = None if lead else self._take_waiting(me)
                 if lead:
                     self._serve_term(term, me)
-                elif conn is not None:
-                    self._run_handed(conn)
+                elif entry is not None:
+                    self._run_handed(entry)
         finally:
             with self._work:
                 self._threads.discard(me)
@@ -265,15 +240,15 @@ class ThreadsEngine(Loop):
     def _wanted(self) -> bool:
         return self._vacant or bool(self._queue) or self._stopped
 
-    def _take_waiting(self, me: threading.Thread) -> Connection | None:
+    def _take_waiting(self, me: threading.Thread) -> Entry | None:
         # Counted first: the leader looks at the queue and at the number without a lock.
         self._running += 1
-        conn = self._dequeue()
-        if conn is None:
+        entry = self._dequeue()
+        if entry is None:
             self._running -= 1
         else:
-            conn.runner = me
-        return conn
+            entry.runner = me
+        return entry
 
     def _serve_term(self, term: int, me: threading.Thread) -> None:
         """Leads; whatever goes wrong, somebody leads afterwards."""
@@ -295,156 +270,132 @@ class ThreadsEngine(Loop):
                 if self._log is not None:
                     self._log.flush()
                 self._report()
-                self._collect(0 if ready else self._until_next_timer())
+                self._collect(0 if ready else self._timers.until_next(monotonic()))
                 batch = len(ready)
-                self._fire_timers()
+                for timer in self._timers.due(monotonic()):
+                    call_back(timer.fire)
                 if self._finished():
                     self._wake_if_finished()
                 continue
             now = monotonic()
             batch -= 1
-            conn = ready.popleft()
-            if conn.runner is not None:
+            entry = ready.popleft()
+            if entry.runner is not None:
                 # Handed over since it was put here; its thread gives it back.
-                conn.signalled = True
+                entry.conn.signal()
                 continue
             try:
-                if conn.step(now):
+                wanted = entry.conn.step(now)
+                if wanted is _RUN:
                     self._requests += 1
                     if (
                         now < self._cautious_until
                         or self._queue
                         or self._running >= self._places
                     ):
-                        self._hand_over(conn, now)
+                        self._hand_over(entry, now)
                         continue
-                    if not self._run_here(conn, me, now, term):
+                    wanted, leading = self._run_here(entry, me, now, term)
+                    if not leading:
                         return
             except Exception:  # the loop must survive its own faults
                 LOG.exception("the engine failed while serving a connection")
-                conn.close()
-            self._settle(conn)
+                entry.conn.close()
+                continue
+            if wanted is not _INPUT or not entry.watched:
+                self._settle(entry, wanted)
 
     def _run_here(
-        self, conn: Connection, me: threading.Thread, now: float, term: int
-    ) -> bool:
+        self, entry: Entry, me: threading.Thread, now: float, term: int
+    ) -> tuple[Next, bool]:
         """Runs a request in the leading thread; false when the lead was lost over it."""
-        conn.runner = me
+        entry.runner = me
         self._entered = now
         if not self._watching:
             self._watching = True
             self._alarm.set()
-        self._run_safely(conn, now)
+        wanted = self._run_safely(entry, now)
         with self._work:
             leading = self._term == term
             if leading:
                 self._entered = 0.0
-                conn.runner = None
+                entry.runner = None
             else:
                 self._running -= 1
         if not leading:
-            self._give_back(conn)
-        return leading
+            self._give_back(entry, wanted)
+        return wanted, leading
 
-    def _hand_over(self, conn: Connection, now: float) -> None:
+    def _hand_over(self, entry: Entry, now: float) -> None:
         with self._work:
-            taken = self._enqueue(conn, now)
+            taken = self._enqueue(entry, now)
             if taken:
                 self._call_thread()
         if not taken:
-            self._settle(conn)
+            self._settle(entry, entry.conn.turn_away("The server is busy."))
 
-    def _run_handed(self, conn: Connection) -> None:
-        self._run_safely(conn, monotonic())
+    def _run_handed(self, entry: Entry) -> None:
+        wanted = self._run_safely(entry, monotonic())
         with self._work:
             self._running -= 1
-        self._give_back(conn)
+        self._give_back(entry, wanted)
 
-    def _run_safely(self, conn: Connection, now: float) -> None:
+    def _run_safely(self, entry: Entry, now: float) -> Next:
         try:
-            conn.run(now)
+            return entry.conn.run(now)
         # The engine must survive its own faults, and what an application raises to end
         # a greenlet.
         except BaseException:
             LOG.exception("the engine failed while serving a connection")
-            conn.close()
+            entry.conn.close()
+            return Next.NOTHING
 
-    # -- timers ---------------------------------------------------------------------------
+    def _room_again(self) -> None:
+        """Only who leads may accept; every thread may notice that there is room."""
+        if not self._resuming:
+            self._resuming = True
+            self.call_at(monotonic(), self._resume)
 
-    def _until_next_timer(self) -> float | None:
-        with self._work:
-            if not self._timers:
-                return None
-            return max(0.0, self._timers[0][0] - monotonic())
-
-    def _fire_timers(self) -> None:
-        now = monotonic()
-        while True:
-            with self._work:
-                if not self._timers or self._timers[0][0] > now:
-                    return
-                timer = heapq.heappop(self._timers)[2]
-            call_back(timer.fire)
-
-    def _welcome(self) -> None:
-        """Only who leads may open the doors; every thread may notice that there is room."""
-        if not self._welcoming:
-            self._welcoming = True
-            self.call_at(monotonic(), self._open_doors)
-
-    def _open_doors(self) -> None:
-        self._welcoming = False
+    def _resume(self) -> None:
+        self._resuming = False
         self._resume_accepting()
 
-    # -- waking ---------------------------------------------------------------------------
-
-    def _give_back(self, conn: Connection) -> None:
+    def _give_back(self, entry: Entry, wanted: Next) -> None:
         """Returns a connection to the leader, with nothing left unread in user space."""
         if self._log is not None:
             self._log.flush()
-        wanted = WRITABLE if conn.flushing else READABLE
-        again = not conn.flushing and (conn.signalled or conn.state is _READY)
-        closed = conn.state is _CLOSED
-        conn.runner = None
+        entry.runner = None
         # From here on the connection is the leader's.
-        if again:
-            self._ready.append(conn)
+        if wanted is Next.AGAIN or wanted is _RUN:
+            self._ready.append(entry)
             self._kick()
-        elif not closed:
+        elif wanted is not Next.NOTHING:
             # The leader may have closed it in this very moment, if it had just expired.
             with contextlib.suppress(OSError):
-                self._watch_conn(conn, wanted)
+                self._watch_conn(entry, WRITABLE if wanted is _OUTPUT else READABLE)
         if self._draining:
             self._wake_if_finished()
-
-    def _resume(self, conn: Connection, *, timed_out: bool) -> None:
-        """Nobody waits through the loop: a thread polls for itself."""
-        raise AssertionError("a thread does not wait in the loop")
 
     def _spawn(self, function: Callable[[], object]) -> None:
         threading.Thread(target=function, name="wsgi-drain", daemon=True).start()
 
-    def _withdraw(self, conn: Connection) -> bool:
+    def _withdraw(self, entry: Entry) -> bool:
         with self._work:
-            return super()._withdraw(conn)
+            return super()._withdraw(entry)
 
-    def _interrupt(self, conn: Connection) -> None:
-        """A thread cannot be stopped: the client is answered, the worker replaced."""
-        exchange = conn.exchange
-        if exchange is None:
-            return
-        LOG.error(
-            "%s exceeded request_timeout; the worker will be replaced; it stands at\n%s",
-            exchange,
-            self._where(conn),
+    def _interrupt(self, entry: Entry) -> None:
+        """A thread cannot be stopped: the client is answered, a worker replaced."""
+        replaced = self._on_request_limit is not None
+        entry.conn.interrupt(
+            self._where(entry),
+            "the worker will be replaced" if replaced else "its thread goes on",
         )
-        if exchange.claim():
-            conn.dismiss(503, "The request took too long.")
+        entry.conn.dismiss()
         if self._on_request_limit is not None:
             self._on_request_limit()
 
-    def _where(self, conn: Connection) -> str:
-        ident = getattr(conn.runner, "ident", None)
+    def _where(self, entry: Entry) -> str:
+        ident = getattr(entry.runner, "ident", None)
         frame = sys._current_frames().get(ident) if ident is not None else None
         if frame is None:
             return "  (nowhere)"

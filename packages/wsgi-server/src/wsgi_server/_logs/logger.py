@@ -25,13 +25,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Union
 
 from wsgi_server._system import unpatched
 
-from .access import Answered, compile_format
+from .access import AccessLog, Answered, RequestLog, compile_format
 from .nonblocking import NonblockingWriter, own_description
 from .server import FAREWELL, StreamLog
 from .standard_streams import note
 
 if TYPE_CHECKING:
     from queue import SimpleQueue
+
+    from wsgi_server._config.settings import Settings
 
 LOG = logging.getLogger(__name__)
 
@@ -297,3 +299,19 @@ def _stalling(stream: object) -> int | None:
         return None
     stalls = stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
     return fd if stalls else None
+
+
+def open_request_log(settings: Settings, worker_id: int) -> RequestLog | None:
+    """Where `settings` want requests to be logged; None for nowhere.
+
+    Raises `ConfigError` where that cannot be opened.
+    """
+    if settings.access_logger is not None:
+        return LoggerLog(
+            settings.access_logger, settings.access_log_format, worker_id=worker_id
+        )
+    if settings.access_log is None:
+        return None
+    return AccessLog(
+        settings.access_log, settings.access_log_format, worker_id=worker_id
+    )

@@ -26,12 +26,8 @@ class BodyError(OSError):
         self.detail = detail
 
 
-class Channel(Protocol):
-    """What an exchange needs of its connection."""
-
-    @property
-    def killed_by(self) -> tuple[type[BaseException], ...]:
-        """What ends whoever runs the exchange, from outside: it has to get there."""
+class Sender(Protocol):
+    """Where the bytes of a response go."""
 
     def send(self, data: bytes, *, last: bool = False) -> None:
         """Sends all of `data`, waiting for the client where it must."""
@@ -46,11 +42,27 @@ class Channel(Protocol):
     def can_send_file(self) -> bool:
         """Whether `send_file` works here."""
 
+
+class BodySource(Protocol):
+    """Where the bytes of a request body come from."""
+
     def read_body(self, limit: int) -> bytes:
         """Up to `limit` bytes of the request body; empty at its end."""
 
     def read_body_into(self, buffer: memoryview) -> int:
         """Body bytes to `buffer`, as many as are there; returns how many, 0 at its end."""
+
+
+class Channel(Protocol):
+    """What an exchange needs of its connection."""
+
+    @property
+    def killed_by(self) -> tuple[type[BaseException], ...]:
+        """What ends whoever runs the exchange, from outside: it has to get there."""
+
+    @property
+    def stream(self) -> Sender:
+        """Where the bytes of the response go."""
 
     def head(self, exchange: Exchange, body_length: int | None) -> Head:
         """The rendered head of the response, with its framing decided."""

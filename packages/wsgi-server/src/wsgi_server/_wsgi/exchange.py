@@ -49,6 +49,7 @@ class Exchange:
         "_channel",
         "_claims",
         "_head",
+        "_stream",
         "environ",
         "headers",
         "interrupted",
@@ -63,6 +64,7 @@ class Exchange:
         self, channel: Channel, request: Request, environ: dict[str, Any], now: float
     ) -> None:
         self._channel = channel
+        self._stream = channel.stream
         self._head: Head | None = None
         self.request = request
         self.environ = environ
@@ -133,7 +135,7 @@ class Exchange:
         """
         links = [value for name, value in headers if name.lower() == "link"]
         if links and self.request.http11 and not self.has_begun:
-            self._channel.send(early_hints(links))
+            self._stream.send(early_hints(links))
 
     def write(self, data: bytes, /) -> None:
         """Sends a block of the body at once (PEP 3333's imperative interface)."""
@@ -149,14 +151,14 @@ class Exchange:
             count = len(data)
             self.sent += count
             if not head.chunked:
-                self._channel.send(prefix + data)
+                self._stream.send(prefix + data)
             elif count < SCATTER:
-                self._channel.send(prefix + encode_chunk(data))
+                self._stream.send(prefix + encode_chunk(data))
             else:
                 before, after = chunk_frame(count)
-                self._channel.send_between(prefix + before, data, after)
+                self._stream.send_between(prefix + before, data, after)
         elif prefix:
-            self._channel.send(prefix)
+            self._stream.send(prefix)
 
     @property
     def has_begun(self) -> bool:
@@ -219,27 +221,27 @@ class Exchange:
             total += len(data)
         head = self._begin(total)
         if not head.has_body:
-            self._channel.send(head.data)
+            self._stream.send(head.data)
         elif head.content_length != total:
-            self._channel.send(head.data)
+            self._stream.send(head.data)
             for data in blocks:
                 self.write(data)
             self._finish()
         elif len(blocks) == 1:
             self.sent = total
-            self._channel.send(head.data + blocks[0], last=True)
+            self._stream.send(head.data + blocks[0], last=True)
         elif total <= JOIN_LIMIT:
             self.sent = total
-            self._channel.send(b"".join((head.data, *blocks)), last=True)
+            self._stream.send(b"".join((head.data, *blocks)), last=True)
         else:
-            self._channel.send(head.data)
+            self._stream.send(head.data)
             for data in blocks:
                 self.sent += len(data)
-                self._channel.send(data)
+                self._stream.send(data)
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
         """Lets the kernel send a regular file; false where that is not possible."""
-        span = wrapper.span() if self._channel.can_send_file else None
+        span = wrapper.span() if self._stream.can_send_file else None
         if span is None:
             return False
         fd, offset, count = span
@@ -248,11 +250,11 @@ class Exchange:
         if head.chunked:
             return False
         if fresh:
-            self._channel.send(head.data)
+            self._stream.send(head.data)
         if head.has_body:
             if head.content_length is not None:
                 count = min(count, head.content_length - self.sent)
-            self.sent += self._channel.send_file(fd, offset, count)
+            self.sent += self._stream.send_file(fd, offset, count)
         self._finish()
         return True
 
@@ -271,11 +273,11 @@ class Exchange:
         head = self._head
         if head is None:
             head = self._begin(0)
-            self._channel.send(head.data)
+            self._stream.send(head.data)
         if not head.has_body:
             return
         if head.chunked:
-            self._channel.send(LAST_CHUNK)
+            self._stream.send(LAST_CHUNK)
         elif head.content_length is not None and self.sent < head.content_length:
             LOG.error(
                 "%s: the body ended after %d of %d bytes; connection closed",

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from .channel import Channel
+from .channel import BodySource
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -42,17 +42,17 @@ EMPTY_INPUT: Final = EmptyInput()
 class Body(io.RawIOBase):
     """The request body as it arrives, never more of it than was asked for."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def __init__(self, source: BodySource) -> None:
+        self._source = source
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        return self._channel.read_body_into(memoryview(buffer))
+        return self._source.read_body_into(memoryview(buffer))
 
     def readall(self) -> bytes:
-        return b"".join(iter(lambda: self._channel.read_body(PIECE), b""))
+        return b"".join(iter(lambda: self._source.read_body(PIECE), b""))
 
 
 class BodyInput(io.BufferedIOBase):
@@ -65,8 +65,8 @@ class BodyInput(io.BufferedIOBase):
     `ClientGone` where it ends early; both are `OSError`.
     """
 
-    def __init__(self, channel: Channel) -> None:
-        body = Body(channel)
+    def __init__(self, source: BodySource) -> None:
+        body = Body(source)
         # With a single byte to hold, it holds none.
         self._file = self._direct = io.BufferedReader(body, 1)
 
