@@ -1,4 +1,4 @@
-"""Whether a change of wsgi-server costs speed: this checkout beside an earlier revision.
+"""Whether a change costs speed: this checkout beside an earlier revision.
 
 Both run at once, pinned to one CPU, the load on another, and are measured in turns: one,
 the other, the other, the one. Each round starts them anew and gives one ratio; the median
@@ -7,8 +7,9 @@ of the rounds counts. 1.00x is as fast as before, less is slower.
     python tests/benchmarks/guard.py --against HEAD~5 --rounds 7 hello post
 
 Without `--against` the newest tag of wsgi-server is the other side. A side may also be a
-wheel, or a folder that holds `packages/wsgi-server/src` or the package itself. The exit
-status is 1 when a ratio is beyond the limit. Only 127.0.0.1 is used.
+wheel, or a folder that holds `packages/wsgi-server/src` or the package itself. `layer` is
+the request layer, in a process without a server; sides that hold no `wsgi_api` have the
+installed one. The exit status is 1 when a ratio is beyond the limit. Only 127.0.0.1 is used.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import shutil
 import statistics
 import subprocess
@@ -23,7 +25,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isnan, nan
 from pathlib import Path
@@ -37,15 +39,19 @@ from contenders import (
     make_certificate,
     running,
 )
+from layer import KINDS
 from loads import Figures
 from scenarios import SCENARIOS, Scenario
 from servers import make_room, missing_tools
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCE = "packages/wsgi-server/src"
+SOURCES = ("packages/wsgi-server/src", "packages/wsgi-api/src")
 TAGS = "wsgi-server-v*"
 #: What a change to the server is measured by where nothing else is said.
-HANDFUL = ("hello", "log", "post", "connect")
+HANDFUL = ("hello", "log", "post", "connect", "layer")
+LAYER = "layer"
+#: Turns of the request layer in a round: they are short.
+LAYER_TURNS = 20
 
 
 def main() -> int:
@@ -55,31 +61,34 @@ def main() -> int:
         print(missing, file=sys.stderr)
         return 2
     make_room()
-    chosen = [s for s in SCENARIOS if s.name in (args.scenarios or HANDFUL)]
+    names = args.scenarios or HANDFUL
+    chosen = [s for s in SCENARIOS if s.name in names]
     engines = [s for s in SERVERS if s.name in (EVENTLET, THREADS)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
-            before = source_of(args.against or newest_tag(), folder / "before")
-            after = source_of(args.this, folder / "after")
+            before = sources_of(args.against or newest_tag(), folder / "before")
+            after = sources_of(args.this, folder / "after")
         except LookupError as exc:
             print(exc, file=sys.stderr)
             return 2
         make_certificate(folder / "cert.pem")
-        found = []
-        for scenario in chosen:
-            for server in engines:
-                if args.only not in server.name:
-                    continue
-                sides = (Side("before", before, folder), Side("after", after, folder))
-                found.append(_compare(scenario, server, sides, args))
+        sides = (Side("before", before, folder), Side("after", after, folder))
+        found = [
+            _compare(scenario, server, sides, args)
+            for scenario in chosen
+            for server in engines
+            if args.only in server.name
+        ]
+        if LAYER in names:
+            found += _compare_layer(sides, args.rounds)
     lost = [one for one in found if one.lost(args.limit / 100, args.by)]
     _print_table(found, args)
     return 1 if lost else 0
 
 
 def _arguments() -> argparse.Namespace:
-    names = [scenario.name for scenario in SCENARIOS]
+    names = [*(scenario.name for scenario in SCENARIOS), LAYER]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "scenarios", nargs="*", help=f"of {', '.join(names)}; or {', '.join(HANDFUL)}"
@@ -113,8 +122,8 @@ def newest_tag() -> str:
     return tags[0]
 
 
-def source_of(place: str, folder: Path) -> Path:
-    """The folder to import wsgi_server from, unpacked into `folder` where it has to be.
+def sources_of(place: str, folder: Path) -> Sequence[str]:
+    """The folders to import from, unpacked into `folder` where they have to be.
 
     Raises `LookupError` for a place that holds none.
     """
@@ -123,10 +132,10 @@ def source_of(place: str, folder: Path) -> Path:
         with zipfile.ZipFile(path) as wheel:
             wheel.extractall(folder)
     elif path.is_dir():
-        folder = path / SOURCE if (path / SOURCE).is_dir() else path
+        folder = path
     else:
         try:
-            packed = _git("archive", "--format=tar", place, SOURCE)
+            packed = _git("archive", "--format=tar", place, *SOURCES)
         except subprocess.CalledProcessError as exc:
             why = exc.stderr.decode(errors="replace").strip()
             raise LookupError(
@@ -134,10 +143,11 @@ def source_of(place: str, folder: Path) -> Path:
             ) from exc
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(folder, filter="data")
-        folder /= SOURCE
-    if not (folder / "wsgi_server" / "__init__.py").is_file():
+    found = [folder / source for source in SOURCES if (folder / source).is_dir()]
+    found = found or [folder]
+    if not (found[0] / "wsgi_server" / "__init__.py").is_file():
         raise LookupError(f"{place} holds no wsgi_server")
-    return folder.resolve()
+    return [str(source.resolve()) for source in found]
 
 
 def _git(*words: str) -> bytes:
@@ -152,9 +162,9 @@ def _git(*words: str) -> bytes:
 class Side:
     """One of the two that are compared: where its source is, and where its files go."""
 
-    def __init__(self, name: str, source: Path, folder: Path) -> None:
+    def __init__(self, name: str, sources: Sequence[str], folder: Path) -> None:
         self.name = name
-        self._source = source
+        self._sources = sources
         self._folder = folder / f"files-{name}"
         self._folder.mkdir(exist_ok=True)
         shutil.copy(folder / "cert.pem", self._folder)
@@ -164,14 +174,32 @@ class Side:
     ) -> contextlib.AbstractContextManager[Target]:
         """The server with this side's source, as the scenario wants it."""
         return running(
-            replace(
-                server, name=f"{server.name} {self.name}", path=(str(self._source),)
-            ),
+            replace(server, name=f"{server.name} {self.name}", path=self._sources),
             self._folder,
             threads=scenario.threads,
             log=scenario.log,
             tls=scenario.tls,
         )
+
+    @contextlib.contextmanager
+    def layer(self) -> Iterator[Callable[[str], float]]:
+        """Asks this side's request layer what a kind of request takes of CPU time."""
+        with subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("layer.py"))],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(self._sources)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            asked, told = process.stdin, process.stdout
+            assert asked is not None
+            assert told is not None
+
+            def ask(kind: str) -> float:
+                print(kind, file=asked, flush=True)
+                return float(told.readline())
+
+            yield ask
 
 
 @dataclass(frozen=True)
@@ -186,7 +214,7 @@ class Ratios:
 
     @property
     def rate(self) -> float:
-        return statistics.median(self.rates)
+        return statistics.median(self.rates) if self.rates else nan
 
     @property
     def cpu(self) -> float:
@@ -196,7 +224,8 @@ class Ratios:
     def lost(self, limit: float, by: str) -> bool:
         """Whether more than `limit` of the speed is gone, or a request was."""
         judged = {"rate": [self.rate], "cpu": [self.cpu], "both": [self.rate, self.cpu]}
-        return self.errors > 0 or not all(one >= 1 - limit for one in judged[by])
+        # Without a server there is no rate to lose.
+        return self.errors > 0 or any(one < 1 - limit for one in judged[by])
 
 
 def _compare(
@@ -226,6 +255,21 @@ def _compare(
     return Ratios(scenario.name, server.name, rates, cpus, errors)
 
 
+def _compare_layer(sides: tuple[Side, Side], rounds: int) -> Sequence[Ratios]:
+    with sides[0].layer() as old, sides[1].layer() as new:
+        found = []
+        for kind in KINDS:
+            ratios = []
+            for turn in range(rounds * LAYER_TURNS):
+                spent = [0.0, 0.0]
+                for which in _turns(turn):
+                    spent[which] += (old, new)[which](kind)
+                ratios.append(_ratio(*spent))
+            found.append(Ratios(LAYER, kind, [], ratios, 0))
+            print(f"{LAYER}, {kind}: CPU {found[-1].cpu:.3f}x", file=sys.stderr)
+    return found
+
+
 def _turns(turn: int) -> Iterator[int]:
     """Which side is measured: a machine that grows faster or slower evens out."""
     yield from (0, 1, 1, 0) if turn % 2 == 0 else (1, 0, 0, 1)
@@ -237,15 +281,21 @@ def _ratio(one: float, other: float) -> float:
 
 def _print_table(found: Sequence[Ratios], args: argparse.Namespace) -> None:
     print(f"\n## {args.this} beside {args.against or newest_tag()}\n")
-    print("| scenario | server | rate | by CPU | of the rounds | errors | kept |")
+    print(
+        "| scenario | server or request | rate | by CPU | of the rounds | errors | kept |"
+    )
     print("| --- | --- | ---: | ---: | ---: | ---: | --- |")
     for one in found:
         spread = f"{_least(one.cpus):.3f}x to {max(one.cpus):.3f}x"
         kept = "**no**" if one.lost(args.limit / 100, args.by) else "yes"
         print(
-            f"| {one.scenario} | {one.server} | {one.rate:.3f}x | {one.cpu:.3f}x "
+            f"| {one.scenario} | {one.server} | {_shown(one.rate)} | {one.cpu:.3f}x "
             f"| {spread} | {one.errors} | {kept} |"
         )
+
+
+def _shown(ratio: float) -> str:
+    return "-" if isnan(ratio) else f"{ratio:.3f}x"
 
 
 def _least(values: Sequence[float]) -> float:
