@@ -26,7 +26,7 @@ What differs from the original on purpose:
 - The wording of a 400.
 - The line of a request in ``eventlet.wsgi.server`` counts the body's bytes, not the head's.
 - JSON nested deeper than 100 levels is refused with 400, and so are ``NaN`` and
-  ``Infinity``; these are written as ``null``.
+  ``Infinity``; these are written as ``null``, by the CFN API as the original does.
 - A JSON body in a content coding (``Content-Encoding: gzip``) is refused with 415.
 - An action that only the URL names and the controller does not have is a 404.
 - Languages are matched by RFC 4647 without webob.
