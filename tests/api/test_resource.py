@@ -551,6 +551,25 @@ def test_a_service_that_replaces_dispatch_answers_404_too(call: Call) -> None:
     assert answer.json == {"to_json": {"body": {}}}
 
 
+def test_a_type_error_of_an_action_that_only_dispatch_finds_is_a_bug(
+    call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Own(Resource):
+        def dispatch(self, obj: Any, action: Any, *args: Any, **kwargs: Any) -> Any:
+            own = f"do_{action}" if obj is self.controller else action
+            return super().dispatch(obj, own, *args, **kwargs)
+
+    class Does:
+        def do_show(self, req: Request) -> Any:
+            return len(5)  # type: ignore[arg-type]
+
+    mapper = APIMapper()
+    mapper.connect("/{action}", controller=Own(Does()))
+    assert call(Router(mapper), "/show").status_int == 500
+    assert "has no len()" in caplog.text
+    assert call(Router(mapper), "/hide").status_int == 404
+
+
 def test_an_action_that_the_route_names_and_nobody_has_is_the_services_fault(
     call: Call, caplog: pytest.LogCaptureFixture
 ) -> None:

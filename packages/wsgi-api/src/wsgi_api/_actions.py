@@ -49,8 +49,8 @@ def find_action(obj: Any, name: str, default: Any = None) -> Any:
     return getattr(obj, name, default) if is_action else default
 
 
-def is_plain(obj: Any, name: str) -> bool:
-    """Returns whether an attribute of that name can be nothing but an action."""
+def can_be_plain(obj: Any, name: str) -> bool:
+    """Returns whether ``getattr`` finds nothing else than :func:`find_action` does."""
     kind: Any = type(obj)
     is_action = _is_action_of(kind, name)
     return name not in getattr(obj, "__dict__", ()) if is_action is None else is_action

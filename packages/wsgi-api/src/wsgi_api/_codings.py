@@ -47,7 +47,8 @@ def decoded(body: bytes, coding: str, limit: int) -> bytes:
 
 
 def _gunzip(body: bytes, size: int) -> bytes:
-    return gzip.GzipFile(fileobj=io.BytesIO(body)).read(size)
+    with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
+        return file.read(size)
 
 
 def _inflate(body: bytes, size: int) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 import webob
 import webob.exc
 
-from wsgi_api._actions import NoSuchAction, find_action, is_plain, method_for
+from wsgi_api._actions import NoSuchAction, can_be_plain, find_action, method_for
 from wsgi_api._bodies import JSONRequestDeserializer, JSONResponseSerializer
 from wsgi_api._headers import best_offer, vary_by
 from wsgi_api._i18n import Text
@@ -138,7 +138,8 @@ class Resource:
         args = self.get_action_args(request.environ)
         action = args.pop("action", None)
         name = action or "default"
-        find: Callable[..., Any] = getattr if name in self._plain else find_action
+        is_plain = name in self._plain or self._learn(name)
+        find: Callable[..., Any] = getattr if is_plain else find_action
         deserializer, controller = self.deserializer, self.controller
         watched = getattr(self.dispatch, "__func__", None) is not _DISPATCH
         if watched:
@@ -149,8 +150,6 @@ class Resource:
             act = find(controller, name, None)
             if act is None:
                 act = method_for(controller, action)
-            elif find is find_action:
-                self._learn(name)
             serializer, by_accept = self.serializer, False
             if self.serializers:
                 serializer, by_accept = self._choose(request, self.serializers)
@@ -202,7 +201,11 @@ class Resource:
 
         :raises AttributeError: there is neither
         """
-        return method_for(obj, action)(*args, **kwargs)
+        if action in self._plain:
+            method = getattr(obj, action, None) or obj.default
+        else:
+            method = method_for(obj, action)
+        return method(*args, **kwargs)
 
     def get_action_args(self, request_environment: WSGIEnvironment) -> dict[str, Any]:
         """Returns what the route matched, without ``controller`` and ``format``.
@@ -227,7 +230,8 @@ class Resource:
         It does where Python refused the call of the action itself, or of the function
         that the action's decorators wrap. One from inside the action is a bug.
         """
-        chain = _wrapped(method_for(self.controller, action))
+        method = find_action(self.controller, action or "default")
+        chain = _wrapped(method or getattr(self.controller, "default", None))
         if not chain:
             return False
         if not str(exc).startswith(tuple(f"{f.__qualname__}() " for f in chain)):
@@ -245,14 +249,16 @@ class Resource:
         error = webob.exc.HTTPInternalServerError()
         return cast("WSGIApplication", self.translate(request, error))
 
-    def _learn(self, name: str) -> None:
-        # Names that the controller knows only: others are the client's to invent.
+    def _learn(self, name: str) -> bool:
+        # Only what the controller has: other names are the client's to invent.
+        if find_action(self.controller, name) is None:
+            return False
         written = (self.serializers or {}).values()
-        if all(
-            is_plain(obj, name)
-            for obj in (self.controller, self.deserializer, self.serializer, *written)
-        ):
-            self._plain.add(name)
+        for obj in (self.controller, self.deserializer, self.serializer, *written):
+            if not can_be_plain(obj, name):
+                return False
+        self._plain.add(name)
+        return True
 
     def _choose(
         self, request: webob.Request, serializers: Mapping[str, Any]
