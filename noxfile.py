@@ -48,6 +48,7 @@ SOURCES = tuple(f"packages/{name}/src" for name in DISTRIBUTIONS)
 UPSTREAM = ("glance", "gunicorn", "heat", "routes")
 EXAMPLE = Path("docs/examples/images")
 SAMPLE = Path("docs/reference/wsgi-server.conf.sample")
+STATES = Path("docs/contributing/connection-states.svg")
 
 
 def _runs(executable: Path, version: str) -> bool:
@@ -291,17 +292,23 @@ def _source(session: nox.Session, requirement: str, folder: Path) -> Path:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation, run its examples, compare the sample configuration."""
+    """Build the documentation, run its examples, compare what is generated in it."""
     _install_distributions(session, *_group("docs"))
-    fresh = Path(session.create_tmp(), SAMPLE.name)
-    generate = ("oslo-config-generator", "--namespace", "wsgi_server")
-    session.run(*generate, "--output-file", str(fresh))
-    if SAMPLE.read_bytes() != fresh.read_bytes():
-        shutil.copyfile(fresh, SAMPLE)
-        session.error(f"{SAMPLE} was out of date; it is now as the options say: commit")
+    sample = ("oslo-config-generator", "--namespace", "wsgi_server", "--output-file")
+    _compare(session, SAMPLE, *sample)
+    _compare(session, STATES, "python", str(STATES.parent / "draw_states.py"))
     for builder in ("html", "doctest"):
         strict = ("-n", "-W", "--keep-going", "-b", builder)
         session.run("sphinx-build", *strict, "docs", f"docs/_build/{builder}")
+
+
+def _compare(session: nox.Session, page: Path, *command: str) -> None:
+    """Hold a page to what `command` writes into the file that it is given last."""
+    fresh = Path(session.create_tmp(), page.name)
+    session.run(*command, str(fresh))
+    if page.read_bytes() != fresh.read_bytes():
+        shutil.copyfile(fresh, page)
+        session.error(f"{page} was out of date; it is now as the code says: commit")
 
 
 @nox.session
