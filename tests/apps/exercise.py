@@ -348,6 +348,16 @@ def closed(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     return [names]
 
 
+def careful(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """A middleware that answers in the place of what refuses its headers."""
+    try:
+        start("200 OK", [TEXT, ("X-Bad", "a\r\nX-Split: b")])
+    except ValueError as exc:
+        start("502 Bad Gateway", [TEXT])
+        return [str(exc).encode()]
+    return [b"not caught"]
+
+
 def hints(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """Hints at a style sheet, twice as often as it should."""
     environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload"), ("X-No", "x")])
@@ -441,6 +451,7 @@ PATHS: dict[str, Callable[[Environ, StartResponse], Iterable[bytes]]] = {
     "/closed": closed,
     "/turns": turns,
     "/insistent": insistent,
+    "/careful": careful,
     "/hints": hints,
     "/hasty": hasty,
     "/afterthought": afterthought,

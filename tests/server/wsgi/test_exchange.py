@@ -6,12 +6,19 @@ import bz2
 import contextlib
 import gzip
 import lzma
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wsgi_server._http11 import Head, Request, ResponseHeads
+from wsgi_server._http11 import (
+    Declaration,
+    Head,
+    Request,
+    ResponseError,
+    ResponseHeads,
+)
 from wsgi_server._wsgi.exchange import Exchange
 from wsgi_server._wsgi.file_wrapper import FileWrapper
 
@@ -32,6 +39,7 @@ class Channel:
         self.refused: int | None = None
         self.aborted = False
         self._heads = ResponseHeads()
+        self.declarations = self._heads.declarations
 
     def send(self, data: bytes, *, last: bool = False) -> None:
         self.sent += data
@@ -44,15 +52,10 @@ class Channel:
         self.sent += Path(f"/proc/self/fd/{fd}").read_bytes()[offset:][:count]
         return count
 
-    def head(self, exchange: Exchange, body_length: int | None) -> Head:
-        return self._heads.head(
-            exchange.status or "",
-            exchange.headers or (),
-            http11=False,
-            head_request=False,
-            keep_alive=False,
-            body_length=body_length,
-        )
+    def head(
+        self, request: Request, declaration: Declaration, body_length: int | None
+    ) -> Head:
+        return self._heads.head(request, declaration, body_length, False)
 
     def refuse(self, status: int, detail: str) -> None:
         self.refused = status
@@ -123,6 +126,91 @@ class Kill:
             raise Killed
 
 
+#: What `start_response` must refuse (PEP 3333), each with what may be sent instead.
+BAD: list[tuple[Any, Any, Any, Any]] = [
+    ("200", [], "200 OK", []),
+    ("100 Continue", [], "200 OK", []),
+    ("200 OK\r\nX: y", [], "200 OK", []),
+    (b"200 OK", [], "200 OK", []),
+    (200, [], "200 OK", []),
+    (["200 OK"], [], "200 OK", []),
+    ("200 OK", [("X A", "a")], "200 OK", [("X-A", "a")]),
+    ("200 OK", [("X", "a\r\nY: b")], "200 OK", [("X", "aY: b")]),
+    ("200 OK", [("X", "\u20ac")], "200 OK", [("X", "\xa4")]),
+    ("200 OK", [("X", b"a")], "200 OK", [("X", "a")]),
+    ("200 OK", [(b"X", "a")], "200 OK", [("X", "a")]),
+    ("200 OK", [("X", 1)], "200 OK", [("X", "1")]),
+    ("200 OK", [("X", ["a"])], "200 OK", [("X", "a")]),
+    ("200 OK", [["X", "a"]], "200 OK", [("X", "a")]),
+    ("200 OK", ["Xa"], "200 OK", [("X", "a")]),
+    ("200 OK", {"X": "a"}, "200 OK", {"X": "a"}.items()),
+    ("200 OK", None, "200 OK", ()),
+    ("200 OK", [("Connection", "close")], "200 OK", [("X-Connection", "close")]),
+    ("200 OK", [("Content-Length", "1")] * 2, "200 OK", [("Content-Length", "1")]),
+    ("200 OK", [("Content-Length", "x")], "200 OK", [("Content-Length", "1")]),
+]
+
+
+@pytest.mark.parametrize(("status", "headers", "good", "others"), BAD)
+def test_what_cannot_be_sent_is_refused_where_it_can_be_caught(
+    status: Any, headers: Any, good: Any, others: Any
+) -> None:
+    def app(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        # Not even for a moment does it count: what comes next is the first call.
+        with pytest.raises(ResponseError):
+            start(status, headers)
+        start(good, others)
+        # Nor does it take the place of what was said before.
+        try:
+            environ["nothing"]
+        except KeyError:
+            with pytest.raises(ResponseError):
+                start(status, headers, sys.exc_info())
+        return [b"x"]
+
+    channel = answered(app)
+    assert (channel.refused, channel.aborted) == (None, False)
+    assert channel.sent.startswith(f"HTTP/1.1 {good}\r\n".encode())
+
+
+def test_behind_a_head_the_error_of_the_application_comes_first() -> None:
+    def app(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        start("200 OK", [("Content-Length", "1")])(b"x")
+        try:
+            environ["nothing"]
+        except KeyError:
+            with pytest.raises(KeyError):
+                start("200 OK", [("X", "\n")], sys.exc_info())
+        return []
+
+    assert answered(app).body == b"x"
+
+
+def test_what_is_changed_behind_start_response_is_not_sent() -> None:
+    headers = [("X", "a")]
+
+    def app(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        start("200 OK", headers)
+        headers.append(("Y", "a\r\nb"))
+        return [b"x"]
+
+    assert b"Y" not in answered(app).sent.partition(b"Date")[0]
+
+
+@pytest.mark.parametrize(
+    "bad", [("Link", "a\nb"), ("X", "\n"), ("X", b"a"), ["X", "a"]]
+)
+def test_a_hint_that_cannot_be_sent_is_refused(bad: Any) -> None:
+    channel = Channel()
+    exchange = make_exchange(channel)
+    exchange.request.http11 = True
+    with pytest.raises(ResponseError):
+        exchange.early_hints([("Link", "</a>"), bad])
+    assert channel.sent == b""
+    exchange.early_hints([("Link", "</a>"), ("X", "a")])
+    assert channel.sent
+
+
 @pytest.mark.parametrize("claimed", [False, True])
 def test_no_hint_follows_an_answer_of_the_deadline(claimed: bool) -> None:
     channel = Channel()
@@ -183,7 +271,7 @@ def test_a_response_that_comes_after_the_deadline_counts_as_503(fails: bool) -> 
     exchange.run(app)
     assert channel.sent == b""
     assert channel.aborted
-    assert (exchange.status, exchange.headers) == ("503", [])
+    assert (exchange.status, exchange.headers) == ("503", ())
 
 
 @pytest.mark.parametrize("module", [gzip, bz2, lzma])

@@ -206,3 +206,12 @@ def test_date_and_server_are_added(site: live.LiveServer) -> None:
     headers = site.get("/whole").headers
     assert headers["Server"] == "wsgi-server"
     assert headers["Date"].endswith(" GMT")
+
+
+def test_a_middleware_catches_headers_that_cannot_be_sent(
+    site: live.LiveServer,
+) -> None:
+    answer = site.get("/careful")
+    assert answer.status == 502
+    assert answer.text.startswith("header X-Bad: the value has control characters")
+    assert "X-Split" not in answer.headers

@@ -33,7 +33,7 @@ from .state import State
 from .stream import Stream
 
 if TYPE_CHECKING:
-    from wsgi_server._http11 import Head
+    from wsgi_server._http11 import Declaration, Head
 
     from .endpoint import Endpoint
     from .transport import PlainTransport
@@ -70,6 +70,7 @@ class Connection:
         "_small_body",
         "answered",
         "deadline",
+        "declarations",
         "endpoint",
         "fd",
         "state",
@@ -86,6 +87,7 @@ class Connection:
     ) -> None:
         self.fd = sock.fileno()
         self.endpoint = endpoint
+        self.declarations = endpoint.declarations
         self.deadline = now + endpoint.settings.header_timeout
         # Address and port of the client; both empty where it has none.
         self._peer = peer
@@ -196,6 +198,7 @@ class Connection:
     def move_to(self, endpoint: Endpoint) -> None:
         """The next requests are for this one."""
         self.endpoint = self.stream.endpoint = endpoint
+        self.declarations = endpoint.declarations
 
     def request_due(self, now: float) -> float:
         """When the running request has lasted for `request_timeout`, or infinity."""
@@ -250,23 +253,18 @@ class Connection:
         """What ends whoever runs the request, from outside."""
         return self.stream.engine.killed_by
 
-    def head(self, exchange: Exchange, body_length: int | None) -> Head:
+    def head(
+        self, request: Request, declaration: Declaration, body_length: int | None
+    ) -> Head:
         """Renders the head; decides whether the connection can be kept."""
-        request = exchange.request
         endpoint = self.endpoint
         body = self._body
-        head = endpoint.heads.head(
-            exchange.status or "",
-            exchange.headers or (),
-            http11=request.http11,
-            head_request=request.method == "HEAD",
-            keep_alive=(
-                request.keep_alive
-                and self._count < endpoint.most_requests
-                and (body is None or not body.open or body.will_end)
-            ),
-            body_length=body_length,
+        keep_alive = (
+            request.keep_alive
+            and self._count < endpoint.most_requests
+            and (body is None or not body.open or body.will_end)
         )
+        head = endpoint.heads.head(request, declaration, body_length, keep_alive)
         self._keep = head.keep_alive
         return head
 

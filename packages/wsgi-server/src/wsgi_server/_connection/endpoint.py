@@ -66,6 +66,7 @@ class Endpoint:
         if log is not None and log.put is not None:
             self.environs.add("wsgi_server.log", log.put)
         self._heads = ResponseHeads(SOFTWARE)
+        self.declarations = self._heads.declarations
         self._second = 0.0
         self._next_second = 0.0
 

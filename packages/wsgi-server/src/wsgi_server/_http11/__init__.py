@@ -13,6 +13,8 @@ from .reader import RequestReader
 from .response import (
     CONTINUE,
     LAST_CHUNK,
+    Declaration,
+    Declarations,
     Head,
     ResponseHeads,
     chunk_frame,
@@ -24,6 +26,8 @@ from .response import (
 __all__ = [
     "CONTINUE",
     "LAST_CHUNK",
+    "Declaration",
+    "Declarations",
     "Head",
     "Limits",
     "ProtocolError",

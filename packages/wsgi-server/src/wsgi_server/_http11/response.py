@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
 from .grammar import FIELD_NAME, FIELD_VALUE, SECRET_NAME, STATUS, ResponseError
+from .messages import Request
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -37,7 +38,7 @@ HOP_BY_HOP: Final = frozenset(
 _BODILESS: Final = frozenset({"204", "205", "304"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
     """A rendered head and what it says about the body."""
 
@@ -51,120 +52,118 @@ class Head:
     keep_alive: bool
 
 
+@dataclass(slots=True, eq=False)
+class Declaration:
+    """The status and the headers of an application, checked: they can be sent."""
+
+    headers: tuple[tuple[str, str], ...]
+    #: The three digits.
+    code: str
+    #: The lines of the head that need nothing but this.
+    lines: str
+    content_length: int | None
+    #: Whether it says so itself.
+    has_date: bool
+    has_server: bool
+    #: Whether it may be kept: short, and no field that may hold a secret.
+    memorable: bool
+
+
+#: What an application gives to `start_response`: a status, and (name, value) tuples.
+Given = tuple[str, tuple[tuple[str, str], ...]]
+
+
+class Declarations(dict[Given, Declaration]):
+    """Of a status and headers their declaration; looking them up checks them (PEP 3333).
+
+    Raises `ResponseError`, and `TypeError` for what cannot be a key.
+    """
+
+    def __missing__(self, given: Given) -> Declaration:
+        declaration = _declaration(*given)
+        if declaration.memorable:
+            if len(self) >= CACHE_SIZE:
+                self.clear()
+            self[given] = declaration
+        return declaration
+
+
 class ResponseHeads:
     """Renders response heads; the same one in the same second costs a lookup."""
 
     def __init__(self, server: str | None = "wsgi-server") -> None:
         self._server = server
-        self._date = b""
+        self._date = ""
         self._cache: dict[object, Head] = {}
+        self.declarations: Final = Declarations()
 
     def set_date(self, date: bytes) -> None:
         """The `Date` from now on, an IMF-fixdate (RFC 9110 5.6.7)."""
-        self._date = date
+        self._date = date.decode("ascii")
         self._cache.clear()
 
     def head(
         self,
-        status: str,
-        headers: Sequence[tuple[str, str]],
-        *,
-        http11: bool,
-        head_request: bool,
-        keep_alive: bool,
+        request: Request,
+        declaration: Declaration,
         body_length: int | None,
+        keep_alive: bool,
     ) -> Head:
-        """The head of a response to a request of the given kind.
+        """The head of a response to `request`.
 
         `body_length` is the length of the whole body where the caller knows it; it becomes
-        Content-Length if the application gave none. Raises `ResponseError`.
+        Content-Length if the application gave none. `keep_alive` is whether the connection
+        may stay open.
         """
-        # Once: what an application gives may be an iterator.
-        headers = tuple(headers)
-        key = (
-            status,
-            headers,
-            http11,
-            head_request,
-            keep_alive,
-            body_length,
-        )
-        try:
-            return self._cache[key]
-        except KeyError:
-            pass
-        except TypeError as exc:
-            raise ResponseError(f"headers must be (str, str) tuples: {exc}") from exc
-        head = self._render(
-            status, headers, http11, head_request, keep_alive, body_length
-        )
-        if len(head.data) <= CACHED_HEAD and not any(
-            SECRET_NAME.search(name) for name, _ in headers
-        ):
-            if len(self._cache) >= CACHE_SIZE:
-                self._cache.clear()
-            self._cache[key] = head
+        http11, head_request = request.http11, request.method == "HEAD"
+        key = (declaration, http11, head_request, keep_alive, body_length)
+        head = self._cache.get(key)
+        if head is None:
+            head = self._render(
+                declaration, http11, head_request, keep_alive, body_length
+            )
+            if declaration.memorable:
+                if len(self._cache) >= CACHE_SIZE:
+                    self._cache.clear()
+                self._cache[key] = head
         return head
 
     def _render(
         self,
-        status: str,
-        headers: Sequence[tuple[str, str]],
+        declaration: Declaration,
         http11: bool,
         head_request: bool,
         keep_alive: bool,
         body_length: int | None,
     ) -> Head:
-        if type(status) is not str or STATUS.fullmatch(status) is None:
-            raise ResponseError(f"not a final status with a reason: {status!r:.100}")
-        code = status[:3]
-        announced: int | None = None
-        names = set()
-        lines = [f"HTTP/1.1 {status}"]
-        for item in headers:
-            # A str of two characters would unpack as well.
-            if type(item) is not tuple or len(item) != 2:
-                raise ResponseError(
-                    f"header {item!r:.100} is not a (name, value) tuple"
-                )
-            name, value = item
-            lowered = _checked(name, value)
-            names.add(lowered)
-            if lowered == "content-length":
-                if announced is not None:
-                    raise ResponseError("Content-Length is given twice")
-                announced = _length(value.strip(BLANK))
-                if code in ("204", "205"):
-                    # RFC 9110 8.6: a server MUST NOT send Content-Length with 204. For
-                    # 205 it is ours to say.
-                    continue
-            lines.append(f"{name}: {value.strip(BLANK)}")
-        if "date" not in names:
-            lines.append(f"Date: {self._date.decode('ascii')}")
-        if self._server is not None and "server" not in names:
-            lines.append(f"Server: {self._server}")
+        code = declaration.code
+        text = declaration.lines
+        if not declaration.has_date:
+            text += f"Date: {self._date}\r\n"
+        if self._server is not None and not declaration.has_server:
+            text += f"Server: {self._server}\r\n"
         has_body = not head_request and code not in _BODILESS
-        length = announced
+        length = declaration.content_length
         if code == "205":
             # RFC 9110 15.3.6: no content, but a client has to be told so.
-            lines.append("Content-Length: 0")
-        elif announced is None and code not in _BODILESS:
+            text += "Content-Length: 0\r\n"
+        elif length is None and code not in _BODILESS:
             length = body_length
             if length is not None and not (head_request and length == 0):
                 # The length of what GET would have sent is unknown to HEAD (RFC 9110 8.6).
-                lines.append(f"Content-Length: {length}")
+                text += f"Content-Length: {length}\r\n"
         chunked = False
         if has_body and length is None:
             if http11:
                 chunked = True
-                lines.append("Transfer-Encoding: chunked")
+                text += "Transfer-Encoding: chunked\r\n"
             else:
                 keep_alive = False
         if not keep_alive:
-            lines.append("Connection: close")
+            text += "Connection: close\r\n"
         elif not http11:
-            lines.append("Connection: keep-alive")
-        data = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+            text += "Connection: keep-alive\r\n"
+        data = (text + "\r\n").encode("latin-1")
         return Head(data, length if has_body else None, chunked, has_body, keep_alive)
 
 
@@ -178,16 +177,16 @@ def chunk_frame(size: int) -> tuple[bytes, bytes]:
     return b"%x\r\n" % size, b"\r\n"
 
 
-def early_hints(links: Iterable[str]) -> bytes:
-    """A 103 response with one Link field for each of `links` (RFC 8297).
+def early_hints(headers: Iterable[tuple[str, str]]) -> bytes:
+    """A 103 response with the Link fields of `headers` (RFC 8297); empty without any.
 
-    Raises `ResponseError`.
+    Raises `ResponseError`, for the others too.
     """
-    lines = ["HTTP/1.1 103 Early Hints"]
-    for link in links:
-        _checked("Link", link)
-        lines.append(f"Link: {link.strip(BLANK)}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    fields = map(_checked, headers)
+    links = [f"Link: {value}\r\n" for name, value in fields if name.lower() == "link"]
+    if not links:
+        return b""
+    return f"HTTP/1.1 103 Early Hints\r\n{''.join(links)}\r\n".encode("latin-1")
 
 
 def error_response(
@@ -212,20 +211,54 @@ def error_response(
     return head if head_request else head + body
 
 
-def _checked(name: object, value: object) -> str:
-    """The lower-case name of a field that may be sent."""
+def _declaration(status: str, headers: tuple[tuple[str, str], ...]) -> Declaration:
+    if type(status) is not str or STATUS.fullmatch(status) is None:
+        raise ResponseError(f"not a final status with a reason: {status!r:.100}")
+    code = status[:3]
+    announced: int | None = None
+    names = set()
+    lines = f"HTTP/1.1 {status}\r\n"
+    for item in headers:
+        name, value = _checked(item)
+        lowered = name.lower()
+        names.add(lowered)
+        if lowered == "content-length":
+            if announced is not None:
+                raise ResponseError("Content-Length is given twice")
+            announced = _length(value)
+            if code in ("204", "205"):
+                # RFC 9110 8.6: a server MUST NOT send Content-Length with 204. For 205 it
+                # is ours to say.
+                continue
+        lines += f"{name}: {value}\r\n"
+    return Declaration(
+        headers,
+        code,
+        lines,
+        announced,
+        "date" in names,
+        "server" in names,
+        len(lines) <= CACHED_HEAD and not any(map(SECRET_NAME.search, names)),
+    )
+
+
+def _checked(item: object) -> tuple[str, str]:
+    """The name and the value, without blanks around it, of a field that may be sent."""
+    # A str of two characters would unpack as well.
+    if type(item) is not tuple or len(item) != 2:
+        raise ResponseError(f"header {item!r:.100} is not a (name, value) tuple")
+    name, value = item
     if type(name) is not str or type(value) is not str:
         raise ResponseError(f"header {name!r:.100}: names and values must be str")
     if FIELD_NAME.fullmatch(name) is None:
         raise ResponseError(f"header name {name!r:.100} is not a token")
     if FIELD_VALUE.fullmatch(value) is None:
         raise ResponseError(
-            f"header {name}: the value has control characters or is not latin-1 text"
+            f"header {name:.100}: the value has control characters or is not latin-1 text"
         )
-    lowered = name.lower()
-    if lowered in HOP_BY_HOP:
+    if name.lower() in HOP_BY_HOP:
         raise ResponseError(f"header {name} belongs to the server, not the application")
-    return lowered
+    return name, value.strip(BLANK)
 
 
 def _length(value: str) -> int:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from wsgi_server._http11 import Head
-
-    from .exchange import Exchange
+    from wsgi_server._http11 import Declaration, Declarations, Head, Request
 
 
 class ClientGone(ConnectionError):
@@ -64,7 +62,13 @@ class Channel(Protocol):
     def stream(self) -> Sender:
         """Where the bytes of the response go."""
 
-    def head(self, exchange: Exchange, body_length: int | None) -> Head:
+    @property
+    def declarations(self) -> Declarations:
+        """Of statuses and headers, what they say when they are checked."""
+
+    def head(
+        self, request: Request, declaration: Declaration, body_length: int | None
+    ) -> Head:
         """The rendered head of the response, with its framing decided."""
 
     def refuse(self, status: int, detail: str) -> None:

@@ -7,13 +7,14 @@ means and hands bytes to its connection; it never waits and never sees a socket.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._http11 import (
     LAST_CHUNK,
     Request,
+    ResponseError,
     chunk_frame,
     early_hints,
     encode_chunk,
@@ -27,7 +28,7 @@ from .file_wrapper import FileWrapper
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from wsgi_server._http11 import Head
+    from wsgi_server._http11 import Declaration, Head
 
 LOG = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Exchange:
     __slots__ = (
         "_channel",
         "_claims",
+        "_declaration",
         "_head",
         "_stream",
         "environ",
@@ -65,11 +67,12 @@ class Exchange:
     ) -> None:
         self._channel = channel
         self._stream = channel.stream
+        self._declaration: Declaration | None = None
         self._head: Head | None = None
         self.request = request
         self.environ = environ
         self.status: str | None = None
-        self.headers: Headers | None = None
+        self.headers: Sequence[tuple[str, str]] = ()
         #: Body bytes that were sent.
         self.sent = 0
         self.started = now
@@ -114,7 +117,10 @@ class Exchange:
     def start_response(
         self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /
     ) -> Callable[[bytes], None]:
-        """PEP 3333's callable; returns `write`."""
+        """PEP 3333's callable; returns `write`.
+
+        Raises `ResponseError` for what cannot be sent, and then nothing has happened.
+        """
         if exc_info is not None and exc_info[1] is not None:
             try:
                 if self._head is not None:
@@ -123,8 +129,15 @@ class Exchange:
                 exc_info = None
         elif self.status is not None:
             raise AssertionError("start_response was called twice without exc_info")
-        self.status = status
-        self.headers = headers
+        try:
+            # Not the list: an application may change that later.
+            given = status, tuple(headers)
+            self._declaration = self._channel.declarations[given]
+        except TypeError as exc:
+            raise ResponseError(
+                f"not a status and (name, value) tuples: {exc}"
+            ) from exc
+        self.status, self.headers = given
         return self.write
 
     def early_hints(self, headers: Headers, /) -> None:
@@ -133,9 +146,9 @@ class Exchange:
         Does nothing for HTTP/1.0 clients, without links, and once the response has begun.
         Raises `ResponseError` for values that cannot be sent (RFC 8297).
         """
-        links = [value for name, value in headers if name.lower() == "link"]
-        if links and self.request.http11 and not self.has_begun:
-            self._stream.send(early_hints(links))
+        hints = early_hints(headers)
+        if hints and self.request.http11 and not self.has_begun:
+            self._stream.send(hints)
 
     def write(self, data: bytes, /) -> None:
         """Sends a block of the body at once (PEP 3333's imperative interface)."""
@@ -259,10 +272,9 @@ class Exchange:
         return True
 
     def _begin(self, body_length: int | None) -> Head:
-        if self.status is None:
+        if self._declaration is None:
             raise AssertionError("the application returned without start_response")
-        head = self._channel.head(self, body_length)
-        # Not before: what cannot be rendered is answered with 500, and that claims as well.
+        head = self._channel.head(self.request, self._declaration, body_length)
         if self._claims is not None and not self.claim():
             self._note_timeout()
             raise ClientGone("the request took too long and was answered already")
@@ -302,7 +314,7 @@ class Exchange:
         if self._head is None and self.claim():
             self._claims = []
             self.status = str(status)
-            self.headers = []
+            self.headers = ()
             self._channel.refuse(status, detail)
         else:
             if self._head is None:
@@ -312,7 +324,7 @@ class Exchange:
     def _note_timeout(self) -> None:
         """The deadline answered: what the application says is not what was sent."""
         self.status = "503"
-        self.headers = []
+        self.headers = ()
 
 
 def _check_block(data: object) -> None:
