@@ -51,7 +51,7 @@ JSON_REASONS = (
 
 def own_messages() -> Iterator[str]:
     """Returns the messages in the sources: the literal arguments of Text()."""
-    for path in sorted(PACKAGE.glob("*.py")):
+    for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Text":
                 first = node.args[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wsgi_api._language import (
+from wsgi_api._fields.language import (
     _remembered,
     lookup,
     negotiate,

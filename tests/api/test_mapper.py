@@ -11,8 +11,9 @@ import routes
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from routes.util import RoutesException
-from wsgi_api import APIMapper, _mapper
-from wsgi_api._index import _SLASH_FREE, Index
+from wsgi_api import APIMapper
+from wsgi_api._routing import mapper as mapping
+from wsgi_api._routing.index import _SLASH_FREE, Index
 
 
 def _both(**kwargs: Any) -> tuple[APIMapper, routes.Mapper]:
@@ -340,7 +341,7 @@ def test_a_route_connected_while_the_index_is_built_counts_from_the_next_match(
         mapper.connect("/late", controller="late")
         return built
 
-    monkeypatch.setattr(_mapper, "Index", index)
+    monkeypatch.setattr(mapping, "Index", index)
     assert mapper.match("/a") == {"controller": "a"}
     assert mapper.match("/late") == {"controller": "late"}
 
@@ -401,7 +402,7 @@ def test_an_index_that_another_thread_has_built_is_not_built_again(
         built.append(Index(routes))
         return built[-1]
 
-    monkeypatch.setattr(_mapper, "Index", index)
+    monkeypatch.setattr(mapping, "Index", index)
     mapper = APIMapper()
     mapper.connect("/a", controller="a")
     mapper.__dict__["create_regs_lock"] = _Lock(lambda: mapper.match("/a"))

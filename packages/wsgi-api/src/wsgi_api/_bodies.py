@@ -17,7 +17,7 @@ import webob
 import webob.exc
 
 from wsgi_api import _json
-from wsgi_api._codings import CODINGS, asked_coding, decoded
+from wsgi_api._fields.codings import CODINGS, asked_coding, decoded
 from wsgi_api._i18n import Text
 from wsgi_api.errors import INCOMPLETE, BodyTooLarge, InvalidContentType, MalformedBody
 

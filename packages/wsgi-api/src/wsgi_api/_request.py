@@ -13,11 +13,11 @@ import webob.exc
 from webob.byterange import ContentRange, Range
 
 from wsgi_api import _i18n
-from wsgi_api._codings import asked_coding
-from wsgi_api._conditions import Selection, select
+from wsgi_api._fields.codings import asked_coding
+from wsgi_api._fields.conditions import Selection, select
+from wsgi_api._fields.language import negotiate
+from wsgi_api._fields.ranges import MALFORMED, requested_content_range, requested_range
 from wsgi_api._headers import best_offer
-from wsgi_api._language import negotiate
-from wsgi_api._ranges import MALFORMED, requested_content_range, requested_range
 from wsgi_api._uwsgi import ChunkSource, chunked_input
 from wsgi_api.errors import InvalidContentType
 

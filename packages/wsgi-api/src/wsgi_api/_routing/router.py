@@ -9,9 +9,9 @@ import webob
 import webob.exc
 from routes.util import URLGenerator
 
-from wsgi_api._mapper import APIMapper
 from wsgi_api._rendering import ErrorAnswer, ErrorFormat, check_format
 from wsgi_api._request import FORMS, Request
+from wsgi_api._routing.mapper import APIMapper
 from wsgi_api.errors import (
     UndecodablePath,
     translate_exception,

@@ -11,7 +11,7 @@ import routes
 from routes.route import Route
 from routes.util import RoutesException
 
-from wsgi_api._index import Entry, Index
+from wsgi_api._routing.index import Entry, Index
 
 _Found: TypeAlias = "tuple[dict[str, Any], Route]"
 # As Routes has it: also, with debug set, the routes that were tried.

@@ -11,7 +11,7 @@ import webob
 import webob.exc
 from webob.byterange import ContentRange
 
-from wsgi_api._ranges import asks_for_one_part, requested_range
+from wsgi_api._fields.ranges import asks_for_one_part, requested_range
 
 # RFC 9110 8.8.3, also with blanks inside: there are services whose tags have them.
 _ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')

@@ -1,0 +1,1 @@
+"""What fields of a request ask for (RFC 9110): parts, conditions, codings, languages."""
