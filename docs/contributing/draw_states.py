@@ -19,7 +19,7 @@ from wsgi_server._connection.state import TRANSITIONS, State
 MARGIN = 16
 LINE = 18
 GAP = 14
-BOX = 400
+BOX = 440
 LABELS = 170
 LANE = 11
 FIRST_LANE = MARGIN + BOX + LABELS
