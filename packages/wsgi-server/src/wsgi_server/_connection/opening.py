@@ -6,7 +6,7 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
-from wsgi_server._wsgi.environ import tls_environ
+from wsgi_server._wsgi.tls import tls_environ
 
 from .proxy_protocol import LONGEST, ProxyHeaderError, parse_proxy_header
 from .state import State
