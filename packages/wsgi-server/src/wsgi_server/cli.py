@@ -53,13 +53,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    read = configuration.read(arguments)
-    if read.settings.cert_file is not None:
-        from ._net.tls import server_context
+    from ._process.checks import examine
+    from ._process.service import Service
 
-        server_context(read.settings)
-    loader.load(arguments.app, read.conf)
-    print(f"{PROG}: the configuration and {arguments.app} are fine")
+    read = configuration.read(arguments)
+    app = arguments.app
+    service = Service(app, read.settings, lambda: loader.load(app, read.conf))
+    untried = list(examine(service))
+    print(f"{PROG}: the configuration and {app} are fine")
+    for what in untried:
+        print(f"{PROG}: not tried: {what}")
     return ExitStatus.OK
 
 

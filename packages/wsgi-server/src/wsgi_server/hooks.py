@@ -75,6 +75,11 @@ def ended() -> None:
     _run(reversed(_on_exit))
 
 
+def has_start_hooks() -> bool:
+    """For the server: whether `started` would do anything."""
+    return bool(_post_fork)
+
+
 def has_drain_hooks() -> bool:
     """For the server: whether `draining` would do anything."""
     return bool(_on_drain)

@@ -143,6 +143,8 @@ class Settings:
         if self.reuse_port and not hasattr(socket, "SO_REUSEPORT"):
             raise ConfigError("reuse_port is set: this system has no SO_REUSEPORT")
         for bind in self.binds:
+            if self.binds.count(bind) > 1 and not str(bind).endswith(":0"):
+                raise ConfigError(f"bind = {bind}: stands there more than once")
             if isinstance(bind, UnixAddress) and not hasattr(socket, "AF_UNIX"):
                 raise ConfigError(f"bind = {bind}: this system has no Unix sockets")
         if self.key_file and not self.cert_file:

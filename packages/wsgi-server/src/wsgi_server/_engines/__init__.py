@@ -77,16 +77,21 @@ def preload(engine: str) -> None:
         importlib.import_module(module)
 
 
-def create_engine(settings: Settings, slot: Slot, **context: Any) -> Engine:
-    """The engine that `settings.engine` names.
-
-    Raises `ConfigError` for another, and for threads that would not be native.
-    """
+def check_engine(settings: Settings) -> None:
+    """Raises `ConfigError` for threads that would not be native."""
     if settings.engine == "threads" and threads_are_green():
         raise ConfigError(
             "engine = threads: the program calls eventlet.monkey_patch(), which makes "
             "its threads greenlets; take the call out, or leave engine = eventlet"
         )
+
+
+def create_engine(settings: Settings, slot: Slot, **context: Any) -> Engine:
+    """The engine that `settings.engine` names.
+
+    Raises `ConfigError` for another, and as `check_engine`.
+    """
+    check_engine(settings)
     try:
         module, _, name = _ENGINES[settings.engine].partition(":")
     except KeyError:

@@ -29,6 +29,7 @@ class NoSuchAddress(BindError):
 
 
 def resolve(address: TcpAddress) -> list[tuple[int, tuple[Any, ...]]]:
+    """Families and socket addresses of a host name. Raises `BindError`."""
     try:
         infos = unpatched.getaddrinfo(
             address.host,
@@ -45,8 +46,17 @@ def resolve(address: TcpAddress) -> list[tuple[int, tuple[Any, ...]]]:
 
 
 def bind_tcp(
-    family: int, where: tuple[Any, ...], shown: TcpAddress, settings: Settings
+    family: int,
+    where: tuple[Any, ...],
+    shown: TcpAddress,
+    settings: Settings,
+    *,
+    listening: bool = True,
 ) -> socket.socket:
+    """A socket at `where`, which no client reaches unless it is `listening`.
+
+    Raises `NoSuchAddress`, `AddressInUse` and other `BindError`s.
+    """
     try:
         sock: socket.socket = unpatched.Socket(family, socket.SOCK_STREAM)
     except OSError as exc:
@@ -65,7 +75,8 @@ def bind_tcp(
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         set_tcp_options(sock, settings)
         sock.bind(where)
-        sock.listen(settings.backlog)
+        if listening:
+            sock.listen(settings.backlog)
         sock.setblocking(False)
     except OSError as exc:
         sock.close()
@@ -114,8 +125,9 @@ def bind_unix(address: UnixAddress, settings: Settings) -> socket.socket:
     path = address.path
     if address.is_abstract:
         path = f"\0{path[1:]}"
-    else:
-        clear_stale(address)
+    elif _is_stale(address):
+        LOG.info("removing %s, which nobody listens on", address)
+        os.unlink(path)
     sock: socket.socket = unpatched.Socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(path)
@@ -140,14 +152,21 @@ def file_at(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def clear_stale(address: UnixAddress) -> None:
-    """Removes a socket file that nobody listens on any more; raises for one in use."""
-    try:
-        mode = os.lstat(address.path).st_mode
-    except OSError:
-        # Absent, or not to be reached: bind() has the better message.
-        return
-    if not stat.S_ISSOCK(mode):
+def try_unix(address: UnixAddress) -> None:
+    """Raises what `bind_unix` would, as far as that shows without binding."""
+    if not _is_stale(address) and not address.is_abstract:
+        folder = os.path.dirname(os.path.abspath(address.path))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            number = errno.EACCES if os.path.isdir(folder) else errno.ENOENT
+            raise bind_error(address, OSError(number, os.strerror(number)))
+
+
+def _is_stale(address: UnixAddress) -> bool:
+    """Whether there is a socket file that nobody listens on; raises for one in use."""
+    path = address.path
+    if address.is_abstract:
+        path = f"\0{path[1:]}"
+    elif os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
         raise BindError(
             f"cannot bind {address}: a file that is no socket is in the way"
         )
@@ -155,11 +174,11 @@ def clear_stale(address: UnixAddress) -> None:
         # A full backlog answers EAGAIN at once instead of holding us up.
         probe.setblocking(False)
         try:
-            probe.connect(address.path)
+            probe.connect(path)
         except ConnectionRefusedError:
-            LOG.info("removing %s, which nobody listens on", address)
-            os.unlink(address.path)
-            return
+            return not address.is_abstract
+        except (FileNotFoundError, NotADirectoryError):
+            return False
         except BlockingIOError:
             # EAGAIN: somebody listens, and is busy.
             LOG.debug("%s is in use", address)

@@ -29,6 +29,7 @@ from .binding import (
     file_at,
     resolve,
     set_tcp_options,
+    try_unix,
 )
 
 if TYPE_CHECKING:
@@ -232,11 +233,35 @@ def _take(name: str, address: Address, source: Inheritance) -> list[Listener]:
     return taken
 
 
-def _open_tcp(address: TcpAddress, settings: Settings) -> list[Listener]:
+def try_addresses(settings: Settings) -> list[str]:
+    """Binds every address for a moment, without listening, or says why that shows nothing.
+
+    Raises what `open_listeners` would, but for an address that is in use: the server that
+    uses it may be the one that is to be started anew with these settings.
+    """
+    untried = []
+    for address in settings.binds:
+        try:
+            match address:
+                case TcpAddress():
+                    for listener in _open_tcp(address, settings, listening=False):
+                        listener.close()
+                case UnixAddress():
+                    try_unix(address)
+                case _:
+                    untried.append(f"{address}, which is passed to a server")
+        except AddressInUse:
+            untried.append(f"{address}, which is in use")
+    return untried
+
+
+def _open_tcp(
+    address: TcpAddress, settings: Settings, *, listening: bool = True
+) -> list[Listener]:
     targets = resolve(address)
     for attempt in range(_SAME_PORT_ATTEMPTS):
         try:
-            return _bind_all(address, targets, settings)
+            return _bind_all(address, targets, settings, listening=listening)
         except AddressInUse:
             # Port 0 on a name with several addresses: the port that the kernel chose for
             # the first was taken on another.
@@ -249,6 +274,8 @@ def _bind_all(
     address: TcpAddress,
     targets: list[tuple[int, tuple[Any, ...]]],
     settings: Settings,
+    *,
+    listening: bool,
 ) -> list[Listener]:
     opened: list[Listener] = []
     absent: BindError | None = None
@@ -258,7 +285,7 @@ def _bind_all(
             shown = TcpAddress(target[0], port)
             where = (target[0], port, *target[2:])
             try:
-                sock = bind_tcp(family, where, shown, settings)
+                sock = bind_tcp(family, where, shown, settings, listening=listening)
             except NoSuchAddress as exc:
                 # A name may list ::1 on a machine without IPv6: the others will do.
                 absent = exc

@@ -17,8 +17,8 @@ from wsgi_server._net.listeners import (
     open_listeners,
     reconfigure,
 )
-from wsgi_server._system import privileges
 
+from .checks import prepare
 from .service import Deployment, Service, load
 
 if TYPE_CHECKING:
@@ -74,22 +74,16 @@ def build(
     try:
         for service in services:
             settings = service.settings
-            identity = privileges.resolve(settings.user, settings.group)
-            context = None
-            if settings.cert_file is not None:
-                # ssl is slow to import, and most deployments end TLS elsewhere.
-                from wsgi_server._net.tls import server_context
-
-                context = server_context(settings)
+            prepared = prepare(settings)
             listeners = open_listeners(
                 settings,
-                context,
+                prepared.tls,
                 name=service.name,
                 present=_known(present, service),
                 inheritance=inheritance,
             )
             generation.deployments[service.name] = Deployment(
-                service, listeners, identity
+                service, listeners, prepared.identity
             )
         for deployment in generation.deployments.values():
             if deployment.service.settings.preload_app and generation.forks:
