@@ -44,6 +44,25 @@ class GreenWrapped(PosixServer):
         write(f"after {os.getpid()}")
 
 
+class Tidy(PosixServer):
+    """Clears up when it is left, and says whether it was left by the end of serving."""
+
+    def run_server(self) -> None:
+        try:
+            super().run_server()
+            write("served")
+        finally:
+            write("cleared")
+
+
+class Twice(PosixServer):
+    """Serves once more when it has served."""
+
+    def run_server(self) -> None:
+        super().run_server()
+        super().run_server()
+
+
 class OldHabits(PosixServer):
     """Installs the signal handlers by itself, as the servers of the seeds did."""
 

@@ -574,6 +574,29 @@ def test_run_server_can_be_wrapped(
 
 
 @pytest.mark.parametrize(
+    ("signum", "written"),
+    [(signal.SIGTERM, "served\ncleared\n"), (signal.SIGINT, "cleared\n")],
+)
+def test_what_follows_in_run_server_is_left_out_where_the_worker_must_hurry(
+    live_program: Start, tmp_path: Path, signum: signal.Signals, written: str
+) -> None:
+    diary = tmp_path / "diary"
+    env = {"SERVICE_SERVER": "apps.servers:Tidy", "DIARY": str(diary)}
+    server = live_program("apps.service", env=env)
+    assert server.get().status == 200
+    server.send(signum)
+    assert server.wait() == ExitStatus.OK
+    assert diary.read_text() == written
+
+
+def test_a_worker_serves_once(live_program: Start) -> None:
+    server = live_program("apps.service", env={"SERVICE_SERVER": "apps.servers:Twice"})
+    assert server.get().status == 200
+    assert server.stop() == ExitStatus.OK
+    assert "RuntimeError: this worker has served and is to leave" in server.log()
+
+
+@pytest.mark.parametrize(
     ("kind", "reason"),
     [
         ("Lazy", "run_server returned without calling super().run_server()"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import signal
 import socket
 import ssl
@@ -624,6 +625,30 @@ server.wait()
 
     assert server.output().count("before") == 1
     assert server.output().count("after") == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_native_threads_import_nothing_green(
+    serving: Any, config: Any, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The drop-in overrides `run_server`, and may not need a greenlet for that."""
+    for name in [name for name in os.environ if "COVERAGE" in name]:
+        monkeypatch.delenv(name)  # it imports greenlet before the program begins
+    program = SERVICE.replace(
+        "[os.getpid(), cfg.CONF.greeting]",
+        "sorted({'eventlet', 'greenlet'} & sys.modules.keys())",
+    )
+    file = config(workers=workers)
+    server = serving(program + RUN, file)
+    assert "eventlet" in json.loads(server.get("/").text)
+    server.stop()
+
+    with open(file, "a") as more:
+        more.write("[wsgi_server]\nengine = threads\n")
+    server = serving(program + RUN, file)
+    assert json.loads(server.get("/").text) == []
+    server.stop()
+    assert "waited" in server.output()
 
 
 def test_a_start_that_fails_is_a_runtime_error(run_program: Any, config: Any) -> None:

@@ -33,7 +33,6 @@ from ._config.settings import DEFAULT_THREADS, Settings
 from ._config.snapshot import Reading
 from ._config.values import Values
 from ._logs.standard_streams import open_closed
-from ._process import run_server
 from .errors import ConfigError, ExitStatus, LoadError, ServerError
 
 if TYPE_CHECKING:
@@ -108,6 +107,8 @@ class BaseServer(ABC):
         self._reading: Reading | None = None
         self._prefetch: stores.PrefetchJob | None = None
         self._prefetch_interval = stores.PREFETCH_INTERVAL
+        #: In a worker: what serves.
+        self._serve: Callable[[], None] | None = None
         self._configuring = False
         self._reopening = False
         self._status = ExitStatus.OK
@@ -250,7 +251,8 @@ class BaseServer(ABC):
         something before and after `super().run_server()`. Called by itself it serves in
         this process, without workers.
         """
-        if run_server.serve():
+        if self._serve is not None:
+            self._serve()
             return
         if self._supervisor is None:
             self.configure_socket()
@@ -316,17 +318,15 @@ class BaseServer(ABC):
         )
         if self.initialize_prefetcher:
             self._prefetch_interval = stores.prefetch_interval(self.conf)
-        if type(self).create_pool is not BaseServer.create_pool:
-            bound = getattr(self.pool, "size", self.threads)
-        else:
-            bound = self.threads
+        pooled = type(self).create_pool is not BaseServer.create_pool
+        bound = getattr(self.pool, "size", self.threads) if pooled else self.threads
         # The operator's `threads` wins; the seeds' default was made for greenlets.
         chosen = option(self.conf, "threads") is not None
         green = settings.engine == "eventlet"
         if not chosen and (green or bound != DEFAULT_THREADS["eventlet"]):
             settings = dataclasses.replace(settings, threads=bound)
-        # The application came loaded; what a worker does first belongs into the worker.
         own = own_request_log(self.conf, self.access_logger, self.access_logger_format)
+        # The application came loaded; what a worker does first belongs into the worker.
         self._settings = dataclasses.replace(settings, preload_app=False, **own)
 
     def _current(self) -> Settings:
@@ -377,7 +377,7 @@ class BaseServer(ABC):
 
         if self._supervisor is not None and not self._reopening:
             self._configure_again()
-        return [Service(self.name, self._current(), self._load)]
+        return [Service(self.name, self._current(), self._load, self._run_in_worker)]
 
     def _configure_again(self) -> None:
         self._reading = None
@@ -415,7 +415,7 @@ class BaseServer(ABC):
         return bool(self.stash_conf_values().get(name) != old.get(name))
 
     def _differs(self, has_changed: HasChanged) -> bool:
-        return any(has_changed(option.name) for option in _STASHED)
+        return any(has_changed(known.name) for known in _STASHED)
 
     def _supervise(self) -> ExitStatus:
         try:
@@ -429,13 +429,15 @@ class BaseServer(ABC):
         self._reading = None
 
     def _load(self) -> WSGIApplication:
-        """In a worker: the application, behind whatever `run_server` adds."""
+        """In a worker: the application."""
         if self.application is None:
             raise LoadError(f"{self.name} has no application: start was not called")
-        forked = self._running_supervisor().forks
-        if forked and type(self).run_server is not BaseServer.run_server:
-            run_server.enter(self.run_server)
         return self.application
+
+    def _run_in_worker(self, serve: Callable[[], None]) -> None:
+        """In a worker: what `run_server` does around serving, and that."""
+        self._serve = serve
+        self.run_server()
 
     def _start_prefetching(self) -> None:
         if self._prefetch is not None:
@@ -443,7 +445,6 @@ class BaseServer(ABC):
 
     def _leave_worker(self, patience: float) -> None:
         deadline = monotonic() + patience
-        run_server.leave()
         if self._prefetch is not None:
             self._prefetch.stop(max(0.0, deadline - monotonic()))
         pools.wait_all_pools(max(0.0, deadline - monotonic()))

@@ -18,17 +18,23 @@ if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
 
 
+def _serve(serve: Callable[[], None]) -> None:
+    serve()
+
+
 @dataclass(frozen=True)
 class Service:
     """One application with its own binds and workers.
 
     `load` is called in every worker, after the fork; with `preload_app` once, before it.
-    It may raise anything; `LoadError` carries its own explanation.
+    It may raise anything; `LoadError` carries its own explanation. `around` is called in a
+    worker with what serves there, and calls it.
     """
 
     name: str
     settings: Settings
     load: Callable[[], WSGIApplication]
+    around: Callable[[Callable[[], None]], object] = _serve
 
 
 @dataclass
@@ -56,9 +62,12 @@ def load(service: Service) -> WSGIApplication:
         raise
     # The boundary to the application's module level, which may also call sys.exit().
     except (Exception, SystemExit) as exc:
-        raise LoadError(
-            f"cannot load {service.name}: {type(exc).__name__}: {exc}"
-        ) from exc
+        raise not_loaded(service, exc) from exc
+
+
+def not_loaded(service: Service, exc: BaseException) -> LoadError:
+    """What to raise for `exc`, which the service's own code raised before it served."""
+    return LoadError(f"cannot load {service.name}: {type(exc).__name__}: {exc}")
 
 
 def check(services: Sequence[Service]) -> None:

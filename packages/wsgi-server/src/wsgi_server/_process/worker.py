@@ -33,9 +33,9 @@ from wsgi_server._system.process import (
     signal_the_end_of,
 )
 from wsgi_server._system.signals import SignalPipe
-from wsgi_server.errors import ExitStatus, ServerError
+from wsgi_server.errors import ExitStatus, LoadError, ServerError
 
-from .service import load
+from .service import load, not_loaded
 from .worker_pipe import Due, Failed, Leaving, Ready, Reporter
 
 if TYPE_CHECKING:
@@ -124,43 +124,72 @@ def _live(job: Assignment, release: Callable[[], object]) -> ExitStatus:
         return ExitStatus.FAILURE  # before the kernel was asked to say so
     set_title(f"worker {job.worker_id} ({job.deployment.service.name})")
     try:
-        app, engine = _prepare(job, reporter)
+        process = _serve(job, signals, reporter)
     except ServerError as exc:
         cause = exc.__cause__
         if cause is not None and not isinstance(cause, OSError):
             LOG.error("%s", exc, exc_info=cause)  # noqa: TRY400  where it comes from
         reporter.send(Failed(str(exc), exc.exit_status))
         return exc.exit_status
-    process = WorkerProcess(job, engine, signals, reporter)
-    process.serve(app)
-    hooks.ended()
     if job.before_exit is not None and not process.hurried:
         job.before_exit(remaining(process.leave_by))
     atexit._run_exitfuncs()
     return ExitStatus.OK
 
 
-def _prepare(job: Assignment, reporter: Reporter) -> tuple[WSGIApplication, Engine]:
+def _serve(job: Assignment, signals: SignalPipe, reporter: Reporter) -> WorkerProcess:
+    """Loads and serves. Raises `ServerError` where it comes to nothing."""
+    service = job.deployment.service
+    app = _prepare(job)
+    process: WorkerProcess | None = None
+
+    def serve() -> None:
+        nonlocal process
+        if process is not None:
+            raise RuntimeError("this worker has served and is to leave")
+        hooks.started(job.worker_id)
+        engine = create_engine(
+            service.settings,
+            job.slot,
+            worker_id=job.worker_id,
+            request_limit=_request_limit(service.settings),
+            on_request_limit=lambda: reporter.send(
+                Due(f"{job.slot.requests} requests")
+            ),
+        )
+        process = WorkerProcess(job, engine, signals, reporter)
+        process.serve(app)
+        hooks.ended()
+        if process.hurried:
+            # What the service would do now would take its time.
+            raise SystemExit(ExitStatus.OK)
+
+    try:
+        service.around(serve)
+    except ServerError:
+        raise
+    # The boundary to what a subclass does around it, which may also call sys.exit().
+    except (Exception, SystemExit) as exc:
+        if process is None:
+            raise not_loaded(service, exc) from exc
+        if not process.hurried:
+            raise
+    if process is None:
+        raise LoadError("run_server returned without calling super().run_server()")
+    return process
+
+
+def _prepare(job: Assignment) -> WSGIApplication:
+    """Makes this process the worker that it is to be, and loads its application."""
     settings = job.deployment.service.settings
     os.umask(settings.umask)
     job.deployment.identity.assume()
     pools.renew(green=settings.engine == "eventlet")
     if job.in_child is not None:
         job.in_child()
-    app = (
-        job.deployment.app
-        if job.deployment.app is not None
-        else load(job.deployment.service)
-    )
-    hooks.started(job.worker_id)
-    engine = create_engine(
-        settings,
-        job.slot,
-        worker_id=job.worker_id,
-        request_limit=_request_limit(settings),
-        on_request_limit=lambda: reporter.send(Due(f"{job.slot.requests} requests")),
-    )
-    return app, engine
+    if job.deployment.app is not None:
+        return job.deployment.app
+    return load(job.deployment.service)
 
 
 class WorkerProcess:
