@@ -277,7 +277,9 @@ class JSONRequestDeserializer(wsgi_api.JSONRequestDeserializer):
 
     @property
     def max_json_body_size(self) -> int:  # type: ignore[override]  # read late
-        return int(cfg.CONF.max_json_body_size)
+        size = cfg.CONF.max_json_body_size
+        # An empty value is none.
+        return int(json_size_opt.default if size is None else size)
 
     def has_body(self, request: webob.Request) -> bool:
         """Tells whether there is a body that is JSON."""

@@ -47,7 +47,7 @@ def prepare(settings: Settings) -> Prepared:
         from wsgi_server._net.tls import server_context
 
         tls = server_context(settings)
-    if settings.access_log is not None:
+    if settings.access_log is not None or settings.access_logger is not None:
         compile_format(settings.access_log_format, worker_id=0)
     if settings.pid_file is not None:
         # It is put into the place of what is there.
