@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import live
 import pytest
 import tools
 from wsgi_server.errors import ExitStatus
@@ -16,6 +18,7 @@ from wsgi_server.errors import ExitStatus
 pytestmark = pytest.mark.forks
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Start = Callable[..., live.LiveServer]
 
 HELLO = "apps.hello:app"
 PORT = ("--bind", "127.0.0.1:0")
@@ -83,6 +86,24 @@ def test_a_check_ends_as_the_start_does(
     assert (run.returncode, run.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("engine", ["eventlet"])
+def test_a_reload_asks_before_it_starts_a_worker(
+    live_server: Start, tmp_path: Path
+) -> None:
+    """One engine only: no worker is there to have one."""
+    conf = tmp_path / "server.conf"
+    conf.write_text("[DEFAULT]\n")
+    server = live_server(HELLO, "--config-file", str(conf))
+    for text in ("access_log_format = {nothing}", "cert_file = /dev/null"):
+        conf.write_text(f"[DEFAULT]\n{text}\n")
+        server.send(signal.SIGHUP)
+        server.wait_for_log(f"reload failed: {text.partition(' ')[0]}: ")
+    assert "starting generation" not in server.log()
+    conf.write_text("[DEFAULT]\n")
+    server.send(signal.SIGHUP)
+    server.wait_for_log("generation 2 serves")
+
+
 @pytest.mark.parametrize("options", [("--preload-app",), ("--workers", "0"), ()])
 def test_an_application_that_fails_ends_both(
     command: Run, tmp_path: Path, options: tuple[str, ...]
@@ -98,8 +119,8 @@ def test_an_application_that_fails_ends_both(
 def test_threads_that_the_application_makes_greenlets_end_both(
     command: Run, workers: str
 ) -> None:
-    arguments = ("apps.patched:app", *PORT, "--engine", "threads")
-    arguments = (*arguments, "--workers", workers)
+    engine = ("--engine", "threads", "--workers", workers)
+    arguments = ("apps.patched:app", *PORT, *engine)
     checked = fault(command(*arguments, "--check-config"))
     assert checked[0] == ExitStatus.CONFIG
     assert fault(command(*arguments)) == checked

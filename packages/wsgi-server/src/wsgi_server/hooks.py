@@ -57,7 +57,7 @@ def on_exit(hook: Hook) -> Hook:
 
 
 def started(worker_id: int) -> None:
-    """For the server: runs the `post_fork` hooks. Raises `LoadError` where one fails."""
+    """Runs the `post_fork` hooks, for the server. Raises `LoadError` where one fails."""
     for hook in _post_fork:
         try:
             hook(worker_id)
@@ -66,22 +66,22 @@ def started(worker_id: int) -> None:
 
 
 def draining() -> None:
-    """For the server: runs the `on_drain` hooks."""
+    """Runs the `on_drain` hooks, for the server."""
     _run(_on_drain)
 
 
 def ended() -> None:
-    """For the server: runs the `on_exit` hooks."""
+    """Runs the `on_exit` hooks, for the server."""
     _run(reversed(_on_exit))
 
 
 def has_start_hooks() -> bool:
-    """For the server: whether `started` would do anything."""
+    """Tells the server whether `started` would do anything."""
     return bool(_post_fork)
 
 
 def has_drain_hooks() -> bool:
-    """For the server: whether `draining` would do anything."""
+    """Tells the server whether `draining` would do anything."""
     return bool(_on_drain)
 
 

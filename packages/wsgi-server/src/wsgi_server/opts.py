@@ -62,11 +62,11 @@ class Option:
         return str(self.opt.dest)
 
     def parse(self, text: str) -> Any:
-        """The value that a text means; None for no value. Raises `ValueError`."""
+        """Returns the value that a text means; None for no value. Raises `ValueError`."""
         return self.opt.type(text) if text or keeps_empty(self.opt) else None
 
     def meaning(self, value: Any) -> Any:
-        """`value`, or the default where that says nothing; None where it says "off"."""
+        """Returns `value`, the default where that says nothing; None for "off"."""
         can_be_off = CAN_BE_OFF in self.traits
         if value is None or (value == "" and not can_be_off):
             value = self.opt.default
@@ -74,7 +74,7 @@ class Option:
 
 
 def keeps_empty(opt: cfg.Opt) -> bool:
-    """Whether an empty text is one of its values: to the others it says nothing."""
+    """Tells whether an empty text is one of its values: to the others it says nothing."""
     return isinstance(opt.type, cfg_types.String) and not opt.type.choices
 
 
@@ -88,7 +88,7 @@ def _declare(
     zero: str = "",
     **keywords: Any,
 ) -> Callable[[str], Option]:
-    """What makes the option from its help text.
+    """Returns what makes the option from its help text.
 
     `zero` ends the sentence that says what 0 does, where it switches the option off.
     """
@@ -370,5 +370,5 @@ def register_cli_opts(conf: cfg.ConfigOpts | None = None) -> None:
 
 
 def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
-    """All options by group, as `oslo-config-generator` wants them."""
+    """Returns all options by group, as `oslo-config-generator` wants them."""
     return [(None, list(ALL_OPTS))]

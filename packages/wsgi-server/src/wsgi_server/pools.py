@@ -34,7 +34,7 @@ def set_eventlet_hub() -> None:
 
 
 def get_asynchronous_eventlet_pool(size: int = 1000) -> Any:
-    """A new `eventlet.GreenPool` of `size` greenlets; a stopping worker waits for it.
+    """Returns a new `eventlet.GreenPool` of `size` greenlets; a stopping worker waits for it.
 
     Work that goes on after a response was sent belongs into such a pool: a drained worker
     leaves when the pool is empty or its `graceful_timeout` is over.
@@ -47,7 +47,7 @@ def get_asynchronous_eventlet_pool(size: int = 1000) -> Any:
 
 
 def get_asynchronous_pool(size: int = 32) -> ThreadPoolExecutor:
-    """A new executor of up to `size` threads; a stopping worker waits for it.
+    """Returns a new executor of up to `size` threads; a stopping worker waits for it.
 
     For services that have left eventlet. Under the eventlet engine its threads are native
     ones, unless the service has patched `threading`.
@@ -103,7 +103,7 @@ def _wait_for_greenlets(timeout: float | None) -> bool:
 
 
 def renew(*, green: bool) -> None:
-    """For the server, in a forked child before anything runs: a hub and empty pools.
+    """Gives a forked child, before anything runs there, a hub and empty pools.
 
     What only the parent runs, and waits for, is left behind; `green` as in `renew_hub`.
     """

@@ -205,7 +205,7 @@ class BaseServer(ABC):
         return supervisor.stale_children if supervisor is not None else set()
 
     def get_num_workers(self) -> int:
-        """How many workers to run; 0 serves without forking. For subclasses to change."""
+        """Returns how many workers to run; 0 does not fork. For subclasses to change."""
         return get_num_workers(self.conf)
 
     def option_values(self) -> Mapping[str, Any]:
@@ -224,7 +224,7 @@ class BaseServer(ABC):
         self._pool = pool
 
     def create_pool(self) -> Any:
-        """A pool for `self.pool`; its `size` bounds the requests that run at once.
+        """Returns a pool for `self.pool`; its `size` bounds the requests that run at once.
 
         For subclasses to change. The requests themselves run in greenlets of the
         engine's own; the pool is for what the service spawns beside them, and a stopping
@@ -294,7 +294,7 @@ class BaseServer(ABC):
             supervisor.reload_now()
 
     def stash_conf_values(self) -> dict[str, Any]:
-        """The present values of the options that a socket is made of."""
+        """Returns the present values of the options that a socket is made of."""
         values = Values(self.conf)
         return {option.name: values[option] for option in _STASHED}
 
@@ -372,7 +372,7 @@ class BaseServer(ABC):
             self._reopening = False
 
     def _services(self) -> list[Service]:
-        """What the supervisor asks for at the start and at every reload."""
+        """Returns what the supervisor asks for at the start and at every reload."""
         from ._process.service import Service
 
         if self._supervisor is not None and not self._reopening:
@@ -397,7 +397,7 @@ class BaseServer(ABC):
             self._configuring = False
 
     def _return_to_old(self) -> None:
-        """The reload is given up: `conf` and the stores are what the workers still use."""
+        """Goes back: `conf` and the stores are what the workers still use."""
         if self._reading is None:
             return
         reading, self._reading = self._reading, None
@@ -429,13 +429,13 @@ class BaseServer(ABC):
         self._reading = None
 
     def _load(self) -> WSGIApplication:
-        """In a worker: the application."""
+        """Returns the application, in a worker."""
         if self.application is None:
             raise LoadError(f"{self.name} has no application: start was not called")
         return self.application
 
     def _run_in_worker(self, serve: Callable[[], None]) -> None:
-        """In a worker: what `run_server` does around serving, and that."""
+        """Does in a worker what `run_server` does around serving, and serves."""
         self._serve = serve
         self.run_server()
 

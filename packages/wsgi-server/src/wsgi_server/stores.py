@@ -75,7 +75,7 @@ def initialize_multi_store(
 
 
 def initialize_stores(conf: Any = None) -> None:
-    """Whichever of the two the service has configured: `enabled_backends` or one store."""
+    """Makes the stores of `enabled_backends`, or else the single one."""
     conf = cfg.CONF if conf is None else conf
     if _value(conf, "enabled_backends"):
         initialize_multi_store(conf)
@@ -90,7 +90,7 @@ def prefetch_interval(conf: Any) -> float:
 
 
 def _value(conf: Any, name: str) -> Any:
-    """The value of an option of Glance's; None where the service has none such."""
+    """Returns the value of an option of Glance's; None where the service has none such."""
     if not hasattr(type(conf), "__contains__"):
         conf = root(conf)
     if name not in conf:

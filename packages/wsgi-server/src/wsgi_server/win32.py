@@ -231,7 +231,7 @@ def _is_worker() -> bool:
 
 
 def _handover(sockets: Sequence[socket.socket], pid: int) -> bytes:
-    """One line that gives the sockets to a process."""
+    """Returns one line that gives the sockets to a process."""
     if sys.platform == "win32":
         shared = [base64.b64encode(sock.share(pid)).decode() for sock in sockets]
         return json.dumps(shared).encode() + b"\n"
@@ -239,7 +239,7 @@ def _handover(sockets: Sequence[socket.socket], pid: int) -> bytes:
 
 
 def _receive(stream: IO[bytes]) -> list[socket.socket]:
-    """The sockets that such a line gives."""
+    """Returns the sockets that such a line gives."""
     line = stream.readline()
     if not line:
         # The parent is gone, or wants this process gone, before it began.

@@ -57,7 +57,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments by the names of their options; those not given are not there.
+    """Returns the arguments by the names of their options; those not given are not there.
 
     Raises `UsageError`; leaves by `SystemExit` after `--help` and `--version`.
     """

@@ -29,7 +29,7 @@ class Configuration:
 
 
 def read(arguments: argparse.Namespace) -> Configuration:
-    """The files that `arguments` name, and what `arguments` say against them.
+    """Reads the files that `arguments` name, and what `arguments` say against them.
 
     Raises `ConfigError`.
     """

@@ -40,7 +40,7 @@ _EXPLAINED: Final = (LookupError, ValueError, ImportError, OSError)
 
 
 def load(uri: str, conf: Any) -> WSGIApplication:
-    """The application that `uri` names.
+    """Returns the application that `uri` names.
 
     `uri` is `module:name`, `module:name.attribute` or `module:factory(literals...)`, or
     `SCHEME:REST` for an installed loader; `conf` (a `ConfigOpts`) is for loaders only.
@@ -111,7 +111,7 @@ def _load_object(uri: str, name: str, expression: str) -> Any:
 def _parse_expression(
     uri: str, expression: str
 ) -> tuple[list[str], tuple[list[Any], dict[str, Any]] | None]:
-    """The attributes to follow, and the arguments to call the last one with."""
+    """Returns the attributes to follow, and the arguments to call the last one with."""
     try:
         node = ast.parse(expression, mode="eval").body
         arguments = None
@@ -189,7 +189,7 @@ def _faults(uri: str, *, explained: bool) -> Iterator[None]:
 
 
 def _place(exc: BaseException) -> str:
-    """`file:line: ` of the application's innermost line that is to blame."""
+    """Returns `file:line: ` of the application's innermost line that is to blame."""
     if isinstance(exc, SyntaxError) and exc.filename:
         return f"{exc.filename}:{exc.lineno}: "
     frames = [

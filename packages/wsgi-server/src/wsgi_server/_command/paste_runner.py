@@ -53,7 +53,7 @@ def main(
 
 
 def read(settings: dict[str, str]) -> Settings:
-    """The server's settings from those of an ini section. Raises `ConfigError`."""
+    """Returns the server's settings from those of an ini section. Raises `ConfigError`."""
     conf = cfg.ConfigOpts()
     opts.register_opts(conf)
     # Nothing but the section counts: no files, and no environment by surprise.

@@ -56,7 +56,7 @@ class Run:
         return status, supervisor.reason
 
     def _configure(self) -> list[Service]:
-        """What one generation serves, read anew for each but the first."""
+        """Returns what one generation serves, read anew for each but the first."""
         read, self._first = self._first, None
         if read is None:
             read = configuration.read(self._arguments)
@@ -73,7 +73,7 @@ class Run:
             LOG.error("the log stays where it is: %s", exc)  # noqa: TRY400
 
     def _adopt(self, settings: Settings) -> None:
-        """From now on the log, too, is as `settings` say. Raises `ConfigError`."""
+        """Makes the log as `settings` say, from now on. Raises `ConfigError`."""
         old, self._settings = self._settings, settings
         if (old.log_file, old.debug) != (settings.log_file, settings.debug):
             server_log.set_up(settings.log_file, debug=settings.debug)

@@ -7,6 +7,6 @@ from collections.abc import Iterable
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """`; did you mean X?` for the end of a message; empty where nothing comes near."""
+    """Returns `; did you mean X?` to end a message; empty where nothing comes near."""
     near = difflib.get_close_matches(name, list(candidates), n=1)
     return f"; did you mean {near[0]}?" if near else ""

@@ -62,7 +62,7 @@ _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>\d
 
 
 def parse_address(text: str) -> Address:
-    """The address that an entry of the `bind` option names.
+    """Returns the address that an entry of the `bind` option names.
 
     Raises `ConfigError` for anything but HOST:PORT, [V6]:PORT, unix:PATH, fd://N,
     systemd and systemd:NAME.
@@ -91,7 +91,7 @@ _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def canonical_ip(text: str) -> str:
-    """The one form in which an IP address is shown and compared.
+    """Returns the one form in which an IP address is shown and compared.
 
     Lower case and short (RFC 5952), a mapped IPv4 address as IPv4, without a zone, which
     REMOTE_ADDR has no place for (RFC 3875 4.1.8). Raises `ValueError` for anything else.
@@ -102,7 +102,7 @@ def canonical_ip(text: str) -> str:
 
 
 def parse_network(text: str) -> Network:
-    """The network of a text like `10.0.0.0/8`; one of mapped addresses is one of IPv4.
+    """Returns the network of a text like `10.0.0.0/8`; of mapped addresses, that of IPv4.
 
     Raises `ValueError`.
     """
@@ -124,7 +124,7 @@ class PeerSet:
         return self.unix or bool(self.networks)
 
     def __contains__(self, host: str) -> bool:
-        """Whether `host` (as of `canonical_ip`; empty for a Unix socket) belongs to it."""
+        """Tells whether `host` (as `canonical_ip`; empty: a Unix socket) belongs to it."""
         if not host:
             return self.unix
         if not self.networks:

@@ -19,7 +19,7 @@ from .values import Values
 def get_bind_addr(
     conf: Any = None, default_port: int | None = None
 ) -> tuple[str, int | None]:
-    """Host and port to bind to; `default_port` where `bind_port` has no value.
+    """Returns host and port to bind to; `default_port` where `bind_port` has no value.
 
     Raises `ConfigError` for a value that does not fit its option.
     """
@@ -29,7 +29,7 @@ def get_bind_addr(
 
 
 def get_num_workers(conf: Any = None) -> int:
-    """The worker processes that are configured: one per CPU, at most 8, by default.
+    """Returns the worker processes that are configured: one per CPU, at most 8, by default.
 
     0 means one process that does not fork. Raises `ConfigError` for a value that does
     not fit its option.
@@ -39,7 +39,7 @@ def get_num_workers(conf: Any = None) -> int:
 
 
 def option(conf: Any, name: str) -> Any:
-    """The value of an option of ours. Raises `ConfigError` where it does not fit."""
+    """Returns the value of an option of ours. Raises `ConfigError` for a bad one."""
     wanted = opts.BY_NAME[name]
     return wanted.meaning(Values(conf)[wanted])
 

@@ -104,7 +104,7 @@ class Settings:
     def from_conf(
         cls, conf: Any, *, default_port: int | None = None, **overrides: Any
     ) -> Settings:
-        """A checked snapshot of `conf`.
+        """Returns a checked snapshot of `conf`.
 
         `conf` is as for `Values`. `default_port` stands in for a missing bind_port.
         `overrides` replace single values after reading. Raises `ConfigError`.
@@ -163,7 +163,7 @@ class Settings:
             )
 
     def changes(self, new: Settings) -> list[tuple[str, object, object]]:
-        """What differs in `new`, as (name, old value, new value)."""
+        """Returns what differs in `new`, as (name, old value, new value)."""
         return [
             (field.name, old, changed)
             for field in dataclasses.fields(self)
@@ -173,7 +173,7 @@ class Settings:
 
 
 def default_workers() -> int:
-    """One for each CPU that this process may use, at most 8."""
+    """Returns one for each CPU that this process may use, at most 8."""
     return min(cpus(), MAX_DEFAULT_WORKERS)
 
 

@@ -48,7 +48,7 @@ class Values:
             self._group = conf._group.name
 
     def __getitem__(self, option: opts.Option) -> Any:
-        """The value; the default where it is empty. Raises `ConfigError`."""
+        """Returns the value; the default where it is empty. Raises `ConfigError`."""
         try:
             if not isinstance(self._conf, cfg.ConfigOpts | cfg.ConfigOpts.GroupAttr):
                 return self._attribute(option)
@@ -61,7 +61,7 @@ class Values:
             raise ConfigError(f"option {option.name}: {plain}") from exc
 
     def is_set(self, option: opts.Option) -> bool:
-        """Whether somebody says what it is: a file, the command line, the program."""
+        """Tells whether somebody says what it is: a file, the command line, the program."""
         group: str | None = SECTION
         if isinstance(self._conf, cfg.ConfigOpts | cfg.ConfigOpts.GroupAttr):
             if self._view.has(option.name, self._group):
@@ -83,7 +83,7 @@ class Values:
 
 
 def _says_absent(exc: BaseException | None, name: str) -> bool:
-    """Whether the option itself is missing, and not something that its value names.
+    """Tells whether the option itself is missing, and not something that its value names.
 
     A `ConfigOpts` raises this error in place of any other that it meets.
     """
@@ -112,7 +112,7 @@ class View(cfg.ConfigOpts):
             group._opts = dict(group._opts)
 
     def has(self, name: str, group: str | None = None) -> bool:
-        """Whether there is such an option, wherever it was registered."""
+        """Tells whether there is such an option, wherever it was registered."""
         if group is None:
             return name in self._opts
         return group in self._groups and name in self._groups[group]._opts
@@ -128,7 +128,7 @@ class View(cfg.ConfigOpts):
         del (self._opts if group is None else self._groups[group]._opts)[name]
 
     def read(self, option: opts.Option, group: str | None) -> Any:
-        """The value in that group; the default of its registrant where it is empty."""
+        """Returns the value in that group, where it is empty its registrant's default."""
         value = self._get(option.name, group)
         if value is None or (value == "" and opts.CAN_BE_OFF not in option.traits):
             info = self._get_opt_info(option.name, group)
@@ -137,7 +137,7 @@ class View(cfg.ConfigOpts):
         return value
 
     def _convert_value(self, value: Any, opt: cfg.Opt) -> Any:
-        """No value where it is empty, whatever the type would make of that."""
+        """Makes no value of an empty one, whatever the type would make of it."""
         if opt.multi:
             value = [item for item in value or () if item != ""]
         elif value is None or (value == "" and not opts.keeps_empty(opt)):
@@ -171,7 +171,7 @@ class View(cfg.ConfigOpts):
 
 
 def root(conf: Any) -> cfg.ConfigOpts:
-    """The `ConfigOpts` behind `conf`: itself, that of a group, or else `cfg.CONF`."""
+    """Returns the `ConfigOpts` behind `conf`: itself, a group's, or else `cfg.CONF`."""
     if isinstance(conf, cfg.ConfigOpts):
         return conf
     if isinstance(conf, cfg.ConfigOpts.GroupAttr):

@@ -53,7 +53,7 @@ def bind_tcp(
     *,
     listening: bool = True,
 ) -> socket.socket:
-    """A socket at `where`, which no client reaches unless it is `listening`.
+    """Returns a socket at `where`, which no client reaches unless it is `listening`.
 
     Raises `NoSuchAddress`, `AddressInUse` and other `BindError`s.
     """
@@ -85,7 +85,7 @@ def bind_tcp(
 
 
 def _binds_any_v4(settings: Settings, port: int) -> bool:
-    """Whether 0.0.0.0 is bound as well, so that :: must not take IPv4 for itself."""
+    """Tells whether 0.0.0.0 is bound as well, so that :: must not take IPv4 for itself."""
     return TcpAddress("0.0.0.0", port) in settings.binds  # noqa: S104  compared
 
 
@@ -118,7 +118,7 @@ def bind_error(shown: Address, exc: OSError) -> BindError:
 
 
 def bind_unix(address: UnixAddress, settings: Settings) -> socket.socket:
-    """A socket that listens at the path, with mode and owner as `settings` say.
+    """Returns a socket that listens at the path, with mode and owner as `settings` say.
 
     Takes the place of one that nobody listens on. Raises `BindError` and `ConfigError`.
     """
@@ -144,7 +144,7 @@ def bind_unix(address: UnixAddress, settings: Settings) -> socket.socket:
 
 
 def file_at(path: str) -> tuple[int, int] | None:
-    """Device and inode of what is there, None for nothing. Raises `OSError`."""
+    """Returns device and inode of what is there, None for nothing. Raises `OSError`."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -162,7 +162,7 @@ def try_unix(address: UnixAddress) -> None:
 
 
 def _is_stale(address: UnixAddress) -> bool:
-    """Whether there is a socket file that nobody listens on; raises for one in use."""
+    """Tells whether nobody listens on a socket's file; raises for one in use."""
     path = address.path
     if address.is_abstract:
         path = f"\0{path[1:]}"

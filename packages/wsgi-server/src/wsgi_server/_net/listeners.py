@@ -102,7 +102,7 @@ class Listener:
         self.sock.close()
 
     def is_lost(self) -> bool:
-        """Whether clients cannot come: a Unix socket's file is gone, or another's."""
+        """Tells whether clients cannot come: a Unix socket's file is gone, or another's."""
         # A directory that cannot be looked into says nothing.
         with contextlib.suppress(OSError):
             return self.file is not None and file_at(self._path) != self.file
@@ -145,7 +145,7 @@ def open_listeners(
     present: Iterable[Listener] = (),
     inheritance: Inheritance | None = None,
 ) -> list[Listener]:
-    """Everything that `settings.binds` names, listening.
+    """Returns listeners for everything that `settings.binds` names.
 
     Sockets that `present` or `inheritance` (under `name`, the service's) already hold are
     used again, not opened anew; their options are left as they are (see `reconfigure`). Raises `AddressInUse` where
@@ -181,7 +181,7 @@ def reconfigure(listener: Listener, settings: Settings) -> None:
 
 
 def _present(known: Mapping[str, Listener], address: Address) -> list[Listener]:
-    """All the listeners there are for `address` and that clients reach, in order."""
+    """Returns all listeners for `address` that clients reach, in order."""
     parts: list[Listener] = []
     while (key := f"{address}#{len(parts)}") in known:
         part = known[key]
@@ -216,7 +216,7 @@ def _open(
 
 
 def _take(name: str, address: Address, source: Inheritance) -> list[Listener]:
-    """What a predecessor had for `address`; it keeps files and options until it goes."""
+    """Returns what a predecessor had; it keeps files and options until it goes."""
     taken: list[Listener] = []
     while (
         fd := source.predecessor.pop(f"{name} {address}#{len(taken)}", None)
@@ -327,7 +327,7 @@ def _from_systemd(address: SystemdAddress, source: Inheritance) -> list[Listener
 
 
 def _adopt(fd: int, shown: str) -> socket.socket:
-    """A socket around an inherited descriptor that must listen already."""
+    """Returns a socket around an inherited descriptor that must listen already."""
     try:
         sock: socket.socket = unpatched.Socket(fileno=fd)
     except OSError as exc:

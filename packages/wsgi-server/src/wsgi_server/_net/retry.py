@@ -24,7 +24,7 @@ class Retry:
         self._told = False
 
     def pause(self, exc: AddressInUse) -> float:
-        """The seconds until the next attempt; raises `exc` when there is none."""
+        """Returns the seconds until the next attempt; raises `exc` when there is none."""
         left = self._until - time.monotonic()
         if left <= 0:
             raise exc

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def get_socket(
     conf: Any = None, default_port: int | None = None, *, bind_retry: float = 30.0
 ) -> socket.socket:
-    """A new listening socket on the first address that is configured.
+    """Returns a new listening socket on the first address that is configured.
 
     With `cert_file` it is an `ssl.SSLSocket` whose connections make their handshake when
     they are first read from or written to: `accept` waits for no client. The socket
@@ -47,7 +47,7 @@ def get_socket(
 
 
 def ssl_wrap_socket(sock: socket.socket, conf: Any = None) -> ssl.SSLSocket:
-    """`sock`, listening or connected, as the server's side of TLS.
+    """Returns `sock`, listening or connected, as the server's side of TLS.
 
     With `cert_file`, `key_file`, `ca_file` and `tls_ciphers` of `conf`; TLS 1.2 at least,
     and with `ca_file` clients must present a certificate. The handshake happens at the

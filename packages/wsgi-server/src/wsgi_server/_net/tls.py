@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def server_context(settings: Settings) -> ssl.SSLContext | None:
-    """The context that the settings ask for; None without `cert_file`.
+    """Returns the context that the settings ask for; None without `cert_file`.
 
     TLS 1.2 at least (RFC 8996), no compression, session tickets as Python has them. With
     `ca_file` every client must present a certificate that those authorities signed.

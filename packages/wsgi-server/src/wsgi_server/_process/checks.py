@@ -39,7 +39,7 @@ class Prepared:
 
 
 def prepare(settings: Settings) -> Prepared:
-    """Everything that needs no address and no application. Raises `ConfigError`."""
+    """Checks what needs neither address nor application. Raises `ConfigError`."""
     identity = privileges.resolve(settings.user, settings.group)
     tls = None
     if settings.cert_file is not None:
