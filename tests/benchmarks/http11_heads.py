@@ -19,6 +19,7 @@ import h11
 import httptools
 from wsgi_server._http11 import (
     Limits,
+    Request,
     RequestHeads,
     RequestReader,
     ResponseHeads,
@@ -49,7 +50,12 @@ REQUESTS = {
     "1 KiB sized": POST,
     "1 KiB chunked": CHUNKED,
 }
-HEADERS = [("Content-Type", "application/json"), ("Content-Length", "70")]
+#: What an application gives to `start_response`.
+DECLARED = (
+    "200 OK",
+    (("Content-Type", "application/json"), ("Content-Length", "70")),
+)
+DATE = b"Sun, 06 Nov 1994 08:49:37 GMT"
 
 
 def ours(data: bytes) -> Callable[[], object]:
@@ -117,33 +123,32 @@ def by_h11(data: bytes) -> Callable[[], object]:
 
 
 def our_heads() -> Callable[[], object]:
-    heads = ResponseHeads()
-    heads.set_date(b"Sun, 06 Nov 1994 08:49:37 GMT")
-    return lambda: heads.head(
-        "200 OK",
-        HEADERS,
-        http11=True,
-        head_request=False,
-        keep_alive=True,
-        body_length=70,
-    )
+    heads, request = response_heads(), asked()
+    return lambda: heads.head(request, heads.declarations[DECLARED], 70, True)
 
 
 def our_new_heads() -> Callable[[], object]:
-    heads = ResponseHeads()
+    heads, request = response_heads(), asked()
 
     def render() -> None:
-        heads.set_date(b"Sun, 06 Nov 1994 08:49:37 GMT")
-        heads.head(
-            "200 OK",
-            HEADERS,
-            http11=True,
-            head_request=False,
-            keep_alive=True,
-            body_length=70,
-        )
+        heads.set_date(DATE)
+        heads.declarations.clear()
+        heads.head(request, heads.declarations[DECLARED], 70, True)
 
     return render
+
+
+def response_heads() -> ResponseHeads:
+    heads = ResponseHeads()
+    heads.set_date(DATE)
+    return heads
+
+
+def asked() -> Request:
+    """What the response answers."""
+    request = RequestReader(RequestHeads(Limits())).recognize(TWO)
+    assert request is not None
+    return request
 
 
 def measure(contestants: dict[str, Callable[[], object]], rounds: int) -> None:
