@@ -146,7 +146,9 @@ def response_heads() -> ResponseHeads:
 
 def asked() -> Request:
     """What the response answers."""
-    request = RequestReader(RequestHeads(Limits())).recognize(TWO)
+    reader = RequestReader(RequestHeads(Limits()))
+    reader.feed(TWO)
+    request = reader.read_head()
     assert request is not None
     return request
 
