@@ -284,7 +284,9 @@ class Connection:
             self.stream.transport.reset()
             self.close()
 
-    # Inside.
+    def abandon(self) -> None:
+        """In a process that the application forked: this is another's connection."""
+        self.stream.abandon()
 
     def _wanted(self) -> Next:
         state = self.state
@@ -309,11 +311,10 @@ class Connection:
         opening = self._opening
         assert opening is not None  # noqa: S101  what PREFACE and HANDSHAKE mean
         state = opening.goes_on(self.state)
-        if state is self.state:
-            return self._wanted()
         if state is _CLOSED:
             self.close()
-            return _NOTHING
+        if state is self.state:
+            return self._wanted()
         self.state = state
         if state is _HEAD:
             self._opening = None

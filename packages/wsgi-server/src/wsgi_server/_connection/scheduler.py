@@ -70,6 +70,9 @@ class Client(Protocol):
     def close(self) -> None:
         """Closes at once. Harmless when it is closed already."""
 
+    def abandon(self) -> None:
+        """In a process that the application forked: who comes back to it there ends."""
+
     @property
     def idle(self) -> bool:
         """Whether it is between two requests, and can be closed without a loss."""

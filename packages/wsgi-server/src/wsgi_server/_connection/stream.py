@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import select
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from wsgi_server._system import unpatched
 from wsgi_server._wsgi.channel import ClientGone
 
+from .nowhere import Nowhere
 from .patience import Patience
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class Stream:
         #: Seconds that the running request has waited for its client, and since when it does.
         self.waited = 0.0
         self._waiting_since: float | None = None
+
+    def abandon(self) -> None:
+        """In a process that the application forked: see `Nowhere`."""
+        self.transport.bare.close()
+        self.transport = cast("Transport", Nowhere())
 
     def take(self) -> bytes | None:
         """What has arrived: None for nothing, empty where nothing will come any more."""

@@ -53,6 +53,12 @@ class Engine(Protocol):
     def reopen_logs(self) -> None:
         """Opens the access log anew, for log rotation."""
 
+    def abandon(self) -> None:
+        """In a process that the application forked: closes all of this engine's.
+
+        Who comes back there from the application ends the process.
+        """
+
 
 _ENGINES: Final[Mapping[str, str]] = {
     "eventlet": "wsgi_server._engines.eventlet:EventletEngine",

@@ -138,6 +138,12 @@ class Acceptor:
         self._socks.clear()
         self._endpoints.clear()
 
+    def abandon(self) -> None:
+        """In a process that the application forked: closes them there."""
+        for sock in self._socks.values():
+            sock.close()
+        self._socks.clear()
+
     def _lose(self, fd: int) -> None:
         """Forgets a socket that somebody has shut down, in whatever process."""
         url = self._endpoints[fd].listener.url

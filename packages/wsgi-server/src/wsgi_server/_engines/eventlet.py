@@ -25,6 +25,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from wsgi_server._connection.scheduler import Next
 from wsgi_server.errors import RequestTimeout
 
+from .hubs import leave_on_fork
 from .loop import INPUT, READABLE, WRITABLE, Loop, call_back
 
 with warnings.catch_warnings():
@@ -83,6 +84,7 @@ class EventletEngine(Loop):
     ) -> None:
         super().__init__(settings, slot, **context)
         self._hub = hubs.get_hub()
+        leave_on_fork(self._hub)
         self._idle: list[greenlet] = []
         self._slice_end = 0.0
         self._main: greenlet | None = None

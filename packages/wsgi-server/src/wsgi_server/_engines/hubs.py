@@ -6,8 +6,10 @@ import importlib
 import os
 import sys
 import warnings
-from typing import Final
+import weakref
+from typing import Any, Final
 
+from wsgi_server._system import forks
 from wsgi_server.errors import ServerError
 
 #: Hubs that work, the fastest first; the first that the platform has is taken.
@@ -56,4 +58,26 @@ def renew_hub(*, green: bool) -> None:
     if module.__name__ == "eventlet.hubs.epolls" and "EVENTLET_HUB" not in os.environ:
         module = importlib.import_module("wsgi_server._engines.epoll_hub")
     hubs.use_hub(module)
-    hubs.get_hub()
+    leave_on_fork(hubs.get_hub())
+
+
+def leave_on_fork(hub: Any) -> None:
+    """Has what the application forks wait in another hub than this one."""
+    if hub in _left_on_fork:
+        return
+    _left_on_fork.add(hub)
+
+    def leave(_keep: object) -> None:
+        from eventlet import hubs
+
+        if getattr(hubs._threadlocal, "hub", None) is hub:
+            hubs.use_hub(sys.modules[type(hub).__module__])
+        # What a hub polls is known of the epoll one; others hold no descriptor.
+        poll: Any = getattr(hub, "poll", None)
+        if hasattr(poll, "close"):
+            poll.close()
+
+    forks.on_fork(leave)
+
+
+_left_on_fork: Final[weakref.WeakSet[Any]] = weakref.WeakSet()

@@ -22,6 +22,7 @@ from wsgi_server._connection.connection import Connection
 from wsgi_server._connection.endpoint import Endpoint
 from wsgi_server._connection.scheduler import Next
 from wsgi_server._logs.logger import open_request_log
+from wsgi_server._scoreboard.slots import Slot
 from wsgi_server._system import unpatched
 
 from .acceptor import Acceptor
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from wsgi_server._config.settings import Settings
     from wsgi_server._net.listeners import Listener
-    from wsgi_server._scoreboard.slots import Slot
 
 LOG = logging.getLogger(__name__)
 
@@ -94,8 +94,6 @@ class Loop(ABC):
         self._flag = Flag(self._epoll)
         self._callbacks[self._flag.fd] = self._flag.lower
 
-    # What an engine adds.
-
     @abstractmethod
     def call_at(self, deadline: float, callback: Callable[[], object]) -> Any:
         """Calls `callback` in the loop at `deadline`; the result has `cancel`."""
@@ -123,8 +121,6 @@ class Loop(ABC):
     @abstractmethod
     def _spawn(self, function: Callable[[], object]) -> None:
         """Runs `function` beside the requests."""
-
-    # The engine protocol.
 
     def watch(self, fd: int, callback: Callable[[], object]) -> None:
         """Calls `callback` in the loop whenever `fd` is readable."""
@@ -188,6 +184,15 @@ class Loop(ABC):
         """Opens the access log anew."""
         if self._log is not None:
             self._log.reopen()
+
+    def abandon(self) -> None:
+        """In a process that the application forked: closes everything, quietly."""
+        self._slot = Slot.local()
+        for entry in self._entries.values():
+            entry.conn.abandon()
+        self._acceptor.abandon()
+        self._epoll.close()
+        self._flag.close()
 
     def forget(self, fd: int) -> None:
         """The connection is about to close its descriptor; epoll notices by itself."""

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,7 @@ from wsgi_server._config.addresses import (
     TcpAddress,
     UnixAddress,
 )
-from wsgi_server._system import unpatched
+from wsgi_server._system import forks, unpatched
 from wsgi_server.errors import BindError, ConfigError
 
 from .binding import (
@@ -100,6 +100,12 @@ class Listener:
             # Its inode may be another's by the time this is called again.
             self.file = None
         self.sock.close()
+
+    def leave_behind(self, keep: Collection[int]) -> None:
+        """In a forked child: closes its copy, unless that is in `keep`."""
+        if self.sock.fileno() not in keep:
+            # The object keeps no number that the child's own files may be given.
+            forks.close([self.sock.detach()])
 
     def is_lost(self) -> bool:
         """Tells whether clients cannot come: a Unix socket's file is gone, or another's."""

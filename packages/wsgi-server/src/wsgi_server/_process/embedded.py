@@ -92,8 +92,7 @@ class Embedded(Supervisor):
             self._serve_alone()
         finally:
             self.waiting = False
-            self._workers.close()
-            self._main.close()
+            self._close()
         return self._status
 
     def _act(self, now: float) -> None:

@@ -7,7 +7,7 @@ want, and either takes its place whole or leaves no trace.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from wsgi_server._net.listeners import (
     open_listeners,
     reconfigure,
 )
+from wsgi_server._system import forks
 
 from .checks import prepare
 from .service import Deployment, Service, load
@@ -53,6 +54,11 @@ class Generation:
         deployment = self.deployments.get(service)
         return 0 if deployment is None else deployment.wanted
 
+    def leave_behind(self, keep: Collection[int]) -> None:
+        """In a forked child: closes the sockets that are not in `keep`."""
+        for listener in self.listeners:
+            listener.leave_behind(keep)
+
     @property
     def forks(self) -> bool:
         """False where the one process serves by itself."""
@@ -85,9 +91,10 @@ def build(
             generation.deployments[service.name] = Deployment(
                 service, listeners, prepared.identity
             )
-        for deployment in generation.deployments.values():
-            if deployment.service.settings.preload_app and generation.forks:
-                deployment.app = load(deployment.service)
+        with forks.during(generation.leave_behind):
+            for deployment in generation.deployments.values():
+                if deployment.service.settings.preload_app and generation.forks:
+                    deployment.app = load(deployment.service)
     except BaseException:
         retire(generation, keep=present.listeners if present is not None else [])
         raise

@@ -9,7 +9,7 @@ import logging
 import os
 import select
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from wsgi_server._logs import rotation
@@ -17,7 +17,7 @@ from wsgi_server._logs.standard_streams import open_closed
 from wsgi_server._net.binding import AddressInUse
 from wsgi_server._net.listeners import Inheritance
 from wsgi_server._net.retry import Retry
-from wsgi_server._system import unpatched
+from wsgi_server._system import forks, unpatched
 from wsgi_server._system.pid_file import PidFile
 from wsgi_server._system.predecessor import Predecessor
 from wsgi_server._system.signals import SignalPipe
@@ -101,6 +101,12 @@ class MainProcess:
         rotation.reopen()
         self._hand_over_logs()
         LOG.info("log files reopened")
+
+    def leave_behind(self, keep: Collection[int]) -> None:
+        """In a forked child: closes sockets and pipes that are not in `keep`."""
+        self.present.leave_behind(keep)
+        inherited = [fd for _, fd in self.inheritance.systemd]
+        forks.close([*inherited, *self.predecessor.fds()], keep)
 
     def close(self) -> None:
         """Closes everything and puts the program's own handlers back."""

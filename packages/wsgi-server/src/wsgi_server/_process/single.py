@@ -7,25 +7,33 @@ began.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from wsgi_server import hooks
 from wsgi_server._engines import create_engine
+from wsgi_server._logs.nonblocking import has_room
 from wsgi_server._scoreboard.slots import Slot, WorkerState
+from wsgi_server._system import forks
+from wsgi_server._system.children import Children
 from wsgi_server._system.process import set_title
 from wsgi_server.errors import ServerError
 
 from .main_process import LONGEST_WAIT, STOPPING, MainProcess
 from .service import load
-from .worker import remaining
+from .worker import MARGIN, remaining
+from .worker_pipe import Forked, Inbox, Reporter
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+    from wsgi_server._engines import Engine
 
     from .generation import Generation
     from .reload import Reload
@@ -45,6 +53,7 @@ class SingleProcess:
         self._going = False
         self._hurried = False
         self._leave_by = math.inf
+        self._children = Children()
 
     def serve(self, before_exit: Callable[[float], object] | None) -> None:
         """Serves until it is told to stop, which may be before the application is loaded.
@@ -52,24 +61,59 @@ class SingleProcess:
         `before_exit` is called when everything is answered, with the seconds that it may
         take. Raises a `ServerError` when the start fails.
         """
+        with self._told_of_forks():
+            engine = self._prepare()
+            if engine is None:
+                return
+            self._engine = engine
+            engine.watch(self._main.signals.fileno(), self._on_signals)
+            engine.watch(self._inbox.fd, self._hear)
+            with forks.during(lambda _keep: engine.abandon()):
+                engine.serve(self._main.present.listeners, self._app, self._on_ready)
+            hooks.ended()
+            if before_exit is not None and not self._hurried:
+                before_exit(remaining(self._leave_by))
+
+    def _prepare(self) -> Engine | None:
+        """Loads the application; None where the end came first."""
         (deployment,) = self._main.present.deployments.values()
-        settings = deployment.service.settings
         try:
             deployment.identity.assume()
             # No loop runs yet that could be told to end.
             with self._main.signals.interrupting(STOPPING):
                 self._app = load(deployment.service)
             hooks.started(0)
-            self._engine = create_engine(settings, self._slot)
         except KeyboardInterrupt:
             LOG.info("stopping before the application was loaded")
-            return
+            return None
         set_title(deployment.service.name)
-        self._engine.watch(self._main.signals.fileno(), self._on_signals)
-        self._engine.serve(deployment.listeners, self._app, self._on_ready)
-        hooks.ended()
-        if before_exit is not None and not self._hurried:
-            before_exit(remaining(self._leave_by))
+        return create_engine(deployment.service.settings, self._slot)
+
+    @contextlib.contextmanager
+    def _told_of_forks(self) -> Iterator[None]:
+        """In the block, what the application forks tells of itself; it ends with us."""
+        reader, writer = os.pipe()
+        self._inbox, reporter = Inbox(reader), Reporter(writer)
+
+        def on_fork(keep: Collection[int]) -> None:
+            if has_room(writer):
+                reporter.send(Forked(os.getpid()))
+            forks.close([reader, writer, *self._children.fds()], keep)
+
+        stay = forks.on_fork(on_fork)
+        try:
+            yield
+        finally:
+            stay()
+            self._hear()
+            self._children.end(MARGIN)
+            self._inbox.close()
+            os.close(writer)
+
+    def _hear(self) -> None:
+        for message in self._inbox.take():
+            if isinstance(message, Forked):
+                self._children.add(message.pid)
 
     def _on_ready(self) -> None:
         self._slot.state = WorkerState.READY

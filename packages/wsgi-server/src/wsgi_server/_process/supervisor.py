@@ -13,9 +13,9 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
-from wsgi_server._system import unpatched
+from wsgi_server._system import forks, unpatched
 from wsgi_server._system.process import set_title
 from wsgi_server.errors import ExitStatus, ServerError
 
@@ -27,7 +27,7 @@ from .replacements import Replacements
 from .service import Deployment, Service
 from .upgrade import Upgrade
 from .worker import MARGIN
-from .worker_pipe import Due, Failed, Leaving, Message, Ready
+from .worker_pipe import Answered, Due, Failed, Forked, Leaving, Message, Ready
 from .workers import Worker, Workers, how_it_ended
 
 __all__ = ["Phase", "Service", "Supervisor"]
@@ -139,6 +139,7 @@ class Supervisor:
             self._main, self._configure, self._on_failed_reload, self._summary
         )
         self._upgrade = Upgrade(self._main)
+        self._stay = forks.on_fork(self._on_fork)
         self._poller = unpatched.poll()
         self._poller.register(self._main.signals.fileno(), select.POLLIN)
         self._workers = Workers(
@@ -155,14 +156,18 @@ class Supervisor:
         """Supervises until it is told to stop and the last worker has left."""
         try:
             if self._main.present.forks:
-                while not self._phase.going or self._workers:
+                while not self._phase.going or not self._workers.gone:
                     self._turn()
             else:
                 self._serve_alone()
         finally:
-            self._workers.close()
-            self._main.close()
+            self._close()
         return self._status
+
+    def _close(self) -> None:
+        self._stay()
+        self._workers.close()
+        self._main.close()
 
     def stop(self, *, graceful: bool = True) -> None:
         """Stops as SIGTERM does, or as SIGINT does."""
@@ -212,7 +217,7 @@ class Supervisor:
         self._watch_upgrade(ready, now)
         for worker, complaint in self._workers.enforce(now, asked):
             self._on_loss(worker, complaint, ExitStatus.BOOT, now)
-        for worker, code in self._workers.reap():
+        for worker, code in self._workers.reap(now):
             self._on_end(worker, code, now)
         self._upgrade.reap()
         if os.getpid() == 1:
@@ -275,6 +280,10 @@ class Supervisor:
                 LOG.info("%s is to be replaced: %s", worker, reason)
                 worker.due_reason = reason
                 worker.due_after = worker.served(now) or 0.0
+            case Forked(pid):
+                worker.children.add(pid)
+            case Answered():
+                worker.children.send(signal.SIGTERM)
             case Leaving() if not worker.stopping:
                 LOG.info("%s leaves by itself", worker)
                 worker.stopping = True
@@ -377,11 +386,7 @@ class Supervisor:
         coming = self._reload.coming
         try:
             worker = self._workers.spawn(
-                deployment,
-                step.generation,
-                step.worker_id,
-                now,
-                self._not_for(deployment),
+                deployment, step.generation, step.worker_id, now
             )
         except (OSError, LookupError) as exc:
             reason = f"cannot start a worker: {exc}"
@@ -395,16 +400,13 @@ class Supervisor:
         else:
             LOG.debug("%s started, generation %d", worker, step.generation)
 
-    def _not_for(self, deployment: Deployment) -> list[int]:
-        """Descriptors of ours that a worker of `deployment` must not hold open."""
-        listeners = [*self._main.present.listeners]
+    def _on_fork(self, keep: Collection[int]) -> None:
+        """In a child: the sockets, and what an upgrade has, are not its own."""
+        self._main.leave_behind(keep)
         if self._reload.coming is not None:
-            listeners += self._reload.coming.listeners
-        fds = {listener.sock.fileno() for listener in listeners}
-        fds -= {listener.sock.fileno() for listener in deployment.listeners}
+            self._reload.coming.leave_behind(keep)
         if self._upgrade.under_way:
-            fds.add(self._upgrade.fileno())
-        return [*fds, *self._main.predecessor.fds()]
+            forks.close([self._upgrade.fileno()], keep)
 
     def _fail(self, reason: str, status: ExitStatus) -> None:
         """The first generation does not come up: says why and leaves."""

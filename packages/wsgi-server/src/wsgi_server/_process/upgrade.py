@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from wsgi_server._system import unpatched
+from wsgi_server._system import forks, unpatched
 from wsgi_server._system.predecessor import READY, SOCKETS
 from wsgi_server._system.signals import blocked
 
@@ -130,7 +130,7 @@ class _Successor:
         self.unwanted = False
         self.reader, writer = os.pipe()
         with blocked(signal.valid_signals()) as gate:
-            self.pid = unpatched.fork()
+            self.pid = forks.fork()
             if self.pid == 0:
                 _become(sockets, directory, writer, gate)
         os.close(writer)

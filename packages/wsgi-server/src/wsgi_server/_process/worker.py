@@ -10,13 +10,14 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
+import functools
 import logging
 import math
 import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -25,7 +26,9 @@ from wsgi_server import hooks, pools
 from wsgi_server._engines import create_engine
 from wsgi_server._logs import rotation
 from wsgi_server._logs import server as log
+from wsgi_server._logs.nonblocking import has_room
 from wsgi_server._scoreboard.slots import WorkerState
+from wsgi_server._system import forks
 from wsgi_server._system.process import (
     has_ended,
     resident,
@@ -36,7 +39,15 @@ from wsgi_server._system.signals import SignalPipe
 from wsgi_server.errors import ExitStatus, LoadError, ServerError
 
 from .service import load, not_loaded
-from .worker_pipe import Due, Failed, Leaving, Ready, Reporter
+from .worker_pipe import (
+    Answered,
+    Due,
+    Failed,
+    Forked,
+    Leaving,
+    Ready,
+    Reporter,
+)
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -87,19 +98,27 @@ class Assignment:
     #: Called last, when everything is answered, with the seconds that are left for it.
     before_exit: Callable[[float], object] | None = None
 
+    @property
+    def descriptors(self) -> list[int]:
+        """Those of the supervisor's that the worker keeps, and its ends of the pipes."""
+        listeners = self.deployment.listeners
+        sockets = [listener.sock.fileno() for listener in listeners]
+        return [*sockets, self.report, self.life]
+
 
 def run(
-    job: Assignment, release: Callable[[], object], foreign: Iterable[int]
+    job: Assignment, release: Callable[[], object], handled: Iterable[signal.Signals]
 ) -> NoReturn:
     """Lives a worker's life and ends the process.
 
-    `release` lets signals through again, once this process handles them itself; `foreign`
-    are the supervisor's descriptors, which a worker must not keep open.
+    `release` lets signals through again, once this process handles them itself; `handled`
+    are those that the supervisor's program handles.
     """
     status = int(ExitStatus.FAILURE)
     try:
-        for fd in foreign:
-            os.close(fd)
+        forks.leave_behind(job.descriptors)
+        for signum in handled:
+            signal.signal(signum, signal.SIG_DFL)
         # What the supervisor's program registered is for the supervisor to run.
         atexit._clear()
         status = int(_live(job, release))
@@ -119,6 +138,7 @@ def _live(job: Assignment, release: Callable[[], object]) -> ExitStatus:
     signals = SignalPipe(HARMLESS)
     signal.signal(ORPHANED, signal.SIG_DFL)
     signal_the_end_of(job.life)
+    forks.on_fork(functools.partial(_on_fork, job, reporter))
     release()
     if has_ended(job.life):
         return ExitStatus.FAILURE  # before the kernel was asked to say so
@@ -133,8 +153,20 @@ def _live(job: Assignment, release: Callable[[], object]) -> ExitStatus:
         return exc.exit_status
     if job.before_exit is not None and not process.hurried:
         job.before_exit(remaining(process.leave_by))
+    reporter.send(Answered())
     atexit._run_exitfuncs()
     return ExitStatus.OK
+
+
+def _on_fork(job: Assignment, reporter: Reporter, keep: Collection[int]) -> None:
+    """In a process that the application forked: tells of it, and has no ties to us."""
+    if has_room(job.report):
+        reporter.send(Forked(os.getpid()))
+    faulthandler.unregister(DUMP_SIGNAL)
+    signal.signal(ORPHANED, signal.SIG_DFL)
+    for listener in job.deployment.listeners:
+        listener.leave_behind(keep)
+    forks.close((job.report, job.life), keep)
 
 
 def _serve(job: Assignment, signals: SignalPipe, reporter: Reporter) -> WorkerProcess:
@@ -158,7 +190,8 @@ def _serve(job: Assignment, signals: SignalPipe, reporter: Reporter) -> WorkerPr
             ),
         )
         process = WorkerProcess(job, engine, signals, reporter)
-        process.serve(app)
+        with forks.during(lambda _keep: engine.abandon()):
+            process.serve(app)
         hooks.ended()
         if process.hurried:
             # What the service would do now would take its time.

@@ -43,10 +43,22 @@ class Leaving:
     """The worker drains although the supervisor did not ask."""
 
 
-Message = Ready | Failed | Due | Leaving
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """All is answered; what the application forked may go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """Sent by a process that the application forked, of itself."""
+
+    pid: int
+
+
+Message = Ready | Failed | Due | Leaving | Answered | Forked
 
 _KINDS: Final[Mapping[str, type[Message]]] = {
-    kind.__name__: kind for kind in (Ready, Failed, Due, Leaving)
+    kind.__name__: kind for kind in (Ready, Failed, Due, Leaving, Answered, Forked)
 }
 #: Characters of a reason: a message should arrive whole (POSIX: up to PIPE_BUF).
 _LONGEST: Final = 1000

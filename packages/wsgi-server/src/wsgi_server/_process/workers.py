@@ -13,17 +13,18 @@ import math
 import os
 import select
 import signal
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._engines import preload
 from wsgi_server._scoreboard.slots import Scoreboard, Slot, WorkerState
-from wsgi_server._system import unpatched
+from wsgi_server._system import forks, unpatched
+from wsgi_server._system.children import Children
 from wsgi_server._system.signals import SignalPipe, blocked
 
 from .worker import DUMP_SIGNAL, MARGIN, Assignment, run
-from .worker_pipe import Failed, Inbox, Message
+from .worker_pipe import Failed, Forked, Inbox, Message
 
 if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
@@ -64,6 +65,8 @@ class Worker:
     leave_by: float = math.inf
     #: When it is killed, once its stack was asked for.
     kill_at: float | None = None
+    #: What its application has forked.
+    children: Children = field(default_factory=Children)
     #: Why it could not become ready, in its own words.
     failure: Failed | None = None
 
@@ -124,7 +127,10 @@ class Workers:
         self._board = Scoreboard(SLOTS)
         self._by_fd: dict[int, Worker] = {}
         self._awake_since = 0.0
+        self._stay = forks.on_fork(self._on_fork)
         self._by_pid: dict[int, Worker] = {}
+        #: What workers left behind, and when it is killed.
+        self._left: list[tuple[float, Children]] = []
 
     def __iter__(self) -> Iterator[Worker]:
         return iter([*self._by_pid.values()])
@@ -146,13 +152,8 @@ class Workers:
         generation: int,
         worker_id: int,
         now: float,
-        foreign: Iterable[int],
     ) -> Worker:
-        """Forks a worker. Raises `OSError` when the system has no room for one.
-
-        `foreign` are descriptors of this process that the worker has no use for, beside
-        those of the other workers.
-        """
+        """Forks a worker. Raises `OSError` when the system has no room for one."""
         preload(deployment.service.settings.engine)
         with contextlib.ExitStack() as undo:
             slot = self._claim(worker_id, generation, now)
@@ -169,13 +170,12 @@ class Workers:
                 self._in_child,
                 self._before_exit,
             )
-            others = [worker.life for worker in self._by_pid.values()]
-            unwanted = [*foreign, *self._by_fd, *others, inbox, life]
+            handled = self._signals.handled
             with blocked(signal.valid_signals()) as gate:
-                pid = unpatched.fork()
+                pid = forks.fork()
                 if pid == 0:
-                    self._signals.forget()
-                    run(job, gate.release, unwanted)
+                    forks.close((inbox, life))
+                    run(job, gate.release, handled)
             undo.pop_all()
         os.close(report)
         os.close(ending)
@@ -194,6 +194,11 @@ class Workers:
         self._by_fd[inbox] = worker
         self._poller.register(inbox, select.POLLIN)
         return worker
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody is left, nor anything that the applications forked."""
+        return not self._by_pid and not self._left
 
     def hear(self, ready: Iterable[int]) -> list[tuple[Worker, Message]]:
         """What the workers behind those of the `ready` descriptors that are theirs say."""
@@ -229,6 +234,14 @@ class Workers:
         if now - asked > LATE:
             # We were stopped or starved ourselves: nobody may be blamed for that time.
             self._awake_since = now
+        for kill_at, children in self._left[:]:
+            children.prune()
+            if now >= kill_at:
+                children.send(signal.SIGKILL)
+            if now >= kill_at or not children:
+                self._left.remove((kill_at, children))
+                self._poller.unregister(children.fds()[0])
+                children.close()
         found = []
         for worker in self._by_pid.values():
             if worker.deadline(self._awake_since) > now:
@@ -247,12 +260,12 @@ class Workers:
 
     def deadline(self) -> float:
         """When `enforce` is due again."""
+        deadlines = [w.deadline(self._awake_since) for w in self._by_pid.values()]
         return min(
-            (w.deadline(self._awake_since) for w in self._by_pid.values()),
-            default=math.inf,
+            [*deadlines, *(kill_at for kill_at, _ in self._left)], default=math.inf
         )
 
-    def reap(self) -> list[tuple[Worker, int | None]]:
+    def reap(self, now: float) -> list[tuple[Worker, int | None]]:
         """The workers that have ended, with exit code (minus the signal) where known."""
         ended = []
         for worker in list(self._by_pid.values()):
@@ -262,7 +275,7 @@ class Workers:
                 # ECHILD: the embedding program reaps children itself.
                 pid, status = worker.pid, None
             if pid:
-                self._remove(worker)
+                self._remove(worker, now)
                 code = None if status is None else os.waitstatus_to_exitcode(status)
                 ended.append((worker, code))
         return ended
@@ -282,10 +295,19 @@ class Workers:
 
     def close(self) -> None:
         """Closes the pipes; workers that are left take that for our death."""
+        self._stay()
         for worker in list(self._by_fd.values()):
             self._close_inbox(worker)
         for worker in self._by_pid.values():
             os.close(worker.life)
+            worker.children.close()
+
+    def _on_fork(self, keep: Collection[int]) -> None:
+        held = [children for _, children in self._left]
+        held += [worker.children for worker in self._by_pid.values()]
+        lives = [worker.life for worker in self._by_pid.values()]
+        pids = [fd for children in held for fd in children.fds()]
+        forks.close([*self._by_fd, *lives, *pids], keep)
 
     def _claim(self, worker_id: int, generation: int, now: float) -> Slot:
         slot = self._board.claim()
@@ -304,11 +326,20 @@ class Workers:
         self.signal(worker, signal.SIGKILL)
         worker.kill_at = math.inf
 
-    def _remove(self, worker: Worker) -> None:
+    def _remove(self, worker: Worker, now: float) -> None:
         del self._by_pid[worker.pid]
         for message in worker.inbox.take():
             if isinstance(message, Failed):
                 worker.failure = message
+            elif isinstance(message, Forked):
+                worker.children.add(message.pid)
+        # What it forked ends with it.
+        worker.children.send(signal.SIGTERM)
+        if worker.children:
+            self._left.append((now + MARGIN, worker.children))
+            self._poller.register(worker.children.fds()[0], select.POLLIN)
+        else:
+            worker.children.close()
         self._close_inbox(worker)
         os.close(worker.life)
         worker.slot.state = WorkerState.FREE

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
 from wsgi_server.errors import ServerError
 
-from . import unpatched
+from . import forks, unpatched
 
 
 class SignalPipe:
@@ -39,7 +39,15 @@ class SignalPipe:
                 "receive signals"
             ) from exc
         self._old: dict[signal.Signals, Any] = {}
+        #: Those that interrupt now.
+        self._raising: list[signal.Signals] = []
         self.add(signals)
+        self._stay = forks.on_fork(self._on_fork)
+
+    @property
+    def handled(self) -> list[signal.Signals]:
+        """The signals that it handles."""
+        return list(self._old)
 
     def add(self, signals: Iterable[signal.Signals]) -> None:
         """Handles these as well."""
@@ -83,6 +91,7 @@ class SignalPipe:
         try:
             # ValueError: another thread.
             with contextlib.suppress(ValueError):
+                self._raising = ours
                 for signum in ours:
                     signal.signal(signum, signal.default_int_handler)
                 if not set(ours).isdisjoint(self._notes):
@@ -92,28 +101,28 @@ class SignalPipe:
             with contextlib.suppress(ValueError):
                 for signum in ours:
                     signal.signal(signum, self._note)
+                self._raising = []
 
     def close(self) -> None:
         """Restores what was there before and closes the pipe."""
+        self._stay()
         for signum, handler in self._old.items():
-            # None: the handler was not installed from Python and cannot be put back.
-            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
+            _put_back(signum, handler)
         signal.set_wakeup_fd(self._old_wakeup, warn_on_full_buffer=False)
         os.close(self._reader)
         os.close(self._writer)
 
-    def forget(self) -> None:
-        """In a forked child: default handlers, and nothing wakes the parent's loop.
-
-        Call it with the signals blocked (`blocked`), so that none is lost between the
-        fork and the child's own handlers.
-        """
+    def _on_fork(self, _keep: Collection[int]) -> None:
+        # What was there before, where the program has put nothing else there since; and
+        # nothing wakes the parent's loop.
         signal.set_wakeup_fd(-1)
-        for signum in self._old:
-            signal.signal(signum, signal.SIG_DFL)
+        for signum, handler in self._old.items():
+            if signum in self._raising or signal.getsignal(signum) == self._note:
+                # KeyboardInterrupt would be lost where it is raised before the fork is over.
+                raises = handler is signal.default_int_handler
+                _put_back(signum, signal.SIG_DFL if raises else handler)
         self._notes.clear()
-        os.close(self._reader)
-        os.close(self._writer)
+        forks.close((self._reader, self._writer))
 
     def _note(self, signum: int, _frame: FrameType | None) -> None:
         # Python's own wake-up byte comes before the handler runs, and another thread may
@@ -121,6 +130,11 @@ class SignalPipe:
         self._notes.append(signum)
         with contextlib.suppress(BlockingIOError):
             unpatched.write(self._writer, b"\0")
+
+
+def _put_back(signum: signal.Signals, handler: Any) -> None:
+    # None: the handler was not installed from Python and cannot be put back.
+    signal.signal(signum, signal.SIG_DFL if handler is None else handler)
 
 
 class blocked:

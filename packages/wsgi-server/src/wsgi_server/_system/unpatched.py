@@ -23,6 +23,7 @@ __all__ = [
     "Socket",
     "epoll",
     "fork",
+    "get_ident",
     "getaddrinfo",
     "open",
     "poll",
@@ -53,7 +54,7 @@ def _original(name: str) -> Any:
 
 
 if TYPE_CHECKING:
-    from _thread import start_new_thread
+    from _thread import get_ident, start_new_thread
     from os import fork, open, read, waitpid, write  # noqa: A004  as in os
     from queue import SimpleQueue
     from select import epoll, poll, select
@@ -69,6 +70,7 @@ else:
     # A lock of C. Whoever holds it must not let another greenlet run.
     Lock = _original("_thread").allocate_lock
     start_new_thread = _original("_thread").start_new_thread
+    get_ident = _original("_thread").get_ident
     # Of C as well; eventlet replaces the name in `queue`.
     SimpleQueue = importlib.import_module("_queue").SimpleQueue
     sleep = _original("time").sleep
