@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import live
@@ -95,3 +96,19 @@ def test_the_environment_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None
 def test_settings_that_do_not_work(settings: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         paste_runner.read(settings)
+
+
+def test_values_may_name_those_of_the_whole_file() -> None:
+    shared = {
+        "here": "/srv",
+        "run_dir": "$here/run",
+        "workers": "7",
+        "project": "x",
+        "__file__": "f",
+    }
+    found = paste_runner.read({"pid_file": "$run_dir/pid"}, shared)
+    assert found.pid_file == "/srv/run/pid"
+    # The control: what stands there is no setting of the server, and nothing is guessed.
+    assert found == replace(paste_runner.read({}), pid_file="/srv/run/pid")
+    with pytest.raises(ConfigError, match=r"option pid_file: \$run_dir .*nowhere"):
+        paste_runner.read({"pid_file": "$run_dir/pid"})

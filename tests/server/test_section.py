@@ -139,7 +139,12 @@ def test_a_service_changes_engines_with_one_line_and_a_reload(
     server.wait_for_log("reload failed: option engine: .*steam")
     assert server.get().text == "native"
 
-    conf.write_text("[wsgi_server]\n")
+    conf.write_text("[wsgi_server]\ncert_file = $nosuch/cert.pem\n")
+    server.send(signal.SIGHUP)
+    server.wait_for_log(r"reload failed: option cert_file: \$nosuch")
+    assert server.get().text == "native"
+
+    conf.write_text("[wsgi_server]\nmax_headers =\ngraceful_timeout =\n")
     server.send(signal.SIGHUP)
     server.wait_for("greenlets again", lambda: server.get().text == "green")
     assert server.stop() == 0

@@ -36,7 +36,7 @@ def main(
     from wsgi_server._process.supervisor import Supervisor
 
     try:
-        chosen = read(settings)
+        chosen = read(settings, global_conf)
         service = Service(PROG, chosen, lambda: wsgi_app)
         supervisor = Supervisor(
             lambda: [service],
@@ -52,14 +52,24 @@ def main(
         raise SystemExit(status)
 
 
-def read(settings: dict[str, str]) -> Settings:
-    """Returns the server's settings from those of an ini section. Raises `ConfigError`."""
+def read(
+    settings: dict[str, str], global_conf: dict[str, str] | None = None
+) -> Settings:
+    """Returns the server's settings from those of an ini section.
+
+    Their values may name those of the section `[DEFAULT]`. Raises `ConfigError`.
+    """
     conf = cfg.ConfigOpts()
     opts.register_opts(conf)
     # Nothing but the section counts: no files, and no environment by surprise.
     conf(
         [], project=PROG, default_config_files=[], default_config_dirs=[], use_env=False
     )
+    for key, text in (global_conf or {}).items():
+        # Not for us, but for what our values name; some cannot be names there.
+        if key not in conf and key not in conf.disallow_names and key[0] != "_":
+            conf.register_opt(cfg.StrOpt(key))
+            conf.set_override(key, text)
     for key, text in settings.items():
         name = _ALIASES.get(key, key.replace("-", "_"))
         if name not in opts.BY_NAME:

@@ -129,11 +129,13 @@ class View(cfg.ConfigOpts):
 
     def read(self, option: opts.Option, group: str | None) -> Any:
         """Returns the value in that group, where it is empty its registrant's default."""
-        value = self._get(option.name, group)
+        # By name it is not known to every version of oslo.config.
+        where = None if group is None else self._get_group(group)
+        value = self._get(option.name, where)
         if value is None or (value == "" and opts.CAN_BE_OFF not in option.traits):
-            info = self._get_opt_info(option.name, group)
+            info = self._get_opt_info(option.name, where)
             value = info.get("default", info["opt"].default)
-            value = self._convert_value(self._substitute(value, group), info["opt"])
+            value = self._convert_value(self._substitute(value, where), info["opt"])
         return value
 
     def _convert_value(self, value: Any, opt: cfg.Opt) -> Any:
