@@ -2,7 +2,9 @@
 
 Both run at once, pinned to one CPU, the load on another, and are measured in turns: one,
 the other, the other, the one. Each round starts them anew and gives one ratio; the median
-of the rounds counts. 1.00x is as fast as before, less is slower.
+of the rounds counts. 1.00x is as fast as before, less is slower. On a machine that has other
+things to do, `--together` puts load on both at the same moment, so that whatever disturbs one
+disturbs the other, and compares the CPU time that each takes for a request.
 
     python tests/benchmarks/guard.py --against HEAD~5 --rounds 7 hello post
 
@@ -26,6 +28,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import isnan, nan
 from pathlib import Path
@@ -100,6 +103,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of each of four turns")
     parser.add_argument("--only", default="", help="part of the engine's name")
+    parser.add_argument(
+        "--together", action="store_true", help="load on both at once; implies --by cpu"
+    )
     parser.add_argument("--limit", type=float, default=3.0, help="percent that may go")
     parser.add_argument(
         "--by",
@@ -108,6 +114,8 @@ def _arguments() -> argparse.Namespace:
         help="what is judged; CPU time alone on a machine that has other things to do",
     )
     args = parser.parse_args()
+    if args.together:
+        args.by = "cpu"
     for name in args.scenarios:
         if name not in names:
             parser.error(f"no scenario {name}; there are {', '.join(names)}")
@@ -238,21 +246,39 @@ def _compare(
     for turn in range(args.rounds):
         with contextlib.ExitStack() as stack:
             targets = [stack.enter_context(s.running(server, scenario)) for s in sides]
-            seen: list[list[Figures]] = [[], []]
-            for which in _turns(turn):
-                seconds = args.seconds * scenario.stretch
-                seen[which].append(scenario.load(targets[which], seconds))
+            seconds = args.seconds * scenario.stretch
+            if args.together:
+                seen = _load_together(scenario, targets, 2 * seconds)
+            else:
+                seen = _load_in_turns(scenario, targets, seconds, turn)
         old, new = seen
-        rates.append(_ratio(sum(f.rate for f in new), sum(f.rate for f in old)))
+        if not args.together:
+            rates.append(_ratio(sum(f.rate for f in new), sum(f.rate for f in old)))
         cpus.append(_ratio(sum(f.cpu for f in old), sum(f.cpu for f in new)))
         errors += sum(figures.errors for figures in new)
         print(
             f"{scenario.name} {turn + 1}/{args.rounds}, {server.name}: "
-            f"rate {rates[-1]:.3f}x, CPU {cpus[-1]:.3f}x",
+            f"CPU {cpus[-1]:.3f}x",
             file=sys.stderr,
             flush=True,
         )
     return Ratios(scenario.name, server.name, rates, cpus, errors)
+
+
+def _load_in_turns(
+    scenario: Scenario, targets: Sequence[Target], seconds: int, turn: int
+) -> Sequence[Sequence[Figures]]:
+    seen: tuple[list[Figures], list[Figures]] = ([], [])
+    for which in _turns(turn):
+        seen[which].append(scenario.load(targets[which], seconds))
+    return seen
+
+
+def _load_together(
+    scenario: Scenario, targets: Sequence[Target], seconds: int
+) -> Sequence[Sequence[Figures]]:
+    with ThreadPoolExecutor(len(targets)) as pool:
+        return [[f] for f in pool.map(lambda t: scenario.load(t, seconds), targets)]
 
 
 def _compare_layer(sides: tuple[Side, Side], rounds: int) -> Sequence[Ratios]:
