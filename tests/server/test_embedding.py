@@ -121,12 +121,14 @@ sys.exit(server.wait())
 """
 
 
-@pytest.mark.parametrize("engine", live.ENGINES)
+@pytest.mark.parametrize("engine", live.FORMS)
 def test_a_socket_that_is_shut_down_is_named_and_not_asked_again(
     live_program: Start, tmp_path: Path, engine: str
 ) -> None:
-    (tmp_path / "program.py").write_text(SHUTS_ITS_SOCKET)
-    server = live_program("program", env={"OS_WSGI_SERVER__ENGINE": engine})
+    patch = "import eventlet\neventlet.monkey_patch()\n" * (engine == "patched")
+    (tmp_path / "program.py").write_text(patch + SHUTS_ITS_SOCKET)
+    environment = {"OS_WSGI_SERVER__ENGINE": live.engine_of(engine)}
+    server = live_program("program", env=environment)
     with contextlib.closing(server.client()) as client:
         for path in ("/", "/shut"):
             client.request("GET", path)

@@ -169,6 +169,8 @@ def test_a_platform_without_any_hub_is_said_so() -> None:
     [
         ("eventlet", "apps.background:app"),
         ("eventlet", "apps.jobs:app"),
+        ("patched", "apps.background:app"),
+        ("patched", "apps.jobs:app"),
         ("threads", "apps.jobs:app"),
     ],
 )
@@ -185,9 +187,9 @@ def test_a_stopping_worker_waits_for_its_pools(
 
 
 @pytest.mark.forks
-@pytest.mark.parametrize("engine", ["eventlet"])
+@pytest.mark.parametrize("engine", ["eventlet", "patched"])
 def test_greenlets_that_loading_starts_go_on_in_the_worker(live_server: Start) -> None:
-    """One engine: native threads have no hub that a fork could take away."""
+    """One engine in two forms: native threads have no hub that a fork could take away."""
     server = live_server("apps.early_greenlet:app")
     server.wait_for("the greenlet's work", lambda: server.get("/").body == b"worked")
     assert server.stop() == 0

@@ -30,6 +30,7 @@ class Service:
     directory: Path
     #: One of `live.FORMS`.
     form: str = "eventlet"
+    uri: str = "application:app"
     options: dict[str, Any] = field(default_factory=dict)
     servers: list[live.LiveServer] = field(default_factory=list)
 
@@ -73,7 +74,7 @@ class Service:
             self.configure()
         server = live.start(
             self.directory,
-            live.application_of(self.form, "application:app"),
+            live.application_of(self.form, self.uri),
             "--config-file",
             str(self.config),
             *args,

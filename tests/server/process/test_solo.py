@@ -84,7 +84,7 @@ def test_sigint_does_not_wait_for_requests_in_the_queue(
         for _ in range(2):
             waiting = stack.enter_context(server.connect())
             waiting.sendall(request.format(tmp_path / "other").encode())
-        server.wait_for_log("accepting pauses: 1 requests are waiting")
+        server.wait_for_log("accepting pauses: 1 request is waiting")
         server.send(signal.SIGINT)
         assert server.wait() == 0
 
@@ -168,3 +168,44 @@ def test_an_application_that_raises_ends_the_start_with_status_load(
     server = solo.start(listens=False)
     assert server.wait() == 4
     assert "no such luck" in server.log()
+
+
+def test_reloads_that_meet_while_the_application_loads_go_one_by_one(
+    solo: Service, tmp_path: Path, engine: str
+) -> None:
+    """Where it is patched, one that waits while it loads lets the next signal in."""
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    gate.touch()
+    with solo.application.open("a") as file:
+        file.write(
+            "def make():\n"
+            f"    open({str(begun)!r}, 'a').write('x')\n"
+            f"    while not os.path.exists({str(gate)!r}):\n"
+            "        time.sleep(0.01)\n"
+            "    return app\n"
+        )
+    solo.uri = "application:make()"
+    server = solo.start()
+    gate.unlink()
+    server.send(signal.SIGHUP)
+    server.wait_for("the load", lambda: begun.read_text() == "xx")
+    server.send(signal.SIGHUP)
+    if engine == "patched":
+        # Answered meanwhile, and by then the signal has been taken.
+        assert answer(server)["version"] == "one"
+    gate.touch()
+    server.wait_for_log("generation 3 serves, generation 2 retires")
+    assert begun.read_text() == "xxx"
+    assert count(server, "generation 2 retires") == 1
+    # One that is under way when the end comes is given up.
+    if engine == "patched":
+        gate.unlink()
+        server.send(signal.SIGHUP)
+        server.wait_for("the load", lambda: begun.read_text() == "xxxx")
+        server.send(signal.SIGTERM)
+        server.wait_for_log("stopping when all is answered")
+        gate.touch()
+    else:
+        server.send(signal.SIGTERM)
+    assert server.wait() == 0
+    assert "Traceback" not in server.log()

@@ -25,8 +25,8 @@ RELOADS = 30
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("engine", "broken"),
-    [("eventlet", False), ("threads", False), ("eventlet", True)],
-    ids=["eventlet", "threads", "eventlet-every-third-broken"],
+    [("eventlet", False), ("threads", False), ("patched", True)],
+    ids=["eventlet", "threads", "patched-every-third-broken"],
 )
 def test_thirty_reloads_under_load_lose_no_request(
     service: Service, broken: bool

@@ -73,7 +73,7 @@ def test_what_ends_a_greenlet_ends_no_engine(live_server: Start) -> None:
     assert server.get("/whole").status == 200
 
 
-@pytest.mark.parametrize("engine", ["eventlet"])
+@pytest.mark.parametrize("engine", ["eventlet", "patched"])
 def test_a_second_greenlet_that_waits_for_a_client_is_told(live_server: Start) -> None:
     """Threads wait for themselves; here it would take the first one's place."""
     server = live_server(APP)

@@ -50,6 +50,7 @@ POLLS = textwrap.dedent(
 def test_a_worker_has_it_unless_the_environment_names_another(
     live_server: Start, env: dict[str, str], hub: str
 ) -> None:
+    """One form: who patches has the same hub, in which all other tests of that form run."""
     assert live_server("apps.hub:app", env=env).get().body == hub.encode()
 
 

@@ -270,7 +270,9 @@ class EventletEngine(Loop):
         spawn_n(function)
 
     def _where(self, entry: Entry) -> str:
-        frame = None if entry.runner is None else entry.runner.gr_frame
+        # One that waits in the queue has no greenlet yet.
+        runner = entry.runner
+        frame = runner.gr_frame if isinstance(runner, greenlet) else None
         if frame is None:
             return "  (nowhere)"
         return "".join(traceback.format_stack(frame)[-4:]).rstrip()

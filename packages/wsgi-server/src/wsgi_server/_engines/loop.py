@@ -414,10 +414,12 @@ class Loop(ABC):
     def _cut(self) -> None:
         """The grace is over: names what still runs and drops it."""
         now = monotonic()
-        for entry in list(self._entries.values()):
-            entry.conn.cut(now, self._where(entry))
-        self._stopped = True
-        self._wake_if_finished()
+        try:
+            for entry in list(self._entries.values()):
+                entry.conn.cut(now, self._where(entry))
+        finally:
+            self._stopped = True
+            self._wake_if_finished()
 
     def _finished(self) -> bool:
         return self._stopped or (

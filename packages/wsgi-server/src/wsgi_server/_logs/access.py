@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from wsgi_server._system import unpatched
 from wsgi_server.errors import ConfigError
 
-from .nonblocking import NonblockingWriter, own_description
+from .nonblocking import OPEN_FLAGS, NonblockingWriter, own_description
 
 if TYPE_CHECKING:
     from wsgi_server._http11 import Request
@@ -271,7 +271,7 @@ class AccessLog:
 
     def _open(self) -> int:
         if self._path != "-":
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | OPEN_FLAGS
             try:
                 return unpatched.open(self._path, flags, 0o640)
             except OSError as exc:

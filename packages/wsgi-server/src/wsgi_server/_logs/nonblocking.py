@@ -29,6 +29,9 @@ BUFFER: Final = 1 << 20
 #: Writes that may wait for one that is stuck in the kernel.
 QUEUE: Final = 1 << 16
 
+#: Nobody waits for a FIFO's reader, and no terminal becomes that of a daemon.
+OPEN_FLAGS: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+
 _NEWLINE: Final = ord("\n")
 
 
@@ -233,7 +236,7 @@ def open_nonblocking(
         "a",
         encoding=encoding,
         errors=errors,
-        opener=lambda path, flags: unpatched.open(path, flags | os.O_NONBLOCK, 0o666),
+        opener=lambda path, flags: unpatched.open(path, flags | OPEN_FLAGS, 0o666),
     )
 
 
@@ -247,7 +250,7 @@ def own_description(fd: int) -> int:
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         # EACCES, ENXIO or no /proc: somebody else's terminal, a container.
         with contextlib.suppress(OSError):
-            return unpatched.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK)
+            return unpatched.open(f"/proc/self/fd/{fd}", os.O_WRONLY | OPEN_FLAGS)
     return os.dup(fd)
 
 

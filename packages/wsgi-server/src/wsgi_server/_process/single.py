@@ -51,6 +51,8 @@ class SingleProcess:
         self._reload = reload
         self._slot = Slot.local()
         self._going = False
+        #: An application is being loaded, which may let others run where it is green.
+        self._loading = False
         self._hurried = False
         self._leave_by = math.inf
         self._children = Children()
@@ -146,19 +148,21 @@ class SingleProcess:
 
     def _stop(self, *, graceful: bool) -> None:
         self._hurried = self._hurried or not graceful
-        if not self._going:
-            self._going = True
-            LOG.info("stopping %s", "when all is answered" if graceful else "at once")
+        first, self._going = not self._going, True
+        if first:
             self._main.notifier.stopping()
             self._reload.drop()
             self._upgrade.stop()
         limit = self._main.present.settings.graceful_timeout if graceful else 0.0
         self._leave_by = min(self._leave_by, monotonic() + limit)
         self._engine.drain(self._leave_by)
+        if first:
+            # Last: the handler of a program may wait.
+            LOG.info("stopping %s", "when all is answered" if graceful else "at once")
 
     def _go_on_reloading(self) -> None:
         """Takes the reload that is wanted, or under way, as far as it goes now."""
-        if self._going:
+        if self._going or self._loading:
             return
         if monotonic() >= self._reload.due:
             self._reload.open()
@@ -176,8 +180,11 @@ class SingleProcess:
     def _change_over(self, coming: Generation) -> None:
         """Serves `coming`; whatever fails, the present one is served as before."""
         (deployment,) = coming.deployments.values()
+        self._loading = True
         try:
             app = load(deployment.service)
+            if self._going:
+                return
             self._replace(coming, app)
         except ServerError as exc:
             self._reload.give_up(str(exc))
@@ -187,6 +194,8 @@ class SingleProcess:
             LOG.exception("reload: an unforeseen fault")
             self._reload.give_up(f"{type(exc).__name__}: {exc}")
             return
+        finally:
+            self._loading = False
         if self._reload.accept(coming):
             self._app = app
         else:

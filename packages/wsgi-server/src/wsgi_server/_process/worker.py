@@ -273,8 +273,9 @@ class WorkerProcess:
 
     def _on_orphaned(self) -> None:
         self._engine.unwatch(self._job.life)
-        LOG.warning("worker %d: the supervisor is gone, leaving", os.getpid())
         self._drain(self._settings.graceful_timeout)
+        # Last: the handler of a program may wait.
+        LOG.warning("worker %d: the supervisor is gone, leaving", os.getpid())
 
     def _on_orphaned_signal(self, _signum: int, _frame: FrameType | None) -> None:
         """The signal handler for the supervisor's death; `_on_orphaned` does the rest.
