@@ -148,6 +148,12 @@ def big(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     return Body("big", blocks())
 
 
+def read_and_sleep(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """Reads all of the body, then sleeps for as long as the query says."""
+    environ["wsgi.input"].read()
+    return sleepy(environ, start)
+
+
 def nothing(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """A status that has no body, and a body all the same."""
     status = {"204": "204 No Content", "304": "304 Not Modified"}
@@ -445,6 +451,7 @@ PATHS: dict[str, Callable[[Environ, StartResponse], Iterable[bytes]]] = {
     "/gone": gone,
     "/both-ways": both_ways,
     "/sleepy": sleepy,
+    "/read-and-sleep": read_and_sleep,
     "/busy": busy,
     "/chew": chew,
     "/drool": drool,

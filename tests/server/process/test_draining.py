@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,7 +10,9 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import live
 import pytest
+import tools
 from server.process.support import HeldRequest, Service, both_engines, count, halt
 
 pytestmark = [pytest.mark.forks, both_engines]
@@ -53,6 +56,112 @@ def test_a_silent_connection_is_half_closed_and_still_listened_to(
         client.shutdown(socket.SHUT_WR)
         assert client.recv(1) == b""
     assert server.wait() == 0
+
+
+#: Whoever sends one of these has no request, whatever else it waits for.
+STRANGERS = {
+    "nothing": b"",
+    "half a head": GET[:-7],
+    "an answered request": GET,
+    "half a PROXY header": b"PROXY TCP4 192.0.2.1",
+    "half a handshake": b"\x16\x03\x01\x02\x00\x01",
+}
+HOUR = 3600
+PATIENT = {"header_timeout": HOUR, "keepalive_timeout": HOUR, "graceful_timeout": HOUR}
+
+
+@pytest.fixture
+def stranger(service: Service, what: str, tmp_path: Path) -> bytes:
+    """What it sends; the service is patient and speaks whatever that is the half of."""
+    if "PROXY" in what:
+        service.configure(proxy_protocol="127.0.0.1")
+    if "handshake" in what:
+        cert, key = tools.self_signed(tmp_path)
+        service.configure(cert_file=cert, key_file=key)
+    service.configure(**PATIENT, drain_idle_timeout=0.4)
+    return STRANGERS[what]
+
+
+def meet(server: live.LiveServer, client: socket.socket, sent: bytes) -> None:
+    """Sends it, and returns when the worker has seen it."""
+    client.sendall(sent)
+    if sent == GET:
+        b"".join(whole_answer(client))
+    if sent.startswith(b"PROXY"):
+        return  # it is looked at where it lies
+    (worker,) = server.worker_pids() or {server.pid}
+    server.wait_for("all to be read", lambda: not unread(worker, client))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("what", STRANGERS)
+def test_a_stop_does_not_wait_for_who_has_no_request(
+    service: Service, stranger: bytes, workers: int
+) -> None:
+    service.configure(workers=workers)
+    server = service.start()
+    with server.connect() as client:
+        meet(server, client, stranger)
+        server.send(signal.SIGTERM)
+        # The client is still there, and has an hour for what it has begun.
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("what", [what for what in STRANGERS if what != "half a head"])
+def test_a_retired_worker_does_not_wait_for_who_has_no_request(
+    service: Service, stranger: bytes
+) -> None:
+    service.configure(workers=1)
+    server = service.start()
+    old = server.worker_pids()
+    with server.connect() as client:
+        meet(server, client, stranger)
+        server.send(signal.SIGHUP)
+        server.wait_for("the old one's end", lambda: not old & server.worker_pids())
+
+
+def test_half_a_head_is_finished_in_a_reload(service: Service) -> None:
+    service.configure(workers=1, **PATIENT, drain_idle_timeout=0)
+    server = service.start()
+    (old,) = server.worker_pids()
+    with server.connect() as client, server.connect() as silent:
+        meet(server, client, GET[:-7])
+        server.send(signal.SIGHUP)
+        # The old worker retires, and waits for nobody who is silent.
+        assert silent.recv(1) == b""
+        client.sendall(GET[-7:])
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["pid"] == old
+
+
+@pytest.mark.parametrize("before", [b"", GET], ids=["silent", "idle"])
+def test_a_request_that_crosses_with_a_stop_is_answered(
+    service: Service, before: bytes
+) -> None:
+    service.configure(workers=1, **PATIENT, drain_idle_timeout=HOUR)
+    server = service.start()
+    with server.connect() as client:
+        meet(server, client, before)
+        server.send(signal.SIGTERM)
+        server.wait_for_log("stopping when all is answered")
+        client.sendall(GET)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert server.wait() == 0
+
+
+def test_half_a_proxy_header_and_then_the_end_occupies_no_place(
+    service: Service,
+) -> None:
+    service.configure(workers=1, **PATIENT, max_connections=1)
+    service.configure(proxy_protocol="127.0.0.1")
+    server = service.start()
+    with server.connect() as client:
+        meet(server, client, STRANGERS["half a PROXY header"])
+    with server.connect() as client:
+        client.sendall(b"PROXY UNKNOWN\r\n" + GET)
+        assert b"".join(whole_answer(client)).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_worker_that_is_told_twice_does_not_hurry(
@@ -101,6 +210,17 @@ def is_pending(pid: int, name: str) -> bool:
     masks = re.findall(r"^(?:SigPnd|ShdPnd):\t(\w+)$", status, re.MULTILINE)
     bit = 1 << (signal.Signals[f"SIG{name}"] - 1)
     return any(int(mask, 16) & bit for mask in masks)
+
+
+def unread(pid: int, client: socket.socket) -> int:
+    """Bytes that a client has sent and the process behind it has not read."""
+    own, other = (f"{s[1]:04X}" for s in (client.getsockname(), client.getpeername()))
+    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        local, remote = (field.rpartition(":")[2] for field in fields[1:3])
+        if (local, remote) == (other, own):
+            return int(fields[4].partition(":")[2], 16)
+    raise AssertionError("the connection is not there")
 
 
 def whole_answer(client: socket.socket) -> Iterator[bytes]:

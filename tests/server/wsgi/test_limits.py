@@ -332,6 +332,50 @@ def test_a_request_that_takes_too_long_is_answered_and_named(
     server.wait_for("an answer", lambda: _status(server) == 200)
 
 
+def test_the_time_of_a_client_is_not_the_applications(
+    live_server: Start, tmp_path: Path
+) -> None:
+    """It takes a response, and sends a body, for longer than a request may take."""
+    limit = 0.3
+    server = live_server(APP, *configured(tmp_path, request_timeout=limit))
+    workers = server.worker_pids()
+
+    def dawdle() -> None:
+        till = time.monotonic() + 3 * limit
+        server.wait_for("more than that", lambda: time.monotonic() > till)
+
+    size = 30_000_000
+    with server.connect() as sock:
+        sock.sendall(b"GET /big?%d HTTP/1.0\r\n\r\n" % size)
+        assert sock.recv(1)
+        dawdle()
+        assert len(read_to_end(sock).partition(b"\r\n\r\n")[2]) == size
+    with server.connect() as sock:
+        sock.sendall(b"POST /measure?read HTTP/1.0\r\nContent-Length: 100000\r\n\r\n")
+        sock.sendall(b"x" * 50_000)
+        dawdle()
+        sock.sendall(b"x" * 50_000)
+        assert read_to_end(sock).endswith(b"[100000]")
+    assert "exceeded" not in server.log()
+    assert server.worker_pids() == workers
+
+
+def test_the_time_of_an_application_counts_after_that_of_its_client(
+    live_server: Start, tmp_path: Path
+) -> None:
+    server = live_server(APP, *configured(tmp_path, request_timeout=0.3))
+    with server.connect() as sock:
+        sock.sendall(
+            b"POST /read-and-sleep?5 HTTP/1.0\r\nContent-Length: 40000\r\n\r\n"
+        )
+        till = time.monotonic() + 1
+        server.wait_for("a second", lambda: time.monotonic() > till)
+        assert "exceeded" not in server.log()
+        sock.sendall(b"x" * 40_000)
+        assert read_to_end(sock).startswith(b"HTTP/1.1 503 ")
+    server.wait_for_log(r"POST /read-and-sleep\?5 from 127\.0\.0\.1 exceeded")
+
+
 def _status(server: live.LiveServer) -> int:
     try:
         return server.get("/whole").status

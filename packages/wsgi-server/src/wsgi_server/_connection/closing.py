@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .stream import Stream
 
-#: How long, and for how many bytes, a closing connection still listens.
-LINGER_SECONDS: Final = 2.0
+#: For how many bytes a closing connection still listens.
 LINGER_LIMIT: Final = 1 << 20
 
 

@@ -1,9 +1,7 @@
 """The life of one client connection: reading, running, writing, idling, leaving.
 
-An engine calls `step` when something may have arrived, `run` when a request is ready and
-`expire` when `deadline` has passed; each says what is wanted next. While a request runs, the
-connection asks the engine to wait; otherwise it never waits. A deadline is a number to
-compare, not a timer.
+What an engine calls says what is wanted next. While a request runs, the connection asks the
+engine to wait; otherwise it never waits. A deadline is a number to compare, not a timer.
 """
 
 from __future__ import annotations
@@ -11,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import math
 import socket
+from math import inf as _NEVER
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,8 +24,9 @@ from wsgi_server._wsgi.exchange import Exchange
 from wsgi_server._wsgi.input import BodyInput
 
 from .body import RequestBody
-from .closing import LINGER_SECONDS, Closing
+from .closing import Closing
 from .opening import Opening
+from .patience import LINGER_SECONDS
 from .scheduler import Next, Scheduler
 from .state import State
 from .stream import Stream
@@ -42,13 +41,12 @@ LOG = logging.getLogger(__name__)
 
 #: A body up to this size is awaited before the application is called.
 SMALL_BODY: Final = 32768
-#: The length of one that is not announced: no body is short before it has ended.
-LONG: Final = SMALL_BODY + 1
 
-_NEVER: Final = math.inf
 _IDLE, _HEAD, _BODY, _READY = State.IDLE, State.HEAD, State.BODY, State.READY
 _RUNNING, _FLUSHING, _DISCARDING = State.RUNNING, State.FLUSHING, State.DISCARDING
 _LINGERING, _CLOSED = State.LINGERING, State.CLOSED
+#: Where no request is there, and none may ever come.
+_SILENT: Final = {State.PREFACE, State.HANDSHAKE, _IDLE, _DISCARDING}
 _INPUT, _RUN, _NOTHING = Next.INPUT, Next.RUN, Next.NOTHING
 
 
@@ -104,8 +102,9 @@ class Connection:
         self._count, self._keep = 0, False
         self._extra: dict[str, Any] | None = None
         self._opening: Opening | None = None
-        self.state = _HEAD
-        if endpoint.tls is not None or endpoint.settings.proxy_protocol:
+        if endpoint.tls is None and not endpoint.settings.proxy_protocol:
+            self.state = _HEAD
+        else:
             self._opening = Opening(self.stream, endpoint, peer)
             self.state = self._opening.begin()
 
@@ -175,6 +174,8 @@ class Connection:
             self._linger(now)
         else:
             self.close()
+        if self.state is _LINGERING and self.endpoint.draining:
+            self.deadline = now + self.endpoint.linger
         return self._wanted()
 
     def signal(self) -> None:
@@ -185,15 +186,18 @@ class Connection:
         """The client will send no more than what it has sent."""
         self.stream.ended = True
 
-    def turn_away(self, detail: str) -> Next:
-        """Answers 503 for a request that is ready and will not be run."""
-        self.refuse(503, detail)
-        return self._wanted()
-
-    def retire(self, deadline: float) -> None:
-        """The worker drains: an idle one may bring one more request till `deadline`."""
-        if self.state is _IDLE:
-            self.deadline = min(self.deadline, deadline)
+    def retire(self, now: float) -> None:
+        """Its endpoint has retired, or stops: one that has no request may bring one yet."""
+        endpoint, due = self.endpoint, _NEVER
+        if self.state is _HEAD:
+            due = endpoint.last_head
+            if not self._reader.buffered:
+                self.state = _IDLE
+        if self.state in _SILENT:
+            due = now + endpoint.patience
+        elif self.state is _LINGERING:
+            due = now + endpoint.patience + endpoint.linger
+        self.deadline = min(self.deadline, due)
 
     def move_to(self, endpoint: Endpoint) -> None:
         """The next requests are for this one."""
@@ -206,23 +210,25 @@ class Connection:
         limit = self.endpoint.settings.request_timeout
         if exchange is None or limit is None or self._interrupted:
             return _NEVER
-        return exchange.started + limit
+        return self.stream.put_off(exchange.started + limit, now)
 
-    def interrupt(self, where: str, consequence: str = "it is interrupted") -> None:
-        """The time of the running request, which stands at `where`, is over."""
-        self._interrupted = True
+    def interrupt(self, where: str, fate: str, *, answer: bool) -> bool:
+        """Notes that the running request has had its time; false where it was answered.
+
+        With `answer` the client gets one from here, unless some of another was sent.
+        """
+        exchange, self._interrupted = self._exchange, True
+        if exchange is None:
+            return False
         text = "%s exceeded request_timeout; %s; it stands at\n%s"
-        LOG.error(text, self._exchange, consequence, where)
-
-    def dismiss(self) -> None:
-        """Answers for the running request, from outside, where nothing was sent yet."""
-        exchange = self._exchange
-        if exchange is not None and exchange.claim():
-            detail = "The request took too long."
-            answer = error_response(503, detail, self.endpoint.date)
+        LOG.error(text, exchange, fate, where)
+        if answer and exchange.claim():
+            date = self.endpoint.date
             with contextlib.suppress(OSError):  # who is gone misses nothing
-                self.stream.transport.send(answer)
-                self.stream.transport.shutdown(socket.SHUT_WR)
+                transport = self.stream.transport
+                transport.send(error_response(503, "The request took too long.", date))
+                transport.shutdown(socket.SHUT_WR)
+        return True
 
     def cut(self, now: float, where: str) -> None:
         """Closes; names the request that runs, and at `where` it stands."""
@@ -246,8 +252,6 @@ class Connection:
         """Whether it is between two requests, and can be closed without a loss."""
         return self.state is _IDLE
 
-    # What an exchange calls; see `Channel`.
-
     @property
     def killed_by(self) -> tuple[type[BaseException], ...]:
         """What ends whoever runs the request, from outside."""
@@ -268,15 +272,16 @@ class Connection:
         self._keep = head.keep_alive
         return head
 
-    def refuse(self, status: int, detail: str) -> None:
+    def refuse(self, status: int, detail: str) -> Next:
         """Answers for the application, or instead of it, and leaves."""
         if self.state is _CLOSED:
-            return
+            return _NOTHING
         LOG.info("%s:%s answered %d: %s", *self._peer, status, detail)
         exchange = self._exchange
         head_request = exchange is not None and exchange.request.method == "HEAD"
         answer = error_response(status, detail, self.endpoint.date, head_request)
         self._linger(monotonic(), answer)
+        return self._wanted()
 
     def abort(self) -> None:
         """Resets the connection, so that no client takes the response for whole."""
@@ -306,10 +311,8 @@ class Connection:
             self.close()
         return self._wanted()
 
-    def _open(self, now: float) -> Next:
+    def _open(self, opening: Opening, now: float) -> Next:
         """Goes on with what precedes the first request."""
-        opening = self._opening
-        assert opening is not None  # noqa: S101  what PREFACE and HANDSHAKE mean
         state = opening.goes_on(self.state)
         if state is _CLOSED:
             self.close()
@@ -336,14 +339,14 @@ class Connection:
         try:
             request = self._request = reader.read_head()
         except ProtocolError as exc:
-            self.refuse(exc.status, exc.detail)
-            return self._wanted()
+            return self.refuse(exc.status, exc.detail)
         if request is None:
             if self.state is _IDLE and reader.buffered:
                 self.state = _HEAD
-                self.deadline = now + self.endpoint.settings.header_timeout
+                limit = self.endpoint.settings.header_timeout
+                self.deadline = min(now + limit, self.endpoint.last_head)
             return self._wanted()
-        if request.has_body and (request.content_length or LONG) <= SMALL_BODY:
+        if 0 < (request.content_length or 0) <= SMALL_BODY:
             self._small_body = reader.read_whole_body()
             if self._small_body is None and not request.expect_continue:
                 # Not worth occupying an application while it arrives.
@@ -375,12 +378,10 @@ class Connection:
         if self._body.open:
             self.state = _DISCARDING
             self.deadline = now + LINGER_SECONDS
-        return self._discard(now)
+        return self._discard(self._body, now)
 
-    def _discard(self, now: float) -> Next:
+    def _discard(self, body: RequestBody, now: float) -> Next:
         """Reads over what is left of the body, and finds perhaps the next request."""
-        body = self._body
-        assert body is not None  # noqa: S101  what DISCARDING means
         try:
             if body.read_over():
                 self._body = None
@@ -412,10 +413,10 @@ class Connection:
         self.stream.signalled = False
         if state is _BODY:
             return self._read_small_body()
-        if state is _DISCARDING:
-            return self._discard(now)
+        if state is _DISCARDING and self._body is not None:
+            return self._discard(self._body, now)
         if self._opening is not None:
-            return self._open(now)
+            return self._open(self._opening, now)
         if self._closing is not None and not self._closing.goes_on():
             self.close()
         return self._wanted()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from wsgi_server._http11 import Limits, RequestHeads, ResponseHeads
 from wsgi_server._wsgi.environ import SOFTWARE, EnvironFactory
 
+from .patience import LINGER_SECONDS
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
@@ -44,13 +46,14 @@ class Endpoint:
         elif settings.max_keepalive_requests is not None:
             self.most_requests = settings.max_keepalive_requests
         self.patience = settings.keepalive_timeout
-        #: Seconds for a short body to arrive, and for the end of a response to be taken.
+        #: Seconds for a short body to arrive.
         self.body_patience = _least(
             settings.body_timeout, settings.client_socket_timeout
         )
-        self.write_patience = _least(
-            settings.write_timeout, settings.client_socket_timeout
-        )
+        #: When a head has to be there at the latest, in monotonic seconds.
+        self.last_head = math.inf
+        #: Seconds for which a drained connection, half-closed, is still listened to.
+        self.linger = min(LINGER_SECONDS, settings.drain_idle_timeout / 2)
         limits = Limits(
             request_line=settings.max_request_line,
             header_line=settings.max_header_line,
@@ -91,6 +94,16 @@ class Endpoint:
         self.draining = True
         self.most_requests = 1
         self.patience = self.settings.drain_idle_timeout
+
+    def stop(self, now: float) -> None:
+        """As `retire`, where nothing newer serves: who has no request loses nothing.
+
+        All that such a connection takes is `drain_idle_timeout`: to bring a request after
+        all, and then to close.
+        """
+        self.retire()
+        self.patience -= self.linger
+        self.last_head = now + self.patience
 
     @property
     def date(self) -> bytes:

@@ -80,7 +80,8 @@ class Opening:
             return State.CLOSED
         found = parse_proxy_header(data)
         if found is None:
-            return State.PREFACE
+            # What was looked at stays there: the end behind it shows nowhere else.
+            return State.CLOSED if self._stream.ended else State.PREFACE
         sock.recv(found[0])
         if found[1] is not None:
             self.peer = found[1]

@@ -7,6 +7,8 @@ from typing import Final
 
 #: Bytes of progress that body_timeout and write_timeout are granted for.
 PROGRESS: Final = 65536
+#: Seconds for which a closing connection still listens.
+LINGER_SECONDS: Final = 2.0
 
 
 class Patience:

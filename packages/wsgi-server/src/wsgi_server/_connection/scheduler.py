@@ -46,11 +46,11 @@ class Client(Protocol):
     def end(self) -> None:
         """The client will send no more than what it has sent."""
 
-    def turn_away(self, detail: str) -> Next:
-        """Answers 503 for a request that is ready and will not be run."""
+    def refuse(self, status: int, detail: str) -> Next:
+        """Answers for a request that is ready and will not be run."""
 
-    def retire(self, deadline: float) -> None:
-        """The worker drains: an idle one may bring one more request till `deadline`."""
+    def retire(self, now: float) -> None:
+        """Its endpoint has retired, or stops: one that has no request may bring one yet."""
 
     def move_to(self, endpoint: Endpoint) -> None:
         """The next requests are for this one."""
@@ -58,11 +58,12 @@ class Client(Protocol):
     def request_due(self, now: float) -> float:
         """When the running request has lasted for `request_timeout`, or infinity."""
 
-    def interrupt(self, where: str, consequence: str = ...) -> None:
-        """Logs that the running request, which stands at `where`, has had its time."""
+    def interrupt(self, where: str, fate: str, *, answer: bool) -> bool:
+        """Notes that the running request has had its time; false where it was answered.
 
-    def dismiss(self) -> None:
-        """Answers for the running request, from outside, where nothing was sent yet."""
+        The log says where it stands and what its fate is. With `answer` the client gets one
+        from here, unless some of another was sent.
+        """
 
     def cut(self, now: float, where: str) -> None:
         """Closes; names the request that runs, and at `where` it stands."""

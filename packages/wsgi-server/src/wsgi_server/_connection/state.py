@@ -30,7 +30,12 @@ _REFUSED: Final = {State.LINGERING: "refused"}
 TRANSITIONS: Final[Mapping[State, Mapping[State, str]]] = {
     State.PREFACE: {State.HANDSHAKE: "header, TLS", State.HEAD: "header"},
     State.HANDSHAKE: {State.HEAD: "agreed"},
-    State.HEAD: {State.READY: "request", State.BODY: "body to come", **_REFUSED},
+    State.HEAD: {
+        State.IDLE: "silent, and drained",
+        State.READY: "request",
+        State.BODY: "body to come",
+        **_REFUSED,
+    },
     State.IDLE: {
         State.HEAD: "a part",
         State.READY: "request",

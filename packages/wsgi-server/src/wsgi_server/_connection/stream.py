@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+from math import inf, nextafter
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
@@ -224,10 +225,14 @@ class Stream:
         poll.register(fd, _ENDED)
         return bool(poll.poll(0))
 
-    def time_waited(self, now: float) -> float:
-        """Seconds for which the running request has waited for its client so far."""
+    def put_off(self, due: float, now: float) -> float:
+        """`due`, later by what the running request has waited for its client so far.
+
+        While it does, that is not yet. Another thread may ask.
+        """
         since = self._waiting_since
-        return self.waited if since is None else self.waited + now - since
+        due += self.waited
+        return due if since is None else max(due + now - since, nextafter(now, inf))
 
     def _arrived(self, count: int, wanted: int, patience: Patience) -> None:
         if not count:
@@ -278,8 +283,9 @@ class Stream:
             self.engine.wait(self._fd, patience.deadline(started), writable=writable)
         finally:
             spent = monotonic() - started
-            self._waiting_since = None
+            # In this order: whoever asks in between counts too much rather than too little.
             self.waited += spent
+            self._waiting_since = None
             patience.waited(spent)
 
     def patience_to_receive(self) -> Patience:

@@ -42,8 +42,12 @@ class Engine(Protocol):
     ) -> None:
         """Accepts and answers; calls `ready` once it can, returns when drained."""
 
-    def drain(self, deadline: float) -> None:
-        """Stops accepting, finishes what was started, cuts what runs at `deadline`."""
+    def drain(self, deadline: float, *, retiring: bool) -> None:
+        """Stops accepting, finishes what was started, cuts what runs at `deadline`.
+
+        Where it is `retiring`, because something newer serves, a request may have begun
+        with half a head; at a stop only whole ones have. May be told again, to hurry.
+        """
 
     def replace(
         self, settings: Settings, listeners: Sequence[Listener], app: WSGIApplication

@@ -210,7 +210,7 @@ class EventletEngine(Loop):
                     elif self._enqueue(entry, now):
                         continue
                     else:
-                        wanted = conn.turn_away("The server is busy.")
+                        wanted = conn.refuse(503, "The server is busy.")
                 if wanted is not _INPUT or not entry.watched:
                     self._settle(entry, wanted)
             except BaseException:
@@ -258,13 +258,12 @@ class EventletEngine(Loop):
         self._hub.schedule_call_global(0, self._throw, entry)
 
     def _throw(self, entry: Entry) -> None:
+        now, runner = monotonic(), entry.runner
         # The request that was due may be answered by now, and another one run.
-        if (
-            entry.runner is not None
-            and entry.conn.request_due(now := monotonic()) <= now
-        ):
-            entry.conn.interrupt(self._where(entry))
-            entry.runner.throw(RequestTimeout())
+        if runner is not None and entry.conn.request_due(now) <= now:
+            where = self._where(entry)
+            if entry.conn.interrupt(where, "it is interrupted", answer=False):
+                runner.throw(RequestTimeout())
 
     def _spawn(self, function: Callable[[], object]) -> None:
         spawn_n(function)

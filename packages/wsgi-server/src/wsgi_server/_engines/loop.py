@@ -17,9 +17,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server import hooks
-from wsgi_server._connection.closing import LINGER_SECONDS
 from wsgi_server._connection.connection import Connection
 from wsgi_server._connection.endpoint import Endpoint
+from wsgi_server._connection.patience import LINGER_SECONDS
 from wsgi_server._connection.scheduler import Next
 from wsgi_server._logs.logger import open_request_log
 from wsgi_server._scoreboard.slots import Slot
@@ -89,8 +89,7 @@ class Loop(ABC):
         self._sweep_due = math.inf
         self._draining = False
         self._stopped = False
-        #: The application's `on_drain` hooks are running.
-        self._hooking = False
+        self._hooking = False  # the application's `on_drain` hooks are running
         self._flag = Flag(self._epoll)
         self._callbacks[self._flag.fd] = self._flag.lower
 
@@ -132,25 +131,25 @@ class Loop(ABC):
         if self._callbacks.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
-    def drain(self, deadline: float) -> None:
+    def drain(self, deadline: float, *, retiring: bool) -> None:
         """Stops accepting, finishes what was started, cuts what runs at `deadline`."""
-        if self._draining:
-            self.call_at(deadline, self._cut)
-            return
-        self._accept_all()
-        self._draining = True
-        if hooks.has_drain_hooks():
-            self._hooking = True
-            self._spawn(self._run_drain_hooks)
-        for endpoint in self._acceptor.endpoints:
-            # Nobody may connect to a port that this worker alone still holds open.
-            endpoint.listener.sock.close()
-            endpoint.retire()
-        self._acceptor.close_all()
-        patience = min(deadline, monotonic() + self._settings.drain_idle_timeout)
-        for entry in list(self._entries.values()):
-            entry.conn.retire(patience)
-        self.call_at(patience, self._sweep)
+        if not self._draining:
+            self._accept_all()
+            self._draining = True
+            if hooks.has_drain_hooks():
+                self._hooking = True
+                self._spawn(self._run_drain_hooks)
+            for endpoint in self._acceptor.endpoints:
+                # Nobody may connect to a port that this worker alone still holds open.
+                endpoint.listener.sock.close()
+            self._acceptor.close_all()
+        now = monotonic()
+        entries = list(self._entries.values())
+        for endpoint in {entry.conn.endpoint for entry in entries}:
+            endpoint.retire() if retiring else endpoint.stop(now)
+        for entry in entries:
+            entry.conn.retire(now)
+        self._sweep_at(now)
         self.call_at(deadline, self._cut)
         self._wake_if_finished()
 
@@ -401,7 +400,7 @@ class Loop(ABC):
         if entry.runner is QUEUED:
             if self._withdraw(entry):
                 detail = "The server is busy; the request waited too long."
-                self._settle(entry, entry.conn.turn_away(detail))
+                self._settle(entry, entry.conn.refuse(503, detail))
         elif entry.runner is None:
             self._settle(entry, entry.conn.expire(now))
 

@@ -332,7 +332,7 @@ class ThreadsEngine(Loop):
             if taken:
                 self._call_thread()
         if not taken:
-            self._settle(entry, entry.conn.turn_away("The server is busy."))
+            self._settle(entry, entry.conn.refuse(503, "The server is busy."))
 
     def _run_handed(self, entry: Entry) -> None:
         wanted = self._run_safely(entry, monotonic())
@@ -385,14 +385,10 @@ class ThreadsEngine(Loop):
 
     def _interrupt(self, entry: Entry) -> None:
         """A thread cannot be stopped: the client is answered, a worker replaced."""
-        replaced = self._on_request_limit is not None
-        entry.conn.interrupt(
-            self._where(entry),
-            "the worker will be replaced" if replaced else "its thread goes on",
-        )
-        entry.conn.dismiss()
-        if self._on_request_limit is not None:
-            self._on_request_limit()
+        replace = self._on_request_limit
+        fate = "the worker will be replaced" if replace else "its thread goes on"
+        if entry.conn.interrupt(self._where(entry), fate, answer=True) and replace:
+            replace()
 
     def _where(self, entry: Entry) -> str:
         ident = getattr(entry.runner, "ident", None)

@@ -146,7 +146,7 @@ class SingleProcess:
             elif signum in (signal.SIGTTIN, signal.SIGTTOU):
                 LOG.warning("workers = 0: there are no workers to add or take away")
 
-    def _stop(self, *, graceful: bool) -> None:
+    def _stop(self, *, graceful: bool, succeeded: bool = False) -> None:
         self._hurried = self._hurried or not graceful
         first, self._going = not self._going, True
         if first:
@@ -155,7 +155,7 @@ class SingleProcess:
             self._upgrade.stop()
         limit = self._main.present.settings.graceful_timeout if graceful else 0.0
         self._leave_by = min(self._leave_by, monotonic() + limit)
-        self._engine.drain(self._leave_by)
+        self._engine.drain(self._leave_by, retiring=succeeded)
         if first:
             # Last: the handler of a program may wait.
             LOG.info("stopping %s", "when all is answered" if graceful else "at once")
@@ -218,4 +218,4 @@ class SingleProcess:
     def _on_successor(self) -> None:
         self._engine.unwatch(self._upgrade.fileno())
         if self._upgrade.settle():
-            self._stop(graceful=True)
+            self._stop(graceful=True, succeeded=True)

@@ -422,7 +422,7 @@ class Supervisor:
         elif cause is not None:
             LOG.debug("cannot start", exc_info=cause)
 
-    def _stop(self, now: float, *, graceful: bool) -> None:
+    def _stop(self, now: float, *, graceful: bool, succeeded: bool = False) -> None:
         if self._phase is Phase.LEAVING:
             return
         how = "when all is answered" if graceful else "at once"
@@ -434,6 +434,7 @@ class Supervisor:
         # Ours first: a port that only draining workers hold takes no new clients.
         self._main.stop_listening()
         for worker in self._workers:
+            worker.slot.stopping = not succeeded
             self._workers.stop(worker, now, graceful=graceful)
 
     def _give_up(self, reason: str) -> None:
@@ -461,7 +462,7 @@ class Supervisor:
         if self._upgrade.under_way and self._upgrade.fileno() in ready:
             self._poller.unregister(self._upgrade.fileno())
             if self._upgrade.settle():
-                self._stop(now, graceful=True)
+                self._stop(now, graceful=True, succeeded=True)
 
     def _is_complete(self, generation: Generation) -> bool:
         return all(

@@ -273,6 +273,7 @@ class WorkerProcess:
 
     def _on_orphaned(self) -> None:
         self._engine.unwatch(self._job.life)
+        self._job.slot.stopping = True
         self._drain(self._settings.graceful_timeout)
         # Last: the handler of a program may wait.
         LOG.warning("worker %d: the supervisor is gone, leaving", os.getpid())
@@ -299,7 +300,8 @@ class WorkerProcess:
             self._job.slot.state = WorkerState.DRAINING
             self._reporter.send(Leaving())
         self.leave_by = min(self.leave_by, monotonic() + limit)
-        self._engine.drain(self.leave_by)
+        slot = self._job.slot
+        self._engine.drain(self.leave_by, retiring=not slot.stopping)
 
     def _beat(self) -> None:
         now = monotonic()

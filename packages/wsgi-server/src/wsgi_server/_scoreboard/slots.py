@@ -1,6 +1,6 @@
 """What each worker is doing, in memory that all processes share.
 
-One slot per worker, written by that worker alone and read by the supervisor. A slot is a
+One slot per worker, written by that worker and read by the supervisor. A slot is a
 row of aligned 64-bit numbers, so that a reader never sees half of one.
 """
 
@@ -13,7 +13,7 @@ from typing import Final
 #: Numbers per slot; 128 bytes, so that two workers never share a cache line.
 _WIDTH: Final = 16
 _PID, _WORKER, _GENERATION, _STATE = 0, 1, 2, 3
-_STARTED, _ERRORS, _RSS = 4, 5, 6
+_STARTED, _ERRORS, _RSS, _STOPPING = 4, 5, 6, 7
 # Side by side: the engine writes them together, once per turn of its loop.
 _BEAT, _REQUESTS, _IN_FLIGHT, _CONNECTIONS = 8, 9, 10, 11
 
@@ -114,6 +114,18 @@ class Slot:
     @state.setter
     def state(self, state: WorkerState) -> None:
         self._row[_STATE] = state
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server stops; written by the supervisor before it says TERM.
+
+        Otherwise the worker leaves because something newer serves.
+        """
+        return bool(self._row[_STOPPING])
+
+    @stopping.setter
+    def stopping(self, stops: bool) -> None:
+        self._row[_STOPPING] = stops
 
     @property
     def started(self) -> float:

@@ -71,7 +71,7 @@ class Channel(Protocol):
     ) -> Head:
         """The rendered head of the response, with its framing decided."""
 
-    def refuse(self, status: int, detail: str) -> None:
+    def refuse(self, status: int, detail: str) -> object:
         """Sends a short answer of the server's own and ends the connection."""
 
     def abort(self) -> None:
