@@ -274,3 +274,20 @@ def test_without_glance_there_is_no_prefetcher() -> None:
     with pytest.raises(StoreError, match="install glance"):
         stores.find_prefetcher()
     assert StoreError("x").exit_status is ExitStatus.CONFIG
+
+
+def test_a_glance_that_misses_a_library_is_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "glance" / "image_cache"
+    folder.mkdir(parents=True)
+    for package in (folder.parent, folder):
+        (package / "__init__.py").write_text("")
+    (folder / "prefetcher.py").write_text("import nosuch_library\n")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "glance"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="nosuch_library"):
+        stores.find_prefetcher()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "glance"]:
+        del sys.modules[name]

@@ -136,9 +136,12 @@ def _library() -> Any:
 
 def find_prefetcher() -> Callable[[], object]:
     """Glance's prefetcher, ready to run. Raises `StoreError` where there is no Glance."""
+    name = "glance.image_cache.prefetcher"
     try:
-        module = importlib.import_module("glance.image_cache.prefetcher")
+        module = importlib.import_module(name)
     except ModuleNotFoundError as exc:
+        if not f"{name}.".startswith(f"{exc.name}."):
+            raise  # Glance is there, and misses something itself
         raise StoreError(
             "there is no prefetcher: install glance, or set the server's prefetcher"
         ) from exc
