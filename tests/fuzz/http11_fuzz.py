@@ -23,6 +23,7 @@ with atheris.instrument_imports(include=["wsgi_server._http11"]):
         RequestHeads,
         RequestReader,
         bodies,
+        names,
     )
 
 # The bytes between two chunks are known for large ones, which inputs are too short for.
@@ -84,12 +85,14 @@ def read(parts: list[bytes], limits: Limits) -> list[tuple[object, ...]]:
     reader = reading.reader
     try:
         for part in parts:
-            # As a connection does: a head that is recognized is not fed.
-            request = reader.recognize(part)
-            if request is not None:
+            # As a connection does.
+            if reader.in_body:
+                reader.feed(part)
+            else:
+                request = reader.read_head(part)
+                if request is None:
+                    continue
                 reading.begin(request)
-                continue
-            reader.feed(part)
             while True:
                 if reader.in_body:
                     data = reader.read_body(MUCH)
@@ -157,6 +160,7 @@ def told_by(request: Request) -> tuple[object, ...]:
 def check(request: Request) -> None:
     """What holds for every request that is let through."""
     headers = request.headers
+    assert request.forwarding == set(filter(names.is_forwarding, headers))
     assert request.method
     assert request.method.isascii()
     assert not {"\r", "\n", "\0", " "} & set(request.target)

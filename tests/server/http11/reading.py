@@ -13,6 +13,7 @@ from wsgi_server._http11 import (
     RequestHeads,
     RequestReader,
 )
+from wsgi_server._http11.names import is_forwarding
 
 #: More than any part of a body in a test.
 MUCH = 1 << 30
@@ -62,6 +63,7 @@ def head_of(request: Request) -> dict[str, Any]:
 
 def begun(request: Request, reader: RequestReader) -> Message:
     """What was read when a head has been."""
+    assert request.forwarding == set(filter(is_forwarding, request.headers))
     if not request.has_body:
         assert not reader.in_body
         return Message(head_of(request), ended=True)
@@ -83,11 +85,13 @@ def read_with(heads: RequestHeads, parts: Iterable[bytes]) -> Outcome:
     outcome = Outcome([])
     try:
         for part in parts:
-            request = reader.recognize(part)
-            if request is not None:
+            if reader.in_body:
+                reader.feed(part)
+            else:
+                request = reader.read_head(part)
+                if request is None:
+                    continue
                 outcome.messages.append(begun(request, reader))
-                continue
-            reader.feed(part)
             _drain(reader, outcome.messages)
     except ProtocolError as exc:
         outcome.status = exc.status

@@ -10,6 +10,7 @@ import time
 import pytest
 from http_cases import CODED, SIZED, chunked, request
 from server.http11.reading import MUCH, read, read_with
+from wsgi_server import _http11 as package_of_the_core
 from wsgi_server._http11 import (
     Limits,
     ProtocolError,
@@ -17,10 +18,17 @@ from wsgi_server._http11 import (
     RequestHeads,
     RequestReader,
 )
-from wsgi_server._http11 import lines as module
 from wsgi_server._http11.bodies import LARGE
 from wsgi_server._http11.buffer import ReceiveBuffer
-from wsgi_server._http11.heads import KNOWN_HEAD, KNOWN_HEADS
+from wsgi_server._http11.heads import KNOWN_HEAD, KNOWN_HEADS, SEEN_ONCE
+from wsgi_server._http11.names import (
+    DROPPED,
+    KNOWN_LINE,
+    KNOWN_LINES,
+    KNOWN_NAME,
+    KNOWN_NAMES,
+    FieldNames,
+)
 
 POST = b"POST /case HTTP/1.1"
 
@@ -373,90 +381,98 @@ def test_one_byte_chunks_cost_linear_time() -> None:
     assert time.process_time() - started < 5
 
 
-@pytest.fixture(autouse=True)
-def _empty_caches() -> None:
-    module.known_fields.clear()
-    module.known_request_lines.clear()
-    module.known_names.clear()
-
-
-def test_a_line_is_remembered_and_read_alike() -> None:
-    data = request(b"X-A: \t a", line=b"GET /a%20b HTTP/1.0")
-    first = read([data])
-    assert module.known_fields[b"X-A: \t a"] == ("HTTP_X_A", "a")
-    assert b"GET /a%20b HTTP/1.0" in module.known_request_lines
-    assert read([data]) == first
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Authorization",
+        "Cookie",
+        "Proxy-Authorization",
+        "X-Auth-Token",
+        "x-service-token",
+        "X-Storage-Token",
+        "X-Subject-Token",
+        "X-Amz-Security-Token",
+        "X-Api-Key",
+        "X-Password",
+        "X-Object-Meta-Secret",
+        "X-Signature",
+        "X-Session-Id",
+        "X_Auth_Token",
+        "X_A",
+        "Proxy",
+    ],
+)
+def test_a_field_that_may_hold_a_secret_is_known_by_its_name(name: str) -> None:
+    names = FieldNames("drop")
+    assert names["X-Control"] == "HTTP_X_CONTROL"
+    assert names.secrets == {DROPPED}
+    assert names[name] in names.secrets
+    assert names.get(name) == names.find(name)
 
 
 @pytest.mark.parametrize(
-    "line",
+    "name",
     [
-        b"Authorization: Basic x",
-        b"Cookie: a=b",
-        b"Proxy-Authorization: x",
-        b"X-Auth-Token: x",
-        b"x-service-token: x",
-        b"X-Storage-Token: x",
-        b"X-Subject-Token: x",
-        b"X-Amz-Security-Token: x",
-        b"X-Api-Key: x",
-        b"X-Password: x",
-        b"X-Object-Meta-Secret: x",
-        b"X-Signature: x",
-        b"X-Session-Id: x",
-        b"Content-Length: 0",
-        b"Expect: 100-continue",
-        b"X-Long: " + b"x" * 256,
+        "Forwarded",
+        "FORWARDED",
+        "x-forwarded-for",
+        "X-Forwarded-Client-Cert",
+        "X-Real-IP",
     ],
 )
-def test_credentials_framing_and_long_lines_are_never_remembered(line: bytes) -> None:
-    assert read([request(line, b"X-Control: a")]).status is None
-    # The slow way, too.
-    data = request(line, b"X-Control: a")
-    assert read([data[:-1], data[-1:]]).status is None
-    assert set(module.known_fields) == {b"Host: a.example", b"X-Control: a"}
+def test_a_field_that_speaks_of_forwarding_is_known_by_its_name(name: str) -> None:
+    names = FieldNames("drop")
+    assert names["X-Control"] == "HTTP_X_CONTROL"
+    assert names.forwarding == set()
+    assert names.forwarding == {names[name]}
 
 
-def test_lines_up_to_256_bytes_are_remembered() -> None:
-    field = b"X: " + b"x" * 253
-    line = b"GET /" + b"a" * 242 + b" HTTP/1.1"
-    assert len(field) == len(line) == module.CACHED_LINE
-    read([request(field, field + b"x", line=line)])
-    assert set(module.known_fields) == {b"Host: a.example", field}
-    read([request(line=line.replace(b"/", b"/a"))])
-    assert set(module.known_request_lines) == {line}
+@pytest.mark.parametrize(
+    "name", ["", "X A", "X\xe9", "X:", "X_A", "x" * (KNOWN_NAME + 1)]
+)
+def test_a_name_that_must_be_looked_at_every_time_is_not_kept(name: str) -> None:
+    names = FieldNames("refuse")
+    with pytest.raises(KeyError):
+        names[name]
+    assert names == {}
+    assert names["x" * KNOWN_NAME] == "HTTP_" + "X" * KNOWN_NAME
 
 
-def test_a_name_longer_than_256_bytes_is_not_remembered() -> None:
-    for length, known in ((module.CACHED_LINE, True), (module.CACHED_LINE + 1, False)):
-        name = b"x" * length
-        (message,) = read([request(name + b": a")]).messages
-        assert message.head["headers"]["HTTP_" + "X" * length] == "a"
-        assert (name in module.known_names) is known
+def test_lines_of_fields_that_say_the_same_again_are_kept() -> None:
+    heads = RequestHeads(Limits())
+    long = b"User-Agent: " + b"x" * KNOWN_LINE
+    data = request(b"User-Agent: a", b"X-Auth-Token: a", b"X-A: b", b"Cookie: c")
+    assert read_with(heads, [data]) == read_with(heads, [data])
+    assert read_with(heads, [request(long)]).status is None
+    assert set(heads.names.lines) == {"Host: a.example", "User-Agent: a"}
 
 
-def test_a_query_is_never_remembered() -> None:
-    read([request(line=b"GET /case?token=x HTTP/1.1")])
-    read([request(line=b"GET http://a/case HTTP/1.1")])
-    read([request(line=b"GET /" + b"a" * 256 + b" HTTP/1.1")])
-    assert module.known_request_lines == {}
+def test_names_and_lines_start_over_when_there_are_too_many() -> None:
+    heads = RequestHeads(Limits())
+    steady = b"X-Forwarded-Proto: https"
+    most = 0
+    for number in range(3 * KNOWN_NAMES):
+        data = request(b"X-Forwarded-%d: a" % number, b"Accept: %d" % number, steady)
+        (message,) = read_with(heads, [data]).messages
+        # Whoever is remembered, and whoever was pushed out: all are found.
+        assert message.head["forwarding"] == {
+            "HTTP_X_FORWARDED_PROTO",
+            f"HTTP_X_FORWARDED_{number}",
+        }
+        assert len(heads.names.lines) <= KNOWN_LINES
+        most = max(most, len(heads.names))
+    assert KNOWN_NAMES < most <= KNOWN_NAMES + 100
+    assert len(heads.names.forwarding) <= len(heads.names)
 
 
-def test_the_caches_start_over_when_they_are_full() -> None:
-    last = module.CACHE_SIZE + 9
-    for number in range(last + 1):
-        field = b"X%d: %d" % (number, number)
-        read([request(field, line=b"GET /%d HTTP/1.1" % number)])
-        for cache in (
-            module.known_fields,
-            module.known_request_lines,
-            module.known_names,
-        ):
-            assert len(cache) <= module.CACHE_SIZE
-    assert b"GET /%d HTTP/1.1" % last in module.known_request_lines
-    assert b"GET /0 HTTP/1.1" not in module.known_request_lines
-    assert b"X%d" % last in module.known_names
-    assert b"X0" not in module.known_names
+def test_a_head_with_a_long_name_says_where_it_comes_from_too() -> None:
+    name = b"X-Forwarded-" + b"x" * KNOWN_NAME
+    heads = RequestHeads(Limits())
+    (message,) = read_with(heads, [request(name + b": a")]).messages
+    assert message.head["forwarding"] == {
+        "HTTP_" + name.decode().upper().replace("-", "_")
+    }
+    assert name.decode() not in heads.names
 
 
 def test_a_remembered_line_obeys_the_limits_of_its_reader() -> None:
@@ -479,7 +495,7 @@ def test_the_core_knows_no_socket_clock_thread_or_option() -> None:
         "import wsgi_server._http11\n"
         "print(*sorted(sys.modules))\n"
     )
-    package = str(module.__file__).rpartition("/_http11/")[0]
+    package = str(package_of_the_core.__file__).rpartition("/_http11/")[0]
     found = subprocess.run(
         [sys.executable, "-I", "-c", script, package],
         capture_output=True,
@@ -494,16 +510,14 @@ def test_the_core_knows_no_socket_clock_thread_or_option() -> None:
 
 
 def heads_of(heads: RequestHeads, *parts: bytes) -> list[Request]:
-    """The requests that a reader makes of parts of which each is fed and read to its end."""
+    """The requests that a reader makes of parts of which each is read to its end."""
     reader = RequestReader(heads)
     found = []
     for part in parts:
-        request = reader.recognize(part)
-        if request is None:
-            reader.feed(part)
-            request = next_request(reader)
-            while reader.in_body:
-                reader.read_body(MUCH)
+        request = reader.read_head(part)
+        assert request is not None
+        while reader.in_body:
+            reader.read_body(MUCH)
         found.append(request)
     return found
 
@@ -583,22 +597,49 @@ def test_heads_start_over_when_there_are_too_many() -> None:
         assert len(heads.known) == number % KNOWN_HEADS + 1
 
 
-def test_only_a_reader_between_two_requests_recognizes_one() -> None:
-    heads = RequestHeads(Limits())
-    data = request(line=b"GET /case HTTP/1.1")
-    heads_of(heads, data, data)
-    for before in (
+@pytest.mark.parametrize(
+    "before",
+    [
         b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n",
-        data[:-1],
+        request()[:-1],
         b"\r\n",
         b"bad\r\n\r\n",
-    ):
-        reader = RequestReader(heads)
-        reader.feed(before)
-        with contextlib.suppress(ProtocolError):
-            reader.read_head()
-        assert reader.recognize(data) is None
-    assert RequestReader(heads).recognize(data) is not None
+    ],
+)
+def test_only_a_reader_between_two_requests_knows_one_again(before: bytes) -> None:
+    heads = RequestHeads(Limits())
+    data = request(line=b"GET /case HTTP/1.1")
+    known = heads_of(heads, data, data)[1]
+    assert known.familiar
+    reader = RequestReader(heads)
+    with contextlib.suppress(ProtocolError):
+        reader.read_head(before)
+    with contextlib.suppress(ProtocolError, RuntimeError):
+        assert reader.read_head(data) is not known
+    assert RequestReader(heads).read_head(data) is known
+
+
+def test_a_head_whose_body_comes_later_is_read_once() -> None:
+    heads = RequestHeads(Limits())
+    reader = RequestReader(heads)
+    found = reader.read_head(request(SIZED, line=POST))
+    assert found is not None
+    assert not reader.has_unread
+    assert reader.read_body(MUCH) is None
+    reader.feed(b"hello" + request())
+    assert reader.read_body(MUCH) == b"hello"
+    assert next_request(reader).method == "GET"
+
+
+def test_of_heads_that_come_once_only_a_number_is_kept() -> None:
+    heads = RequestHeads(Limits())
+    for number in range(SEEN_ONCE + 1):
+        heads_of(heads, request(line=b"GET /%d HTTP/1.1" % number))
+    assert heads.known == {}
+    # The first was forgotten, the last was not.
+    for number, kept in ((0, False), (SEEN_ONCE, True)):
+        found = heads_of(heads, request(line=b"GET /%d HTTP/1.1" % number))
+        assert found[0].familiar == kept
 
 
 def test_a_whole_body_is_taken_or_not_at_all() -> None:

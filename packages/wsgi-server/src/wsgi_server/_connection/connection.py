@@ -84,8 +84,7 @@ class Connection:
         now: float,
     ) -> None:
         self.fd = sock.fileno()
-        self.endpoint = endpoint
-        self.declarations = endpoint.declarations
+        self.endpoint, self.declarations = endpoint, endpoint.declarations
         self.deadline = now + endpoint.settings.header_timeout
         # Address and port of the client; both empty where it has none.
         self._peer = peer
@@ -115,15 +114,16 @@ class Connection:
         state = self.state
         if state is not _IDLE and state is not _HEAD:
             return self._step_aside(now)
-        stream = self.stream
-        stream.signalled = False
-        data = stream.take()
+        self.stream.signalled = False
+        data = self.stream.take()
         if not data:
             return self._found(data)
-        request = self._request = self._reader.recognize(data)
-        if request is None:
-            self._reader.feed(data)
-            return self._parse(now)
+        try:
+            request = self._request = self._reader.read_head(data)
+        except ProtocolError as exc:
+            return self.refuse(exc.status, exc.detail)
+        if request is None or request.has_body:
+            return self._begin(request, now)
         self.state, self.deadline = _READY, _NEVER
         return _RUN
 
@@ -334,20 +334,16 @@ class Connection:
         self._body = body
         return BodyInput(body)
 
-    def _parse(self, now: float) -> Next:
-        reader = self._reader
-        try:
-            request = self._request = reader.read_head()
-        except ProtocolError as exc:
-            return self.refuse(exc.status, exc.detail)
+    def _begin(self, request: Request | None, now: float) -> Next:
+        """Goes on with a head, or waits for the rest of it."""
         if request is None:
-            if self.state is _IDLE and reader.buffered:
+            if self.state is _IDLE and self._reader.buffered:
                 self.state = _HEAD
                 limit = self.endpoint.settings.header_timeout
                 self.deadline = min(now + limit, self.endpoint.last_head)
             return self._wanted()
         if 0 < (request.content_length or 0) <= SMALL_BODY:
-            self._small_body = reader.read_whole_body()
+            self._small_body = self._reader.read_whole_body()
             if self._small_body is None and not request.expect_continue:
                 # Not worth occupying an application while it arrives.
                 self.state = _BODY
@@ -396,9 +392,13 @@ class Connection:
         """Waits for the next request, or finds that it is already there."""
         self.deadline = now + self.endpoint.patience
         self.state = _IDLE
-        if self._reader.has_unread:
-            return self._parse(now)
-        return Next.AGAIN if self.stream.signalled else _INPUT
+        if not self._reader.has_unread:
+            return Next.AGAIN if self.stream.signalled else _INPUT
+        try:
+            request = self._request = self._reader.read_head()
+        except ProtocolError as exc:
+            return self.refuse(exc.status, exc.detail)
+        return self._begin(request, now)
 
     def _step_aside(self, now: float) -> Next:
         """`step` in the states that do not read a head."""

@@ -8,8 +8,9 @@ from typing import Final
 
 from .buffer import ReceiveBuffer
 from .grammar import CHUNK_DIGITS, CHUNK_LINE, ProtocolError
+from .heads import RequestHeads
 from .lines import add_field, may_be_trailer, parse_field
-from .messages import Limits, Request
+from .messages import Request
 
 #: Bytes that are received at once where nothing else is known.
 RECEIVED: Final = 65536
@@ -29,7 +30,9 @@ class SizedBody:
     #: Bytes to receive and feed next.
     appetite: Final = RECEIVED
 
-    def __init__(self, request: Request, buffer: ReceiveBuffer, limits: Limits) -> None:
+    def __init__(
+        self, request: Request, buffer: ReceiveBuffer, heads: RequestHeads
+    ) -> None:
         self._buffer = buffer
         #: Bytes that are body whatever they are; those may pass by the buffer.
         self.left = request.content_length or 0
@@ -85,6 +88,7 @@ class ChunkedBody:
         "_frame",
         "_limits",
         "_lines",
+        "_names",
         "_size",
         "_state",
         "_total",
@@ -94,9 +98,12 @@ class ChunkedBody:
         "trailers",
     )
 
-    def __init__(self, request: Request, buffer: ReceiveBuffer, limits: Limits) -> None:
+    def __init__(
+        self, request: Request, buffer: ReceiveBuffer, heads: RequestHeads
+    ) -> None:
         self._buffer = buffer
-        self._limits = limits
+        self._limits = heads.limits
+        self._names = heads.names
         self._state = _SIZE
         #: Harmless fields behind the body, by environ name, once it has ended.
         self.trailers: dict[str, str] = {}
@@ -213,8 +220,8 @@ class ChunkedBody:
             self._lines += 1
             if self._lines > limits.headers:
                 raise ProtocolError(431, "Too many trailer fields.")
-            key, value = parse_field(line, limits.underscores)
-            if may_be_trailer(line, key):
+            key, value = parse_field(line, self._names)
+            if may_be_trailer(key):
                 add_field(self.trailers, key, value)
 
 

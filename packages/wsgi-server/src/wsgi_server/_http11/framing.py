@@ -6,8 +6,9 @@ import functools
 from typing import Final
 
 from .grammar import LENGTH_DIGITS, ProtocolError
-from .lines import DROPPED, authority
+from .lines import authority
 from .messages import Limits, Request
+from .names import DROPPED
 
 #: How a Host begins that names none: it is empty, or only a port.
 _NO_HOST: Final = ("", ":")
@@ -16,11 +17,13 @@ _NO_HOST: Final = ("", ":")
 def complete(request: Request, limits: Limits) -> None:
     """Settles what the head of `request` means. Raises `ProtocolError`."""
     headers = request.headers
-    headers.pop(DROPPED, None)
-    if "HTTP_HOST" not in headers:
+    if DROPPED in headers:
+        del headers[DROPPED]
+    host = headers.get("HTTP_HOST")
+    if host is None:
         if request.http11:
             raise ProtocolError(400, "The Host field is missing.")
-    elif headers["HTTP_HOST"][:1] in _NO_HOST and request.target[0] == "/":
+    elif host[:1] in _NO_HOST and request.target[0] == "/":
         # RFC 9112 3.2 allows an empty Host only where the target has no authority;
         # for http it always has one, with a host in it (RFC 9110 4.2.1).
         raise ProtocolError(400, "The Host field is empty.")

@@ -1,29 +1,55 @@
-"""Request heads that are all there; the same one again costs a lookup."""
+"""Request heads that are all there.
+
+The ordinary head is read as one text: split once, checked once, with one lookup for the name
+of each field, or for a whole line of those that nearly always say the same. What is not
+plainly right is left to `RequestReader`, which reads line by line and says what is wrong. A
+head that came before, byte for byte, costs a lookup.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from .framing import complete
-from .lines import (
-    FRAMING,
-    add_field,
-    known_fields,
-    known_request_lines,
-    parse_field,
-    parse_request_line,
-)
+from .grammar import HOST, IN_LINES
+from .lines import decoded
 from .messages import Limits, Request
+from .names import KNOWN_NAMES, FieldNames
 
 #: Whole heads that are kept, and how long they may be; more start over.
 KNOWN_HEADS: Final = 256
 KNOWN_HEAD: Final = 1024
+#: Heads that came once: of those a number is kept.
+SEEN_ONCE: Final = 1024
+
+#: Fields by environ name of which most clients send the same again and again.
+_STEADY: Final = frozenset(
+    {
+        "CONTENT_TYPE",
+        "HTTP_ACCEPT",
+        "HTTP_ACCEPT_ENCODING",
+        "HTTP_ACCEPT_LANGUAGE",
+        "HTTP_CACHE_CONTROL",
+        "HTTP_CONNECTION",
+        "HTTP_HOST",
+        "HTTP_USER_AGENT",
+        "HTTP_X_FORWARDED_HOST",
+        "HTTP_X_FORWARDED_PORT",
+        "HTTP_X_FORWARDED_PROTO",
+    }
+)
+#: Methods that need no look at their letters. CONNECT has a target of its own kind.
+_METHODS: Final = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+)
+_VERSIONS: Final = {"HTTP/1.1": True, "HTTP/1.0": False}
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 class RequestHeads:
     """Parses the heads that the readers of one server see, within the same limits."""
 
-    __slots__ = ("known", "limits", "quick")
+    __slots__ = ("_seen", "known", "limits", "names", "quick")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -35,54 +61,94 @@ class RequestHeads:
         )
         #: Of whole heads what was made of them, as long as they may come again.
         self.known: dict[bytes, Request] = {}
+        self.names = FieldNames(limits.underscores)
+        self._seen: set[int] = set()
 
     def parse(self, head: bytes) -> Request | None:
         """The request of a head with its empty line, of no more than `quick` bytes.
 
         None where it has to be read line by line. Raises `ProtocolError`.
         """
-        request = self.known.get(head)
-        if request is not None:
-            request.familiar = True
-            return request
-        limits = self.limits
-        lines = head[:-4].split(b"\r\n")
-        if len(lines) > limits.headers or not lines[0]:
+        lines = head.decode("latin-1").split("\r\n")
+        # A stray CR or LF, a tab, or another control character.
+        if len(head.translate(None, IN_LINES)) != 2 * len(lines) - 2:
             return None
-        memorable = lines[0] in known_request_lines
-        request = new_request(lines[0])
-        headers = request.headers
-        known = known_fields
-        for line in lines[1:]:
-            try:
-                key, value = known[line]
-            except KeyError:
-                key, value = parse_field(line, limits.underscores)
-                memorable = memorable and key in FRAMING
-            if key in headers:
-                add_field(headers, key, value)
-            else:
+        request = _begun(lines[0])
+        del lines[0], lines[-2:]
+        if request is None or len(lines) > self.limits.headers:
+            return None
+        names = self.names
+        if len(names) > KNOWN_NAMES:
+            # Not emptied: who reads another head just now may hold it.
+            names = self.names = FieldNames(self.limits.underscores)
+        known = names.lines
+        headers = request.headers = {}
+        try:
+            for line in lines:
+                if line in known:
+                    key, value = known[line]
+                else:
+                    name, colon, value = line.partition(": ")
+                    key = names[name]
+                    if not colon or value.strip(" ") is not value:
+                        return None
+                    if key in _STEADY:
+                        if key == "HTTP_HOST" and HOST.fullmatch(value) is None:
+                            return None
+                        names.keep(line, key, value)
                 headers[key] = value
-        complete(request, limits)
-        if memorable and len(head) <= KNOWN_HEAD:
-            # None of its lines holds a secret, and nearly all of them came before.
+        except KeyError:
+            return None
+        if len(headers) != len(lines):
+            return None
+        if names.forwarding:
+            request.forwarding = names.forwarding & headers.keys()
+        else:
+            request.forwarding = _NONE
+        request.familiar = (
+            len(head) <= KNOWN_HEAD
+            and self._came_before(head)
+            and not request.query
+            and names.secrets.isdisjoint(headers)
+        )
+        complete(request, self.limits)
+        if request.familiar:
             if len(self.known) >= KNOWN_HEADS:
                 self.known.clear()
             self.known[head] = request
         return request
 
+    def _came_before(self, head: bytes) -> bool:
+        """Whether it probably did; for the next time it did."""
+        mark = hash(head)
+        if mark in self._seen:
+            return True
+        if len(self._seen) >= SEEN_ONCE:
+            self._seen.clear()
+        self._seen.add(mark)
+        return False
 
-def new_request(line: bytes) -> Request:
-    """A request as far as its first line tells. Raises `ProtocolError`."""
+
+def _begun(line: str) -> Request | None:
+    """A request as far as a plain first line tells."""
+    parts = line.split(" ")
+    if len(parts) != 3:
+        return None
+    method, target, version = parts
+    if (
+        method not in _METHODS
+        or version not in _VERSIONS
+        or not target.startswith("/")
+        or "#" in target
+        or not target.isascii()
+    ):
+        return None
     request = Request()
-    (
-        request.method,
-        request.target,
-        request.path,
-        request.query,
-        request.http11,
-        request.scheme,
-    ) = known_request_lines.get(line) or parse_request_line(line)
-    request.headers = {}
-    request.familiar = False
+    request.method = method
+    request.target = target
+    request.http11 = _VERSIONS[version]
+    request.path, _, request.query = target.partition("?")
+    request.scheme = None
+    if "%" in request.path:
+        request.path = decoded(request.path)
     return request

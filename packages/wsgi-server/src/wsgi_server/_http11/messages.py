@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 
@@ -33,6 +34,7 @@ class Request:
         "content_length",
         "expect_continue",
         "familiar",
+        "forwarding",
         "has_body",
         "headers",
         "http11",
@@ -53,6 +55,8 @@ class Request:
     http11: bool
     #: By environ name (HTTP_HOST, CONTENT_TYPE), latin-1 text.
     headers: dict[str, str]
+    #: Names of those that say where the request came from, or claim to.
+    forwarding: Set[str]
     content_length: int | None
     chunked: bool
     has_body: bool

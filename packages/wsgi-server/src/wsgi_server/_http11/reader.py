@@ -1,9 +1,8 @@
 """Bytes to requests: a strict, linear and bounded reader of HTTP/1.1 messages.
 
-The usual head arrives whole: it is split once, and each line costs one lookup in a cache of
-exact lines that were checked before; a whole head that came before costs a single one.
-Everything else (fragments, long heads) takes the slow way, line by line, with the same
-outcome at every split of the bytes: the first line that breaks a rule decides.
+The usual head arrives whole and is read as one text. Everything else (fragments, long heads,
+what is not plainly right) takes the slow way, line by line, with the same outcome at every
+split of the bytes: the first line that breaks a rule decides.
 """
 
 from __future__ import annotations
@@ -12,15 +11,16 @@ from .bodies import FRAMINGS, ChunkedBody, SizedBody
 from .buffer import ReceiveBuffer
 from .framing import complete
 from .grammar import ProtocolError
-from .heads import RequestHeads, new_request
-from .lines import add_field, known_fields, parse_field
+from .heads import RequestHeads
+from .lines import add_field, parse_field, parse_request_line
 from .messages import Request
+from .names import is_forwarding
 
 
 class RequestReader:
     """Reads what one client sends: a head, then its body if it has one, and again.
 
-    Bytes go in by `feed`, or are shown to `recognize` first. `read_head` and `read_body` say
+    Bytes go in by `feed`, or with the question for a head. `read_head` and `read_body` say
     None where they need more of them. After a `ProtocolError` the reader is dead and raises
     it again whatever is asked.
     """
@@ -67,34 +67,46 @@ class RequestReader:
         """Whether the request that was read last has a body that has not ended."""
         return self._body is not None
 
-    def recognize(self, data: bytes) -> Request | None:
-        """The request that `data` is, whole and alone, if the same bytes came before.
-
-        It has no body. None: nothing was taken, `feed` the data.
-        """
-        request = self._heads.known.get(data)
-        if (
-            request is None
-            or request.has_body
-            or self._buffer.unread
-            or self._body is not None
-            or self._size
-            or self._error is not None
-        ):
-            return None
-        request.familiar = True
-        return request
-
     def feed(self, data: bytes) -> None:
         """Adds what arrived; a dead reader forgets it."""
         if self._error is None:
             self._buffer.feed(data)
 
-    def read_head(self) -> Request | None:
-        """The next request, None where more bytes are needed.
+    def read_head(self, data: bytes = b"") -> Request | None:
+        """The next request, None where more bytes are needed; `data` is what arrived.
 
         If it has a body, that must be read to its end first. Raises `ProtocolError`.
         """
+        buffer, heads = self._buffer, self._heads
+        if (
+            self._body is not None
+            or buffer.unread
+            or self._size
+            or self._error is not None
+        ):
+            self.feed(data)
+            return self._read_on()
+        request = heads.known.get(data)
+        if request is None:
+            buffer.unread = data
+            # A head that is whole and alone need not be copied.
+            end = data.find(b"\r\n\r\n", 0, heads.quick)
+            if end < 0 or end + 4 != len(data):
+                return self._read_on()
+            try:
+                request = heads.parse(data)
+            except ProtocolError as exc:
+                self._die(exc)
+                raise
+            if request is None:
+                return self._read_on()
+            buffer.unread = b""
+        if request.has_body:
+            self._body = FRAMINGS[request.chunked](request, buffer, heads)
+        return request
+
+    def _read_on(self) -> Request | None:
+        """As `read_head`, from the buffer."""
         buffer, heads = self._buffer, self._heads
         try:
             request = None
@@ -104,7 +116,7 @@ class RequestReader:
             else:
                 head = None
             if head is not None:
-                request = heads.parse(head)
+                request = heads.known.get(head) or heads.parse(head)
             if request is not None and head is not None:
                 buffer.skip(len(head))
             else:
@@ -113,7 +125,7 @@ class RequestReader:
             self._die(exc)
             raise
         if request is not None and request.has_body:
-            self._body = FRAMINGS[request.chunked](request, buffer, heads.limits)
+            self._body = FRAMINGS[request.chunked](request, buffer, heads)
         return request
 
     def read_body(self, limit: int) -> bytes | None:
@@ -217,13 +229,12 @@ class RequestReader:
                 self._lines += 1
                 if self._lines > limits.headers:
                     raise ProtocolError(431, "Too many header fields.")
-                key, value = known_fields.get(line) or parse_field(
-                    line, limits.underscores
-                )
+                key, value = parse_field(line, self._heads.names)
                 add_field(request.headers, key, value)
             else:
                 self._request = None
                 self._size = self._lines = 0
+                request.forwarding = set(filter(is_forwarding, request.headers))
                 complete(request, limits)
                 return request
         return None
@@ -234,3 +245,19 @@ class RequestReader:
         self._request = self._body = None
         self._size = 0
         self._buffer.clear()
+
+
+def new_request(line: bytes) -> Request:
+    """A request as far as its first line tells. Raises `ProtocolError`."""
+    request = Request()
+    (
+        request.method,
+        request.target,
+        request.path,
+        request.query,
+        request.http11,
+        request.scheme,
+    ) = parse_request_line(line)
+    request.headers = {}
+    request.familiar = False
+    return request

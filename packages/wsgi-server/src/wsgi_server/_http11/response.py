@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import repeat
 from typing import Final
 
 from .grammar import FIELD_NAME, FIELD_VALUE, SECRET_NAME, STATUS, ResponseError
@@ -19,6 +20,9 @@ BLANK: Final = " \t"
 #: Heads kept within one second; more distinct ones start over, longer ones are not kept.
 CACHE_SIZE: Final = 512
 CACHED_HEAD: Final = 2048
+CACHED_NAME: Final = 128
+#: Heads that came once: of those a number is kept.
+SEEN_ONCE: Final = 1024
 
 #: PEP 3333: an application must not use hop-by-hop fields (RFC 9110 7.6.1).
 HOP_BY_HOP: Final = frozenset(
@@ -65,8 +69,10 @@ class Declaration:
     #: Whether it says so itself.
     has_date: bool
     has_server: bool
-    #: Whether it may be kept: short, and no field that may hold a secret.
+    #: Whether it is short, and has no field that may hold a secret.
     memorable: bool
+    #: Whether it is given again for the same status and headers.
+    kept: bool = False
 
 
 #: What an application gives to `start_response`: a status, and (name, value) tuples.
@@ -76,16 +82,55 @@ Given = tuple[str, tuple[tuple[str, str], ...]]
 class Declarations(dict[Given, Declaration]):
     """Of a status and headers their declaration; looking them up checks them (PEP 3333).
 
-    Raises `ResponseError`, and `TypeError` for what cannot be a key.
+    Raises `ResponseError`, and `TypeError` for what cannot be a key. What comes a second
+    time is kept.
     """
 
+    __slots__ = ("_names", "_seen")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._names = _Names()
+        self._seen: set[int] = set()
+
     def __missing__(self, given: Given) -> Declaration:
-        declaration = _declaration(*given)
+        declaration = _declaration(*given, self._names)
         if declaration.memorable:
+            mark = hash(given)
+            if mark in self._seen:
+                if len(self) >= CACHE_SIZE:
+                    self.clear()
+                declaration.kept = True
+                self[given] = declaration
+            else:
+                if len(self._seen) >= SEEN_ONCE:
+                    self._seen.clear()
+                self._seen.add(mark)
+        return declaration
+
+
+class _Names(dict[str, tuple[str, bool]]):
+    """Of a field's name, that in lower case, and whether it may hold a secret.
+
+    Raises `ResponseError` for a name that must not be sent.
+    """
+
+    def __missing__(self, name: str) -> tuple[str, bool]:
+        if type(name) is not str:
+            raise ResponseError(f"header {name!r:.100}: names and values must be str")
+        if FIELD_NAME.fullmatch(name) is None:
+            raise ResponseError(f"header name {name!r:.100} is not a token")
+        lowered = name.lower()
+        if lowered in HOP_BY_HOP:
+            raise ResponseError(
+                f"header {name} belongs to the server, not the application"
+            )
+        found = lowered, SECRET_NAME.search(name) is not None
+        if len(name) <= CACHED_NAME:
             if len(self) >= CACHE_SIZE:
                 self.clear()
-            self[given] = declaration
-        return declaration
+            self[name] = found
+        return found
 
 
 class ResponseHeads:
@@ -122,7 +167,7 @@ class ResponseHeads:
             head = self._render(
                 declaration, http11, head_request, keep_alive, body_length
             )
-            if declaration.memorable:
+            if declaration.kept:
                 if len(self._cache) >= CACHE_SIZE:
                     self._cache.clear()
                 self._cache[key] = head
@@ -182,8 +227,8 @@ def early_hints(headers: Iterable[tuple[str, str]]) -> bytes:
 
     Raises `ResponseError`, for the others too.
     """
-    fields = map(_checked, headers)
-    links = [f"Link: {value}\r\n" for name, value in fields if name.lower() == "link"]
+    fields = map(_checked, headers, repeat(_Names()))
+    links = [f"Link: {value}\r\n" for _, value, name, _ in fields if name == "link"]
     if not links:
         return b""
     return f"HTTP/1.1 103 Early Hints\r\n{''.join(links)}\r\n".encode("latin-1")
@@ -211,17 +256,18 @@ def error_response(
     return head if head_request else head + body
 
 
-def _declaration(status: str, headers: tuple[tuple[str, str], ...]) -> Declaration:
+def _declaration(
+    status: str, headers: tuple[tuple[str, str], ...], names: _Names
+) -> Declaration:
     if type(status) is not str or STATUS.fullmatch(status) is None:
         raise ResponseError(f"not a final status with a reason: {status!r:.100}")
     code = status[:3]
     announced: int | None = None
-    names = set()
+    has_date = has_server = has_secret = False
     lines = f"HTTP/1.1 {status}\r\n"
     for item in headers:
-        name, value = _checked(item)
-        lowered = name.lower()
-        names.add(lowered)
+        name, value, lowered, secret = _checked(item, names)
+        has_secret = has_secret or secret
         if lowered == "content-length":
             if announced is not None:
                 raise ResponseError("Content-Length is given twice")
@@ -230,35 +276,31 @@ def _declaration(status: str, headers: tuple[tuple[str, str], ...]) -> Declarati
                 # RFC 9110 8.6: a server MUST NOT send Content-Length with 204. For 205 it
                 # is ours to say.
                 continue
+        elif lowered == "date":
+            has_date = True
+        elif lowered == "server":
+            has_server = True
         lines += f"{name}: {value}\r\n"
-    return Declaration(
-        headers,
-        code,
-        lines,
-        announced,
-        "date" in names,
-        "server" in names,
-        len(lines) <= CACHED_HEAD and not any(map(SECRET_NAME.search, names)),
-    )
+    memorable = not has_secret and len(lines) <= CACHED_HEAD
+    return Declaration(headers, code, lines, announced, has_date, has_server, memorable)
 
 
-def _checked(item: object) -> tuple[str, str]:
-    """The name and the value, without blanks around it, of a field that may be sent."""
+def _checked(item: object, names: _Names) -> tuple[str, str, str, bool]:
+    """Of a field that may be sent the name, the value, and what `names` says."""
     # A str of two characters would unpack as well.
     if type(item) is not tuple or len(item) != 2:
         raise ResponseError(f"header {item!r:.100} is not a (name, value) tuple")
     name, value = item
-    if type(name) is not str or type(value) is not str:
-        raise ResponseError(f"header {name!r:.100}: names and values must be str")
-    if FIELD_NAME.fullmatch(name) is None:
-        raise ResponseError(f"header name {name!r:.100} is not a token")
-    if FIELD_VALUE.fullmatch(value) is None:
+    lowered, secret = names[name]
+    if type(value) is not str:
+        raise ResponseError(f"header {name:.100}: names and values must be str")
+    if not (value.isascii() and value.isprintable()) and not FIELD_VALUE.fullmatch(
+        value
+    ):
         raise ResponseError(
             f"header {name:.100}: the value has control characters or is not latin-1 text"
         )
-    if name.lower() in HOP_BY_HOP:
-        raise ResponseError(f"header {name} belongs to the server, not the application")
-    return name, value.strip(BLANK)
+    return name, value.strip(BLANK), lowered, secret
 
 
 def _length(value: str) -> int:

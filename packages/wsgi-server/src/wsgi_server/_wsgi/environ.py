@@ -18,24 +18,22 @@ if TYPE_CHECKING:
 
 SOFTWARE: Final = "wsgi-server"
 
-#: Environs of requests that come again, and names of header fields, that are kept; with more
-#: of them it starts over.
+#: Environs of requests that come again, and peers, that are kept; more start over.
 KNOWN_ENVIRONS: Final = 256
-KNOWN_NAMES: Final = 1024
+KNOWN_PEERS: Final = 1024
 
 
 class EnvironFactory:
     """Makes the environs of the requests on one listener."""
 
-    __slots__ = ("_base", "_believes", "_harmless", "_known", "_trusted")
+    __slots__ = ("_base", "_believes", "_known", "_peers", "_trusted")
 
     def __init__(
         self, sock: socket.socket, settings: Settings, *, tls: bool, worker_id: int
     ) -> None:
         self._trusted = settings.forwarded_allow
         self._believes = bool(settings.forwarded_allow)
-        #: Names of header fields that say nothing about forwarding.
-        self._harmless: set[str] = set()
+        self._peers: dict[str, bool] = {}
         self._known: dict[Request, dict[str, Any]] = {}
         name, port = server_name(sock)
         self._base: dict[str, Any] = {
@@ -85,12 +83,21 @@ class EnvironFactory:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer
         if extra:
             environ.update(extra)
-        if self._believes:
-            if peer[0] in self._trusted:
+        if self._believes and request.forwarding:
+            if self._trusts(peer[0]):
                 forwarded.believe(environ, self._trusted)
             else:
-                forwarded.strip(environ)
+                for name in request.forwarding:
+                    del environ[name]
         return environ
+
+    def _trusts(self, host: str) -> bool:
+        known = self._peers.get(host)
+        if known is None:
+            if len(self._peers) >= KNOWN_PEERS:
+                self._peers.clear()
+            known = self._peers[host] = host in self._trusted
+        return known
 
     def _of(self, request: Request) -> dict[str, Any]:
         """What the request alone says, for a listener that trusts nobody already settled."""
@@ -101,19 +108,14 @@ class EnvironFactory:
         environ["RAW_URI"] = environ["REQUEST_URI"] = request.target
         environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.http11 else "HTTP/1.0"
         environ.update(request.headers)
-        if not self._believes and not self._harmless.issuperset(request.headers):
-            self._strip(environ, request)
+        if not self._believes:
+            for name in request.forwarding:
+                del environ[name]
         if request.familiar:
             if len(self._known) >= KNOWN_ENVIRONS:
                 self._known.clear()
             self._known[request] = environ.copy()
         return environ
-
-    def _strip(self, environ: dict[str, Any], request: Request) -> None:
-        forwarded.strip(environ)
-        if len(self._harmless) >= KNOWN_NAMES:
-            self._harmless.clear()
-        self._harmless.update(environ.keys() & request.headers.keys())
 
 
 def server_name(sock: socket.socket) -> tuple[str, str]:
