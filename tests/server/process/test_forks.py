@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -285,7 +286,7 @@ sys.exit(server.wait())
 """
     )
     server = live.launch(
-        service.directory, [live.sys.executable, "-W", "ignore", str(program)]
+        service.directory, [sys.executable, "-W", "ignore", str(program)]
     )
     service.servers.append(server)
     server.wait_for("what the child found", told.exists)

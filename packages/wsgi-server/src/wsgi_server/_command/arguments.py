@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
@@ -11,6 +10,7 @@ from typing import Any, Final, NoReturn
 from oslo_config import cfg
 
 from wsgi_server import __version__, opts
+from wsgi_server._system import directory
 from wsgi_server.errors import ExitStatus, ServerError
 
 from .spelling import did_you_mean
@@ -93,7 +93,7 @@ def _parser() -> _Parser:
             metavar=what,
             action="append",
             default=[],
-            type=os.path.abspath,
+            type=directory.absolute,
             help="oslo.config file; may be given several times, the last one wins"
             if name == "file"
             else "directory whose *.conf files are read after the others",

@@ -212,10 +212,8 @@ class Loop(ABC):
             settings.header_timeout,
             settings.keepalive_timeout,
             settings.drain_idle_timeout or RESOLUTION,
-            settings.body_timeout or math.inf,
-            settings.request_timeout or math.inf,
-            settings.write_timeout or math.inf,
-            settings.client_socket_timeout or math.inf,
+            *filter(None, (settings.body_timeout, settings.request_timeout)),
+            *filter(None, (settings.write_timeout, settings.client_socket_timeout)),
         )
 
     def _run_drain_hooks(self) -> None:

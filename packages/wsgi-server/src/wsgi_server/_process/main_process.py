@@ -18,6 +18,7 @@ from wsgi_server._net.binding import AddressInUse
 from wsgi_server._net.listeners import Inheritance
 from wsgi_server._net.retry import Retry
 from wsgi_server._system import forks, unpatched
+from wsgi_server._system.directory import WorkingDirectory
 from wsgi_server._system.pid_file import PidFile
 from wsgi_server._system.predecessor import Predecessor
 from wsgi_server._system.signals import SignalPipe
@@ -62,6 +63,7 @@ class MainProcess:
         open_closed()
         self._pid_file: PidFile | None = None
         self.bind_retry = bind_retry
+        self.directory = WorkingDirectory()
         self.predecessor = Predecessor(os.environ)
         self.inheritance = Inheritance(
             listen_fds(os.environ, os.getpid()), self.predecessor.sockets
@@ -106,7 +108,7 @@ class MainProcess:
         """In a forked child: closes sockets and pipes that are not in `keep`."""
         self.present.leave_behind(keep)
         inherited = [fd for _, fd in self.inheritance.systemd]
-        forks.close([*inherited, *self.predecessor.fds()], keep)
+        forks.close([*inherited, *self.predecessor.fds(), *self.directory.fds()], keep)
 
     def close(self) -> None:
         """Closes everything and puts the program's own handlers back."""

@@ -74,6 +74,7 @@ class Reload:
         LOG.info("reload: reading the configuration")
         self._retry = Retry(self._main.bind_retry, "reload: ")
         try:
+            self._main.directory.follow()
             self._services = self._read()
         except ServerError as exc:
             self.give_up(str(exc))
@@ -112,6 +113,7 @@ class Reload:
             self.give_up(f"{type(exc).__name__}: {exc}")
             return False
         self.accepted += 1
+        self._main.directory.stay()
         self._end()
         self._main.notifier.ready(self._summary())
         return True
@@ -128,6 +130,7 @@ class Reload:
 
     def drop(self) -> None:
         """Ends it without a word, because everything ends."""
+        self._main.directory.back()
         if self.coming is not None:
             generations.retire(self.coming, keep=self._main.present.listeners)
         self._end()

@@ -384,13 +384,17 @@ class Supervisor:
 
     def _spawn(self, deployment: Deployment, step: Spawn, now: float) -> None:
         coming = self._reload.coming
+        # A reload that is under way has gone on to where the next release is.
+        directory = self._main.directory
+        here = coming is not None and step.generation == coming.number
+        go = directory.stay if here else directory.back
         try:
             worker = self._workers.spawn(
-                deployment, step.generation, step.worker_id, now
+                deployment, step.generation, step.worker_id, now, go
             )
         except (OSError, LookupError) as exc:
             reason = f"cannot start a worker: {exc}"
-            if coming is not None and step.generation == coming.number:
+            if here:
                 self._give_up(reason)
             elif self._phase is Phase.BOOTING:
                 self._fail(reason, ExitStatus.BOOT)

@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from wsgi_server._system import forks, unpatched
@@ -40,7 +40,7 @@ class Upgrade:
 
     def __init__(self, main: MainProcess) -> None:
         self._main = main
-        self._directory = os.getcwd()
+        self._command = _command(main.directory.path)
         self._successor: _Successor | None = None
         #: New binaries that failed and have not ended yet.
         self._failed: list[_Successor] = []
@@ -70,7 +70,9 @@ class Upgrade:
             for listener in deployment.listeners
         }
         try:
-            self._successor = _Successor(sockets, self._directory)
+            self._successor = _Successor(
+                sockets, self._main.directory.path, self._command
+            )
         except OSError as exc:
             LOG.error("no upgrade: %s", exc)  # noqa: TRY400  one line says it
             return False
@@ -121,18 +123,20 @@ class Upgrade:
 class _Successor:
     """The new supervisor, as its predecessor sees it.
 
-    `sockets` are the descriptors it inherits by name, `directory` is where the command was
+    `sockets` are the descriptors it inherits by name, `directory` is where `command` was
     started: its arguments may be relative. Raises `OSError` when nothing can be forked.
     """
 
-    def __init__(self, sockets: Mapping[str, int], directory: str) -> None:
+    def __init__(
+        self, sockets: Mapping[str, int], directory: str, command: Sequence[str]
+    ) -> None:
         #: Whether it was asked to go, so that its end is no failure.
         self.unwanted = False
         self.reader, writer = os.pipe()
         with blocked(signal.valid_signals()) as gate:
             self.pid = forks.fork()
             if self.pid == 0:
-                _become(sockets, directory, writer, gate)
+                _become(sockets, directory, command, writer, gate)
         os.close(writer)
         os.set_blocking(self.reader, False)
 
@@ -159,8 +163,31 @@ class _Successor:
             return True
 
 
+def _command(directory: str) -> list[str]:
+    """The command that started this process, by the paths that it was given.
+
+    A script that the kernel started is started so again: another release of it may name
+    another interpreter.
+    """
+    interpreter, *arguments = sys.orig_argv
+    # None, or a script that is not to be read.
+    with contextlib.suppress(IndexError, OSError), open(arguments[0], "rb") as script:
+        line = script.readline().split()
+        if line[:1] == [b"#!" + os.fsencode(interpreter)]:
+            return arguments
+    path = os.path.join(directory, interpreter)
+    with contextlib.suppress(OSError):
+        if os.sep in interpreter and os.path.samefile(path, sys.executable):
+            return [path, *arguments]
+    return [sys.executable, *arguments]
+
+
 def _become(
-    sockets: Mapping[str, int], directory: str, ready: int, gate: blocked
+    sockets: Mapping[str, int],
+    directory: str,
+    command: Sequence[str],
+    ready: int,
+    gate: blocked,
 ) -> NoReturn:
     """In the child: turns into the new supervisor, or ends."""
     try:
@@ -175,11 +202,10 @@ def _become(
             signal.signal(signum, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
         gate.release()
-        os.execve(  # noqa: S606  the very command we were started with
-            sys.executable, [sys.executable, *sys.orig_argv[1:]], environ
-        )
+        # The very command we were started with.
+        os.execve(command[0], [*command], environ)  # noqa: S606
     # Nothing may fall back into the supervisor's stack.
     except BaseException:
-        LOG.exception("cannot start %s again", sys.executable)
+        LOG.exception("cannot start %s again", command[0])
     finally:
         os._exit(1)

@@ -93,7 +93,9 @@ class Assignment:
     report: int
     #: This worker's own, and never written to; its end is the supervisor's death.
     life: int
-    #: Called first, before the application is loaded.
+    #: Goes to where its generation was configured; called before anything else.
+    go: Callable[[], object]
+    #: Called before the application is loaded.
     in_child: Callable[[], object] | None = None
     #: Called last, when everything is answered, with the seconds that are left for it.
     before_exit: Callable[[float], object] | None = None
@@ -116,6 +118,7 @@ def run(
     """
     status = int(ExitStatus.FAILURE)
     try:
+        job.go()
         forks.leave_behind(job.descriptors)
         for signum in handled:
             signal.signal(signum, signal.SIG_DFL)

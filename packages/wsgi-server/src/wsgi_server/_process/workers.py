@@ -152,8 +152,9 @@ class Workers:
         generation: int,
         worker_id: int,
         now: float,
+        go: Callable[[], object],
     ) -> Worker:
-        """Forks a worker. Raises `OSError` when the system has no room for one."""
+        """Forks a worker, which begins with `go`. Raises `OSError` when there is no room."""
         preload(deployment.service.settings.engine)
         with contextlib.ExitStack() as undo:
             slot = self._claim(worker_id, generation, now)
@@ -167,6 +168,7 @@ class Workers:
                 slot,
                 report,
                 ending,
+                go,
                 self._in_child,
                 self._before_exit,
             )
