@@ -12,6 +12,8 @@ import sys
 
 from wsgi_server.errors import ConfigError
 
+from . import unpatched
+
 
 def given() -> str:
     """`$PWD` where that is the working directory, else what the kernel says."""
@@ -51,7 +53,7 @@ class WorkingDirectory:
         """
         if _identity() != self._known:
             return
-        before = os.open(".", os.O_PATH | os.O_DIRECTORY)
+        before = unpatched.open(".", os.O_PATH | os.O_DIRECTORY)
         try:
             os.chdir(self.path)
         except OSError as exc:
