@@ -21,11 +21,12 @@ from wsgi_server._connection.proxy_protocol import (
     ProxyHeaderError,
     parse_proxy_header,
 )
-from wsgi_server._wsgi.forwarded import believe, strip
+from wsgi_server._wsgi.forwarded import KNOWN_NODES, TrustedPeers, believe, strip
 
 Start = Callable[..., live.LiveServer]
 APP = "apps.exercise:app"
-TRUSTED = PeerSet((ipaddress.ip_network("10.0.0.0/8"),))
+OURS = ipaddress.ip_network("10.0.0.0/8")
+TRUSTED = TrustedPeers(PeerSet((OURS,)))
 
 
 def said_by_a_proxy(**fields: str) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def test_every_text_of_an_address_is_read_and_shown_in_one_form(
 def test_a_proxy_in_the_middle_is_known_by_every_text_of_its_address(
     allowed: str, proxy: str
 ) -> None:
-    trusted = PeerSet((*TRUSTED.networks, parse_network(allowed)))
+    trusted = TrustedPeers(PeerSet((OURS, parse_network(allowed))))
     for fields in (
         {"X_FORWARDED_FOR": f"6.6.6.6, 1.2.3.4, {proxy}"},
         {"FORWARDED": f'for=6.6.6.6, for=1.2.3.4, for="{proxy}"'},
@@ -154,6 +155,17 @@ def test_a_proxy_in_the_middle_is_known_by_every_text_of_its_address(
         environ = said_by_a_proxy(**fields)
         believe(environ, trusted)
         assert environ["REMOTE_ADDR"] == "1.2.3.4"
+
+
+def test_peers_that_were_asked_for_are_kept_up_to_a_number() -> None:
+    trusted = TrustedPeers(PeerSet((OURS,)))
+    for number in range(2 * KNOWN_NODES + 2):
+        last = number & 255
+        host = f"{10 + number % 2}.0.{number >> 8}.{last}"
+        assert trusted[host] == trusted[host] == (number % 2 == 0)
+        assert len(trusted) <= KNOWN_NODES
+    assert not trusted[""]
+    assert TrustedPeers(PeerSet(unix=True))[""]
 
 
 @pytest.mark.parametrize(

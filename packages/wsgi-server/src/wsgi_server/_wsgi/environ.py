@@ -18,22 +18,20 @@ if TYPE_CHECKING:
 
 SOFTWARE: Final = "wsgi-server"
 
-#: Environs of requests that come again, and peers, that are kept; more start over.
+#: Environs of requests that come again, which are kept; more start over.
 KNOWN_ENVIRONS: Final = 256
-KNOWN_PEERS: Final = 1024
 
 
 class EnvironFactory:
     """Makes the environs of the requests on one listener."""
 
-    __slots__ = ("_base", "_believes", "_known", "_peers", "_trusted")
+    __slots__ = ("_base", "_believes", "_known", "_trusted")
 
     def __init__(
         self, sock: socket.socket, settings: Settings, *, tls: bool, worker_id: int
     ) -> None:
-        self._trusted = settings.forwarded_allow
+        self._trusted = forwarded.TrustedPeers(settings.forwarded_allow)
         self._believes = bool(settings.forwarded_allow)
-        self._peers: dict[str, bool] = {}
         self._known: dict[Request, dict[str, Any]] = {}
         name, port = server_name(sock)
         self._base: dict[str, Any] = {
@@ -84,20 +82,12 @@ class EnvironFactory:
         if extra:
             environ.update(extra)
         if self._believes and request.forwarding:
-            if self._trusts(peer[0]):
+            if self._trusted[peer[0]]:
                 forwarded.believe(environ, self._trusted)
             else:
                 for name in request.forwarding:
                     del environ[name]
         return environ
-
-    def _trusts(self, host: str) -> bool:
-        known = self._peers.get(host)
-        if known is None:
-            if len(self._peers) >= KNOWN_PEERS:
-                self._peers.clear()
-            known = self._peers[host] = host in self._trusted
-        return known
 
     def _of(self, request: Request) -> dict[str, Any]:
         """What the request alone says, for a listener that trusts nobody already settled."""

@@ -6,6 +6,7 @@ left is hearsay that anybody could have sent.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from wsgi_server._config.addresses import PeerSet
 
 LOG = logging.getLogger(__name__)
+
+#: Peers, and texts of addresses, that are kept.
+KNOWN_NODES: Final = 1024
 
 _PREFIX: Final = "HTTP_X_FORWARDED_"
 _LISTED: Final = frozenset({f"{_PREFIX}FOR", f"{_PREFIX}PROTO", f"{_PREFIX}HOST"})
@@ -36,6 +40,22 @@ _NODE = re.compile(
 _HOST = re.compile(r"[A-Za-z0-9.\-_~\[\]:]+")
 
 
+class TrustedPeers(dict[str, bool]):
+    """Of peers whether they are trusted, as `REMOTE_ADDR` has them; who was asked for is kept."""
+
+    __slots__ = ("_peers",)
+
+    def __init__(self, peers: PeerSet) -> None:
+        super().__init__()
+        self._peers = peers
+
+    def __missing__(self, host: str) -> bool:
+        if len(self) >= KNOWN_NODES:
+            self.clear()
+        found = self[host] = host in self._peers
+        return found
+
+
 def strip(environ: dict[str, Any]) -> None:
     """Removes what a stranger says about forwarding."""
     environ.pop("HTTP_FORWARDED", None)
@@ -44,7 +64,7 @@ def strip(environ: dict[str, Any]) -> None:
         del environ[name]
 
 
-def believe(environ: dict[str, Any], trusted: PeerSet) -> None:
+def believe(environ: dict[str, Any], trusted: TrustedPeers) -> None:
     """Lets a trusted proxy name the client, the scheme and the host.
 
     REMOTE_ADDR, wsgi.url_scheme, HTTPS and HTTP_HOST change; the fields themselves stay
@@ -69,7 +89,7 @@ def believe(environ: dict[str, Any], trusted: PeerSet) -> None:
             break
         environ["REMOTE_ADDR"] = address
         environ.pop("REMOTE_PORT", None)
-        if address not in trusted:
+        if not trusted[address]:
             break
 
 
@@ -90,7 +110,8 @@ def _hops(environ: dict[str, Any]) -> Iterator[tuple[str | None, str, str]]:
 
 
 def _listed(environ: dict[str, Any], name: str) -> list[str]:
-    return [part.strip() for part in environ.get(name, "").split(",") if part.strip()]
+    value = environ.get(name)
+    return [part for part in map(str.strip, value.split(",")) if part] if value else []
 
 
 def _elements(text: str) -> Iterator[str]:
@@ -125,6 +146,7 @@ def _element(text: str) -> tuple[str | None, str, str]:
     return address, pairs.get("proto", "").lower(), pairs.get("host", "")
 
 
+@functools.lru_cache(maxsize=KNOWN_NODES)
 def _node(text: str) -> str | None:
     """The address of a node; None for an unknown or obfuscated one (RFC 7239 6.3)."""
     match = _NODE.fullmatch(text)
