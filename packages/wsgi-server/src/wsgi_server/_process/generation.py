@@ -54,6 +54,15 @@ class Generation:
         deployment = self.deployments.get(service)
         return 0 if deployment is None else deployment.wanted
 
+    def resize(self, step: int) -> None:
+        """So many workers more, or fewer, for each service; never none."""
+        for deployment in self.deployments.values():
+            if deployment.wanted + step >= 1:
+                deployment.extra += step
+            LOG.info(
+                "%s: %d workers wanted", deployment.service.name, deployment.wanted
+            )
+
     def leave_behind(self, keep: Collection[int]) -> None:
         """In a forked child: closes the sockets that are not in `keep`."""
         for listener in self.listeners:

@@ -5,6 +5,7 @@ The supervisor, which has workers, and the single process are both given one of 
 
 from __future__ import annotations
 
+import enum
 import logging
 import os
 import select
@@ -47,6 +48,23 @@ STOPPING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 
 #: The longest wait, in seconds: poll() counts milliseconds in an int.
 LONGEST_WAIT: Final = 86400.0
+
+
+class Phase(enum.Enum):
+    """Where the server is in its life."""
+
+    #: The first generation is not ready yet.
+    BOOTING = "booting"
+    SERVING = "serving"
+    #: Workers finish what they have.
+    DRAINING = "draining"
+    #: Workers leave at once.
+    LEAVING = "leaving"
+
+    @property
+    def going(self) -> bool:
+        """Whether the end was ordered."""
+        return self in (Phase.DRAINING, Phase.LEAVING)
 
 
 class MainProcess:
@@ -104,6 +122,12 @@ class MainProcess:
         self._hand_over_logs()
         LOG.info("log files reopened")
 
+    def wait_for_signals(self, seconds: float) -> None:
+        """Returns when one is there to be taken, or the time is over."""
+        poll = unpatched.poll()
+        poll.register(self.signals.fileno(), select.POLLIN)
+        poll.poll(seconds * 1000)
+
     def leave_behind(self, keep: Collection[int]) -> None:
         """In a forked child: closes sockets and pipes that are not in `keep`."""
         self.present.leave_behind(keep)
@@ -124,15 +148,13 @@ class MainProcess:
         retry = Retry(self.bind_retry)
         services = configure()
         check(services)
-        poll = unpatched.poll()
-        poll.register(self.signals.fileno(), select.POLLIN)
         while True:
             try:
                 generation = generations.build(
                     1, services, inheritance=self.inheritance
                 )
             except AddressInUse as exc:
-                poll.poll(retry.pause(exc) * 1000)
+                self.wait_for_signals(retry.pause(exc))
             else:
                 self.inheritance.close()
                 return generation

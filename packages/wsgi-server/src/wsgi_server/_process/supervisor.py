@@ -6,7 +6,6 @@ What is to be done is decided by `plan` and `backoff`; this loop carries it out.
 
 from __future__ import annotations
 
-import enum
 import logging
 import math
 import os
@@ -19,9 +18,8 @@ from wsgi_server._system import forks, unpatched
 from wsgi_server._system.process import set_title
 from wsgi_server.errors import ExitStatus, ServerError
 
-from .generation import Generation
-from .main_process import LONGEST_WAIT, MainProcess
-from .plan import Spawn, complete, plan
+from .main_process import LONGEST_WAIT, MainProcess, Phase
+from .plan import Spawn, plan
 from .reload import Reload
 from .replacements import Replacements
 from .service import Deployment, Service
@@ -33,23 +31,6 @@ from .workers import Worker, Workers, how_it_ended
 __all__ = ["Phase", "Service", "Supervisor"]
 
 LOG = logging.getLogger(__name__)
-
-
-class Phase(enum.Enum):
-    """Where the server is in its life."""
-
-    #: The first generation is not ready yet.
-    BOOTING = "booting"
-    SERVING = "serving"
-    #: Workers finish what they have.
-    DRAINING = "draining"
-    #: Workers leave at once.
-    LEAVING = "leaving"
-
-    @property
-    def going(self) -> bool:
-        """Whether the end was ordered."""
-        return self in (Phase.DRAINING, Phase.LEAVING)
 
 
 class Supervisor:
@@ -87,7 +68,6 @@ class Supervisor:
         #: Why the first generation never became ready.
         self.reason: str | None = None
         self._replacements = Replacements()
-        self._next_alive = 0.0
 
     @property
     def phase(self) -> Phase:
@@ -204,9 +184,7 @@ class Supervisor:
         except Exception:
             LOG.exception("the supervisor stumbled; it goes on")
             # A fault that comes back with every turn must not become a busy loop.
-            pause = unpatched.poll()
-            pause.register(self._main.signals.fileno(), select.POLLIN)
-            pause.poll(1000)
+            self._main.wait_for_signals(1.0)
 
     def _handle(self, ready: set[int], asked: float) -> None:
         now = time.monotonic()
@@ -233,9 +211,8 @@ class Supervisor:
             self._reload.due,
             self._upgrade.due,
             self._replacements.due,
+            self._main.notifier.due,
         ]
-        if self._main.notifier.interval is not None:
-            deadlines.append(self._next_alive)
         return min(deadlines)
 
     def _on_signal(self, signum: signal.Signals, now: float) -> None:
@@ -255,13 +232,7 @@ class Supervisor:
         elif signum == signal.SIGUSR2:
             self._begin_upgrade()
         elif signum in (signal.SIGTTIN, signal.SIGTTOU):
-            step = 1 if signum == signal.SIGTTIN else -1
-            for deployment in self._main.present.deployments.values():
-                if deployment.wanted + step >= 1:
-                    deployment.extra += step
-                LOG.info(
-                    "%s: %d workers wanted", deployment.service.name, deployment.wanted
-                )
+            self._main.present.resize(1 if signum == signal.SIGTTIN else -1)
 
     def _on_message(self, worker: Worker, message: Message, now: float) -> None:
         match message:
@@ -329,14 +300,14 @@ class Supervisor:
 
     def _act(self, now: float) -> None:
         """Brings the workers to what is wanted, as far as that may be done now."""
-        if self._phase is Phase.BOOTING and self._is_complete(self._main.present):
+        if self._phase is Phase.BOOTING and self._workers.complete(self._main.present):
             self._phase = Phase.SERVING
             self._main.announce()
             self._main.notifier.ready(self._summary())
         coming = self._reload.coming
         if (
             coming is not None
-            and self._is_complete(coming)
+            and self._workers.complete(coming)
             and self._reload.accept(coming)
         ):
             self._replacements.forget()
@@ -445,11 +416,9 @@ class Supervisor:
         """The reload does not work out: its workers go, the present ones stay."""
         coming = self._reload.coming
         self._reload.give_up(reason)
-        now = time.monotonic()
-        if coming is not None:
-            for worker in self._workers:
-                if worker.generation == coming.number and not worker.stopping:
-                    self._workers.stop(worker, now)
+        for worker in self._workers:
+            if coming is not None and worker.generation == coming.number:
+                self._workers.stop(worker, time.monotonic())
 
     def _begin_upgrade(self) -> None:
         if (
@@ -468,23 +437,12 @@ class Supervisor:
             if self._upgrade.settle():
                 self._stop(now, graceful=True, succeeded=True)
 
-    def _is_complete(self, generation: Generation) -> bool:
-        return all(
-            complete(self._workers.of(name), deployment.wanted, generation.number)
-            for name, deployment in generation.deployments.items()
-        )
-
     def _summary(self) -> str:
-        ready = sum(w.ready and not w.stopping for w in self._workers)
-        return f"generation {self.generation}, {ready} workers ready"
+        return f"generation {self.generation}, {self._workers.serving} workers ready"
 
     def _notify(self, now: float) -> None:
         """What systemd hears between two events."""
         if self._phase is Phase.SERVING and self._reload.coming is None:
             self._main.notifier.status(self._summary())
-        interval = self._main.notifier.interval
-        if interval is not None and now >= self._next_alive:
-            self._next_alive = now + interval
-            serving = any(w.ready and not w.stopping for w in self._workers)
-            if serving or self._phase is not Phase.SERVING:
-                self._main.notifier.alive()
+        well = self._workers.serving > 0 or self._phase is not Phase.SERVING
+        self._main.notifier.tick(now, well=well)

@@ -23,12 +23,14 @@ from wsgi_server._system import forks, unpatched
 from wsgi_server._system.children import Children
 from wsgi_server._system.signals import SignalPipe, blocked
 
+from .plan import complete
 from .worker import DUMP_SIGNAL, MARGIN, Assignment, run
 from .worker_pipe import Failed, Forked, Inbox, Message
 
 if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
 
+    from .generation import Generation
     from .service import Deployment
 
 LOG = logging.getLogger(__name__)
@@ -196,6 +198,18 @@ class Workers:
         self._by_fd[inbox] = worker
         self._poller.register(inbox, select.POLLIN)
         return worker
+
+    def complete(self, generation: Generation) -> bool:
+        """Whether all the workers that it wants are ready."""
+        return all(
+            complete(self.of(name), deployment.wanted, generation.number)
+            for name, deployment in generation.deployments.items()
+        )
+
+    @property
+    def serving(self) -> int:
+        """How many accept connections."""
+        return sum(worker.ready and not worker.stopping for worker in self)
 
     @property
     def gone(self) -> bool:

@@ -7,6 +7,7 @@ from 3 on, counted in `$LISTEN_FDS`, meant for the process `$LISTEN_PID`.
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import time
 from collections.abc import Mapping
@@ -50,6 +51,7 @@ class Notifier:
         #: Seconds between two signs of life, None when no watchdog waits for them:
         #: half of what systemd allows, as sd_watchdog_enabled(3) advises.
         self.interval: float | None = None
+        self._next = 0.0
         usec = environ.get("WATCHDOG_USEC", "")
         if usec.isdecimal() and environ.get("WATCHDOG_PID", str(pid)) == str(pid):
             self.interval = int(usec) / 2e6
@@ -76,6 +78,18 @@ class Notifier:
     def alive(self) -> None:
         """A sign of life for the watchdog."""
         self._send("WATCHDOG=1")
+
+    @property
+    def due(self) -> float:
+        """When the next sign of life is (monotonic seconds)."""
+        return math.inf if self.interval is None else self._next
+
+    def tick(self, now: float, *, well: bool) -> None:
+        """Gives the sign of life that is due, unless the service is not `well`."""
+        if self.interval is not None and now >= self._next:
+            self._next = now + self.interval
+            if well:
+                self.alive()
 
     def main_pid(self, pid: int) -> None:
         """Another process is the service's main one; only that one speaks from now on."""
