@@ -45,14 +45,16 @@ LIMITS = (
         underscores="refuse",
     ),
 )
+#: Those that have read all inputs before.
+USED = {limits: RequestHeads(limits) for limits in LIMITS}
 STATUSES = {400, 413, 414, 417, 431, 501}
 
 
 class Reading:
     """One connection's reader, and everything it says, bodies joined."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.reader = RequestReader(RequestHeads(limits))
+    def __init__(self, heads: RequestHeads) -> None:
+        self.reader = RequestReader(heads)
         self.said: list[tuple[object, ...]] = []
         self.body = bytearray()
         self.trailers: dict[str, str] = {}
@@ -79,9 +81,11 @@ class Reading:
             self.end()
 
 
-def read(parts: list[bytes], limits: Limits) -> list[tuple[object, ...]]:
+def read(
+    parts: list[bytes], limits: Limits, heads: RequestHeads | None = None
+) -> list[tuple[object, ...]]:
     """Everything a reader says; at last why it stopped."""
-    reading = Reading(limits)
+    reading = Reading(heads or RequestHeads(limits))
     reader = reading.reader
     try:
         for part in parts:
@@ -117,7 +121,7 @@ def read(parts: list[bytes], limits: Limits) -> list[tuple[object, ...]]:
 
 def read_as_wanted(raw: bytes, limits: Limits, most: int) -> list[tuple[object, ...]]:
     """As `read`, with the parts of bodies passing by the buffer, `most` bytes at a time."""
-    reading = Reading(limits)
+    reading = Reading(RequestHeads(limits))
     reader = reading.reader
     rest = raw
     try:
@@ -185,6 +189,10 @@ def one_input(data: bytes) -> None:
     place, raw = data[1], data[2:]
     whole = read([raw], limits)
     place = place * len(raw) // 255
+    # What is remembered of this input, and of all before, changes nothing.
+    for _ in range(3):
+        again = read([raw], limits, USED[limits])
+        assert again == whole, (again, whole)
     for parts in (
         [raw[:place], raw[place:]],
         [raw[at : at + 1] for at in range(len(raw))],

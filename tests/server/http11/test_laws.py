@@ -9,7 +9,14 @@ from http_cases import SMALL_LIMITS, request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from server.http11.mutation import mutated
-from server.http11.reading import Message, Outcome, begun, limits, read
+from server.http11.reading import (
+    Message,
+    Outcome,
+    begun,
+    limits,
+    read,
+    read_with,
+)
 from wsgi_server._http11 import (
     Limits,
     ProtocolError,
@@ -53,6 +60,21 @@ def test_any_split_gives_the_same_reading(
     whole = read([raw], bounds)
     same(whole, read(data.draw(split(raw)), bounds))
     same(whole, read([raw[at : at + 1] for at in range(len(raw))], bounds))
+
+
+#: Those that have read whatever was tried before, with what they remember of it.
+USED = {bounds: RequestHeads(bounds) for bounds in (Limits(), SMALL)}
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data(), mutated(), st.sampled_from([Limits(), SMALL]))
+def test_what_is_remembered_changes_no_reading(
+    data: st.DataObject, raw: bytes, bounds: Limits
+) -> None:
+    fresh = read([raw], bounds)
+    for _ in range(3):
+        same(fresh, read_with(USED[bounds], [raw]))
+    same(fresh, read_with(USED[bounds], data.draw(split(raw))))
 
 
 @settings(max_examples=500, deadline=None)
