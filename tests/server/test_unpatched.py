@@ -81,13 +81,18 @@ def test_no_module_names_what_eventlet_replaces() -> None:
 
 @pytest.mark.forks
 @pytest.mark.parametrize("engine", ["eventlet"])
-@pytest.mark.parametrize("workers", ["1", "0"])
-def test_a_patched_worker_steps_on_no_tripwire(
-    live_server: Start, tmp_path: Path, workers: str
+@pytest.mark.parametrize(
+    ("workers", "preload"),
+    [("1", False), ("0", False), ("1", True)],
+    ids=["worker", "alone", "preloaded"],
+)
+def test_a_patched_process_steps_on_no_tripwire(
+    live_server: Start, tmp_path: Path, workers: str, preload: bool
 ) -> None:
     """Requests of many kinds, a log that stalls, signals, timers, and the end.
 
-    One form: the application does not only patch, it wires what it has patched.
+    A supervisor that loads the application before it forks is patched itself. One form:
+    the application does not only patch, it wires what it has patched.
     """
     notes, fifo = tmp_path / "notes", tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -95,7 +100,7 @@ def test_a_patched_worker_steps_on_no_tripwire(
     conf = tmp_path / "server.conf"
     conf.write_text(
         "[DEFAULT]\nrequest_timeout = 1\nkeepalive_timeout = 0.2\n"
-        f"access_log = {fifo}\ngraceful_timeout = 2\n"
+        f"access_log = {fifo}\ngraceful_timeout = 2\npreload_app = {preload}\n"
     )
     server = live_server(
         "apps.tripwires:app",
@@ -119,12 +124,11 @@ def test_a_patched_worker_steps_on_no_tripwire(
         server.send(signal.SIGUSR1)
         server.wait_for_log("cannot write .*; the old file is kept")
         server.get("/whole")
-    if workers == "0":
-        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-        server.send(signal.SIGHUP)
-        server.wait_for_log("generation 2 serves")
-        server.get("/whole")
-        os.close(reader)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    server.send(signal.SIGHUP)
+    server.wait_for_log("generation 2 serves")
+    server.get("/whole")
+    os.close(reader)
     assert notes.read_text() == ""
     # The control: `get_socket` is to give the program what it has.
     server.get("/control")
