@@ -171,6 +171,31 @@ sys.exit(status)
     assert "accepted 1, given up 1" in server.log()
 
 
+def test_the_supervisor_outlives_a_fault_wherever_it_comes_in_its_loop(
+    program: Run,
+) -> None:
+    server = program("""
+supervisor = Supervisor(lambda: [service("api")])
+supervisor.start()
+deadline = supervisor._workers.deadline
+def fail():
+    if os.path.exists("broken"):
+        raise RuntimeError("a fault")
+    return deadline()
+supervisor._workers.deadline = fail
+sys.exit(supervisor.wait())
+""")
+    broken = server.directory / "broken"
+    broken.touch()
+    server.send(signal.SIGTTIN)
+    server.wait_for_log("the supervisor stumbled; it goes on")
+    assert _name(server.url) == "api"
+    broken.unlink()
+    server.send(signal.SIGHUP)
+    server.wait_for_log("generation 2 serves")
+    assert server.stop() == 0
+
+
 def test_a_monkey_patched_program_can_supervise(program: Run) -> None:
     server = program("""
 eventlet = load_eventlet()

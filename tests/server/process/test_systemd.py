@@ -240,3 +240,4 @@ def test_the_watchdog_is_for_the_process_it_names() -> None:
     assert Notifier({**usec, "WATCHDOG_PID": "7"}, 7).interval == 2.0
     assert Notifier({**usec, "WATCHDOG_PID": "8"}, 7).interval is None
     assert Notifier({}, 7).interval is None
+    assert Notifier({"WATCHDOG_USEC": "0"}, 7).interval is None

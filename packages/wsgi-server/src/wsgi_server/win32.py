@@ -17,10 +17,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import IO, Any, Final
 
 from . import pools
 from ._net.listeners import open_listeners
+from ._process.backoff import History, Ration
 from .errors import ExitStatus, LoadError, ServerError
 from .server import BaseServer, HasChanged
 
@@ -28,6 +30,8 @@ LOG = logging.getLogger(__name__)
 
 #: In the environment of a worker: its sockets come through standard input.
 WORKER_MARK: Final = "WSGI_SERVER_WORKER"
+#: A worker that ended sooner never served, as far as anybody can tell here; in seconds.
+_SETTLED: Final = 5.0
 
 
 class Win32ProcessLauncher:
@@ -86,6 +90,7 @@ class Win32Server(BaseServer):
         self._launcher = Win32ProcessLauncher()
         self._sockets: list[socket.socket] = []
         self._ended: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._born: dict[int, float] = {}
 
     @property
     def sock(self) -> socket.socket | None:
@@ -156,6 +161,7 @@ class Win32Server(BaseServer):
             env={**os.environ, WORKER_MARK: "1"},
             **posix,
         )
+        self._born[process.pid] = monotonic()
         assert process.stdin is not None  # noqa: S101  it was asked for
         # One that has ended, or was told to leave, takes nothing any more.
         with contextlib.suppress(BrokenPipeError, ValueError):
@@ -196,6 +202,7 @@ class Win32Server(BaseServer):
 
     def wait_on_children(self) -> ExitStatus:
         """Replaces workers that die, and returns when all have stopped."""
+        ration, history, missing = Ration(), History(), 0
         while self.running or self.children:
             # Waiting without an end could not be interrupted there.
             with contextlib.suppress(queue.Empty):
@@ -203,7 +210,14 @@ class Win32Server(BaseServer):
                 self._launcher.forget(pid)
                 if self.running:
                     LOG.error("worker %d ended; it is replaced", pid)
-                    self.run_child()
+                    missing += 1
+                    lived = monotonic() - self._born.pop(pid)
+                    served = None if lived < _SETTLED else lived
+                    history = history.died(monotonic(), served)
+            due = max(ration.next, history.next(successor=False))
+            if missing and self.running and monotonic() >= due:
+                ration, missing = ration.spend(monotonic()), missing - 1
+                self.run_child()
             if not self.running:
                 # Who was started at the moment of the signal was not told by it.
                 self.kill_children()

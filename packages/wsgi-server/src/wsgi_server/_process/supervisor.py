@@ -172,14 +172,13 @@ class Supervisor:
             self._say_failed(exc.__cause__ if debug else None)
 
     def _turn(self) -> None:
-        wake = self._deadline()
-        wait = None
-        if not math.isinf(wake):
-            left = min(LONGEST_WAIT, wake - time.monotonic())
-            wait = max(0, math.ceil(left * 1000))
-        ready = {fd for fd, _ in self._poller.poll(wait)}
         try:
-            self._handle(ready, wake)
+            wake = self._deadline()
+            wait = None
+            if not math.isinf(wake):
+                left = min(LONGEST_WAIT, wake - time.monotonic())
+                wait = max(0, math.ceil(left * 1000))
+            self._handle({fd for fd, _ in self._poller.poll(wait)}, wake)
         # The supervisor outlives its own faults: workers that nobody watches are worse.
         except Exception:
             LOG.exception("the supervisor stumbled; it goes on")

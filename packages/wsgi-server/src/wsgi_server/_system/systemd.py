@@ -53,7 +53,12 @@ class Notifier:
         self.interval: float | None = None
         self._next = 0.0
         usec = environ.get("WATCHDOG_USEC", "")
-        if usec.isdecimal() and environ.get("WATCHDOG_PID", str(pid)) == str(pid):
+        # 0 is no watchdog, says sd_watchdog_enabled(3).
+        if (
+            usec.isdecimal()
+            and int(usec)
+            and environ.get("WATCHDOG_PID", str(pid)) == str(pid)
+        ):
             self.interval = int(usec) / 2e6
 
     def ready(self, status: str) -> None:
