@@ -11,7 +11,7 @@ from .bodies import FRAMINGS, ChunkedBody, SizedBody
 from .buffer import ReceiveBuffer
 from .framing import complete
 from .grammar import ProtocolError
-from .heads import RequestHeads
+from .heads import KNOWN_HEAD, RequestHeads
 from .lines import add_field, parse_field, parse_request_line
 from .messages import Request
 from .names import is_forwarding
@@ -86,21 +86,23 @@ class RequestReader:
         ):
             self.feed(data)
             return self._read_on()
-        request = heads.known.get(data)
+        request = heads.known.get(data) if len(data) <= KNOWN_HEAD else None
         if request is None:
-            buffer.unread = data
-            # A head that is whole and alone need not be copied.
-            end = data.find(b"\r\n\r\n", 0, heads.quick)
-            if end < 0 or end + 4 != len(data):
-                return self._read_on()
-            try:
-                request = heads.parse(data)
-            except ProtocolError as exc:
-                self._die(exc)
-                raise
+            end = data.find(b"\r\n\r\n", 0, heads.quick) + 4
+            if end >= 4:
+                # One that is alone need not be copied.
+                head = data if end == len(data) else data[:end]
+                try:
+                    request = heads.known.get(head) or heads.parse(head)
+                except ProtocolError as exc:
+                    self._die(exc)
+                    raise
             if request is None:
+                buffer.unread = data
                 return self._read_on()
-            buffer.unread = b""
+            if end < len(data):
+                buffer.unread = data
+                buffer.pos = end
         if request.has_body:
             self._body = FRAMINGS[request.chunked](request, buffer, heads)
         return request
