@@ -17,8 +17,10 @@ import math
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
+from weakref import getweakrefcount
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -26,7 +28,7 @@ from wsgi_server._connection.scheduler import Next
 from wsgi_server.errors import RequestTimeout
 
 from .hubs import leave_on_fork
-from .loop import INPUT, READABLE, WRITABLE, Loop, call_back
+from .loop import INPUT, READABLE, WRITABLE, Loop
 
 with warnings.catch_warnings():
     # Whoever chose this engine knows; the documentation says how to leave it.
@@ -52,6 +54,31 @@ SPARE: Final = 32
 _INPUT, _RUN = Next.INPUT, Next.RUN
 _TIMED_OUT: Final = object()
 _LEAVE: Final = object()
+
+
+class Runner(greenlet):  # type: ignore[misc]
+    """A greenlet that serves, as eventlet's own are: `threading` finds a thread for each."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        super().__init__(function)
+
+    def link(self, function: Callable[..., object], *args: object) -> None:
+        """Calls `function` with this greenlet when it ends, as `GreenThread.link` does."""
+        self.__dict__.setdefault("links", []).append((function, args))
+
+    @property
+    def marked(self) -> bool:
+        """Whether somebody keeps something by this greenlet, or in it.
+
+        What is local to a greenlet, and to a thread once `threading` is eventlet's, is kept
+        by weak references to the greenlet, or by attributes of it.
+        """
+        return bool(getweakrefcount(self) or self.__dict__)
+
+    def leave(self) -> None:
+        """Tells those who were to be told of its end."""
+        for function, args in self.__dict__.pop("links", ()):
+            function(self, *args)
 
 
 class Pause:
@@ -85,16 +112,15 @@ class EventletEngine(Loop):
         super().__init__(settings, slot, **context)
         self._hub = hubs.get_hub()
         leave_on_fork(self._hub)
-        self._idle: list[greenlet] = []
+        self._idle: list[Runner] = []
+        self._listener: Any = None
         self._slice_end = 0.0
         self._main: greenlet | None = None
-
-    # The engine protocol.
 
     def call_at(self, deadline: float, callback: Callable[[], object]) -> Any:
         """Calls `callback` in the loop at `deadline`, once."""
         delay = max(0.0, deadline - monotonic())
-        return self._hub.schedule_call_global(delay, _fire, callback)
+        return self._hub.schedule_call_global(delay, self._fire_apart, callback)
 
     def serve(
         self,
@@ -105,9 +131,7 @@ class EventletEngine(Loop):
         """Accepts and answers until drained; calls `ready` once it can."""
         self._main = getcurrent()
         self._open(listeners, app)
-        listener = self._hub.add(
-            self._hub.READ, self._epoll.fileno(), self._on_ready, _ignore_throw, None
-        )
+        self._listen()
         self._resume_accepting()
         ready()
         try:
@@ -115,11 +139,9 @@ class EventletEngine(Loop):
                 self._hub.switch()
         finally:
             self._main = None
-            self._hub.remove(listener)
+            self._rest(None)
             self._idle.clear()
             self._release()
-
-    # What a connection asks for.
 
     def wait(self, fd: int, deadline: float, *, writable: bool) -> None:
         """Lets others run until the client moves. Raises `TimeoutError` at `deadline`."""
@@ -148,34 +170,70 @@ class EventletEngine(Loop):
             sleep(0)
             self._slice_end = monotonic() + SLICE
 
-    # The loop.
-
     def _on_ready(self, _fd: int) -> None:
         """In the hub: something happened, and nobody is at work."""
         self._slice_end = monotonic() + SLICE
-        worker = self._idle.pop() if self._idle else greenlet(self._work)
-        worker.parent = self._hub.greenlet
-        worker.switch()
+        runner = self._idle.pop() if self._idle else Runner(self._work)
+        runner.parent = self._hub.greenlet
+        runner.switch()
 
-    def _work(self) -> None:
+    def _listen(self) -> None:
+        self._listener = self._hub.add(
+            self._hub.READ, self._epoll.fileno(), self._on_ready, _ignore_throw, None
+        )
+
+    def _rest(self, seconds: float | None) -> None:
+        """Looks at nothing for a while, or never again."""
+        if self._listener is not None:
+            self._hub.remove(self._listener)
+            self._listener = None
+            if seconds is not None:
+                self._hub.schedule_call_global(seconds, self._wake_up)
+
+    def _wake_up(self) -> None:
+        if self._listener is None and self._main is not None:
+            self._listen()
+
+    def _work(self, _: object = None) -> None:
         """The body of every greenlet: serve what is ready, then wait to be needed."""
-        me = getcurrent()
+        me: Runner = getcurrent()
+        context = Context()
         while True:
             try:
-                self._serve_ready(me)
+                while context.run(self._serve_ready, me, context):
+                    # What a request has set is there for no other one.
+                    context = Context()
+                    if me.marked:
+                        self._report()
+                        return self._succeed(me)
+                self._report()
             except (GreenletExit, KeyboardInterrupt, SystemExit):
                 # Meant for this greenlet, or for the program, which the hub leaves then.
                 raise
             # The engine must survive its own faults. In the hub they would cost it the
             # descriptor that everything depends on.
-            except BaseException:
-                LOG.exception("the engine failed while serving a connection")
-            self._report()
+            except BaseException:  # noqa: BLE001  logged there
+                self._rest(self._faults.note("the engine failed in its loop"))
+                if me.marked:
+                    return me.leave()
             self._idle.append(me)
             if self._hub.switch() is _LEAVE:
-                return
+                return me.leave()
 
-    def _serve_ready(self, me: greenlet) -> None:
+    def _succeed(self, me: Runner) -> None:
+        """Goes on in a new greenlet: the next request must not find what this one kept."""
+        successor = Runner(self._work)
+        successor.parent = me.parent
+        # The end of one is the beginning of the other, without a turn of the hub.
+        me.parent = successor
+        me.leave()
+
+    def _serve_ready(self, me: Runner, context: Context) -> bool:
+        """Serves until nothing is ready, or it is the hub's turn.
+
+        True when a request has set something, in `context` or by its greenlet.
+        """
+        kept = me.__dict__
         ready = self._ready
         # Those that were ready at the last look. Some are ready again at once: they wait
         # until the others were asked as well.
@@ -186,12 +244,12 @@ class EventletEngine(Loop):
                 if self._log is not None:
                     self._log.flush()
                 if not self._collect():
-                    return
+                    return False
                 batch = len(ready)
                 now = monotonic()
             if now >= self._slice_end:
                 self._kick()
-                return
+                return False
             batch -= 1
             entry = ready.popleft()
             conn = entry.conn
@@ -216,8 +274,10 @@ class EventletEngine(Loop):
             except BaseException:
                 conn.close()
                 raise
+            if context or kept or getweakrefcount(me):
+                return True
 
-    def _run(self, entry: Entry, me: greenlet, now: float) -> Next:
+    def _run(self, entry: Entry, me: Runner, now: float) -> Next:
         self._running += 1
         self._requests += 1
         entry.runner = me
@@ -231,8 +291,6 @@ class EventletEngine(Loop):
                 self._ready.appendleft(waiting)
             if self._draining:
                 self._wake_if_finished()
-
-    # Waking.
 
     def _disturb(self, entry: Entry, mask: int) -> None:
         pause, entry.waiter = entry.waiter, None
@@ -248,6 +306,10 @@ class EventletEngine(Loop):
             super()._expire(entry, now)
         else:
             self._hub.schedule_call_global(0, pause.resume, _TIMED_OUT)
+
+    def _fire_apart(self, callback: Callable[[], object]) -> None:
+        """In the hub, which may not wait: who logs may have to, for the lock of a handler."""
+        greenlet(self._callbacks.fire).switch(callback)
 
     def _sweep(self) -> None:
         super()._sweep()
@@ -280,11 +342,6 @@ class EventletEngine(Loop):
         if self._main is not None and self._finished():
             main, self._main = self._main, None
             self._hub.schedule_call_global(0, main.switch)
-
-
-def _fire(callback: Callable[[], object]) -> None:
-    """In the hub, which may not wait: who logs may have to, for the lock of a handler."""
-    greenlet(call_back).switch(callback)
 
 
 def _ignore_throw(*_: object) -> None:

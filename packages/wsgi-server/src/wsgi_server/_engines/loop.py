@@ -26,7 +26,9 @@ from wsgi_server._scoreboard.slots import Slot
 from wsgi_server._system import unpatched
 
 from .acceptor import Acceptor
+from .callbacks import Callbacks
 from .entry import Entry
+from .faults import Faults
 from .flag import Flag
 from .request_queue import QUEUED, RequestQueue
 
@@ -81,7 +83,8 @@ class Loop(ABC):
             self._epoll, has_room=self._has_room, come_back=self._come_back
         )
         self._entries: dict[int, Entry] = {}
-        self._callbacks: dict[int, Callable[[], object]] = {}
+        self._faults = Faults()
+        self._callbacks = Callbacks(self._epoll, self._faults, self.call_at)
         self._ready: deque[Entry] = deque()
         self._running = 0
         self._requests = 0
@@ -91,7 +94,6 @@ class Loop(ABC):
         self._stopped = False
         self._hooking = False  # the application's `on_drain` hooks are running
         self._flag = Flag(self._epoll)
-        self._callbacks[self._flag.fd] = self._flag.lower
 
     @abstractmethod
     def call_at(self, deadline: float, callback: Callable[[], object]) -> Any:
@@ -123,13 +125,11 @@ class Loop(ABC):
 
     def watch(self, fd: int, callback: Callable[[], object]) -> None:
         """Calls `callback` in the loop whenever `fd` is readable."""
-        self._callbacks[fd] = callback
-        self._epoll.register(fd, select.EPOLLIN)
+        self._callbacks.add(fd, callback)
 
     def unwatch(self, fd: int) -> None:
         """Forgets `fd`. Harmless where it is not watched."""
-        if self._callbacks.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
+        self._callbacks.remove(fd)
 
     def drain(self, deadline: float, *, retiring: bool) -> None:
         """Stops accepting, finishes what was started, cuts what runs at `deadline`."""
@@ -223,8 +223,6 @@ class Loop(ABC):
             self._hooking = False
             self._wake_if_finished()
 
-    # Connections.
-
     def _settle(self, entry: Entry, wanted: Next) -> None:
         """Puts a connection where its next event will find it."""
         if wanted is _NOTHING:
@@ -275,8 +273,10 @@ class Loop(ABC):
             if entry is None:
                 if fd in self._acceptor:
                     self._accept(fd, ACCEPT_BATCH)
+                elif fd == self._flag.fd:
+                    self._flag.lower()
                 elif fd in self._callbacks:
-                    call_back(self._callbacks[fd])
+                    self._callbacks.call(fd)
                 continue
             if mask & ENDED:
                 # The end of input shares its edge with the last bytes: look again.
@@ -305,8 +305,6 @@ class Loop(ABC):
         if self._ready and not self._flag.raised:
             self._flag.wave()
 
-    # Accepting.
-
     def _open(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
         settings, log, number = self._settings, self._log, self._worker_id
         for listener in listeners:
@@ -317,10 +315,14 @@ class Loop(ABC):
         now = monotonic()
         if self._sweep_timer is None:
             self._sweep_at(now + self._shortest)
-        for sock, peer, endpoint in self._acceptor.accept(fd, most):
-            conn = Connection(sock, peer, endpoint, self, now)
-            entry = self._entries[conn.fd] = Entry(conn)
-            self._ready.append(entry)
+        try:
+            for sock, peer, endpoint in self._acceptor.accept(fd, most):
+                conn = Connection(sock, peer, endpoint, self, now)
+                entry = self._entries[conn.fd] = Entry(conn)
+                self._ready.append(entry)
+        except Exception:  # noqa: BLE001  who is connected is served whatever fails here
+            self._acceptor.suspend()
+            self._come_back(self._faults.note("a client could not be accepted"))
 
     def _accept_all(self) -> None:
         """Takes what the kernel has completed, so that closing resets nobody."""
@@ -351,14 +353,12 @@ class Loop(ABC):
         """Something was closed or begun: there is room for more connections."""
         self._resume_accepting()
 
-    def _come_back(self) -> None:
-        self.call_at(monotonic() + ACCEPT_PAUSE, self._resume_accepting)
+    def _come_back(self, rest: float = ACCEPT_PAUSE) -> None:
+        self.call_at(monotonic() + rest, self._resume_accepting)
 
     def _resume_accepting(self) -> None:
         if not self._draining:
             self._acceptor.resume()
-
-    # Deadlines.
 
     def _sweep_at(self, when: float) -> None:
         if when < self._sweep_due:
@@ -374,17 +374,13 @@ class Loop(ABC):
         self._sweep_timer = None
         soonest = now + self._shortest
         for entry in list(self._entries.values()):
-            overdue = entry.conn.request_due(now)
-            if overdue <= now:
-                self._interrupt(entry)
-                overdue = math.inf
-            due = min(overdue, entry.conn.deadline)
-            if entry.runner is not None:
-                due = min(overdue, entry.due)
-            if due <= now:
-                self._expire(entry, now)
-            elif due < soonest:
-                soonest = due
+            try:
+                due = self._enforce(entry, now)
+            except Exception:  # noqa: BLE001  the others have deadlines as well
+                self._faults.note("the deadline of a connection could not be kept")
+                entry.conn.close()
+            else:
+                soonest = min(soonest, due)
         if self._acceptor.paused and self._queue.is_clearing:
             # Who was busy may be idle by now, and give way.
             self._room_again()
@@ -393,6 +389,19 @@ class Loop(ABC):
         self._report()
         if self._entries:
             self._sweep_at(max(soonest, now + RESOLUTION))
+
+    def _enforce(self, entry: Entry, now: float) -> float:
+        """Ends what is overdue on a connection; else when something will be."""
+        overdue = entry.conn.request_due(now)
+        if overdue <= now:
+            self._interrupt(entry)
+            overdue = math.inf
+        busy = entry.runner is not None
+        due = min(overdue, entry.due if busy else entry.conn.deadline)
+        if due > now:
+            return due
+        self._expire(entry, now)
+        return math.inf
 
     def _expire(self, entry: Entry, now: float) -> None:
         if entry.runner is QUEUED:
@@ -405,8 +414,6 @@ class Loop(ABC):
     def _withdraw(self, entry: Entry) -> bool:
         """Takes a request off the queue; false when its turn has just come."""
         return self._queue.remove(entry)
-
-    # The end.
 
     def _cut(self) -> None:
         """The grace is over: names what still runs and drops it."""
@@ -438,11 +445,3 @@ class Loop(ABC):
         self._flag.close()
         if self._log is not None:
             self._log.close()
-
-
-def call_back(callback: Callable[[], object]) -> None:
-    """Calls `callback` in the loop, which outlives whatever that raises."""
-    try:
-        callback()
-    except Exception:  # a loop that ends over it would hear no signal any more
-        LOG.exception("a callback of the loop failed; the loop goes on")

@@ -21,13 +21,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._connection.scheduler import Next
 from wsgi_server._system import unpatched
 
-from .loop import READABLE, WRITABLE, Loop, call_back
+from .loop import READABLE, WRITABLE, Loop
 from .timers import Timer, Timers
 
 if TYPE_CHECKING:
@@ -83,8 +84,6 @@ class ThreadsEngine(Loop):
         self._resuming = False
         self._alarm = threading.Event()
 
-    # The engine protocol.
-
     def call_at(self, deadline: float, callback: Callable[[], object]) -> Timer:
         """Calls `callback` in the leading thread at `deadline`, once."""
         timer, first = self._timers.add(deadline, callback)
@@ -116,8 +115,6 @@ class ThreadsEngine(Loop):
                 thread.join(max(0.0, deadline - monotonic()))
             self._release()
 
-    # What a connection asks for.
-
     def wait(self, fd: int, deadline: float, *, writable: bool) -> None:
         """Waits in the calling thread. Raises `TimeoutError` at `deadline`."""
         poll = unpatched.poll()
@@ -130,8 +127,6 @@ class ThreadsEngine(Loop):
 
     def breathe(self) -> None:
         """Threads are scheduled by the system."""
-
-    # The watch: the main thread.
 
     def _watch_over(self) -> None:
         """Replaces a leader that is inside an application for too long.
@@ -181,8 +176,6 @@ class ThreadsEngine(Loop):
     def _finished(self) -> bool:
         return super()._finished() and (self._stopped or not self._queue)
 
-    # The threads.
-
     def _depose(self) -> None:
         """Whoever leads does so no more."""
         self._term += 1
@@ -205,12 +198,12 @@ class ThreadsEngine(Loop):
             self._threads.add(thread)
             try:
                 thread.start()
-            except RuntimeError as exc:
+            except RuntimeError:
                 self._threads.discard(thread)
                 if not self._threads:
                     raise
                 # What waits is for those that there are.
-                LOG.warning("%s; %d threads serve", exc, len(self._threads))
+                self._faults.note("a thread could not be started; the others serve")
 
     def _live(self) -> None:
         """The life of a thread: lead when the lead is free, else run what waits."""
@@ -253,15 +246,17 @@ class ThreadsEngine(Loop):
     def _serve_term(self, term: int, me: threading.Thread) -> None:
         """Leads; whatever goes wrong, somebody leads afterwards."""
         try:
-            self._lead(term, me)
-        except BaseException:  # the loop must survive its own faults
-            LOG.exception("the engine failed; another thread takes the lead")
+            # What a request has set is there for no other one.
+            while (context := Context()).run(self._lead, term, me, context):
+                pass
+        except BaseException:  # noqa: BLE001  the loop must survive its own faults
+            unpatched.sleep(self._faults.note("the engine failed in its loop"))
             with self._work:
                 if self._term == term:
                     self._depose()
 
-    def _lead(self, term: int, me: threading.Thread) -> None:
-        """Serves connections until overtaken or stopped."""
+    def _lead(self, term: int, me: threading.Thread, context: Context) -> bool:
+        """Serves connections until overtaken or stopped; true when `context` is used."""
         ready = self._ready
         # Those that were ready at the last look; the others are asked before they come again.
         batch = 0
@@ -273,7 +268,7 @@ class ThreadsEngine(Loop):
                 self._collect(0 if ready else self._timers.until_next(monotonic()))
                 batch = len(ready)
                 for timer in self._timers.due(monotonic()):
-                    call_back(timer.fire)
+                    self._callbacks.fire(timer.fire)
                 if self._finished():
                     self._wake_if_finished()
                 continue
@@ -297,13 +292,16 @@ class ThreadsEngine(Loop):
                         continue
                     wanted, leading = self._run_here(entry, me, now, term)
                     if not leading:
-                        return
-            except Exception:  # the loop must survive its own faults
-                LOG.exception("the engine failed while serving a connection")
+                        return False
+            except Exception:  # noqa: BLE001  the loop must survive its own faults
+                self._faults.note("the engine failed while serving a connection")
                 entry.conn.close()
                 continue
             if wanted is not _INPUT or not entry.watched:
                 self._settle(entry, wanted)
+            if context:
+                return True
+        return False
 
     def _run_here(
         self, entry: Entry, me: threading.Thread, now: float, term: int
@@ -335,7 +333,7 @@ class ThreadsEngine(Loop):
             self._settle(entry, entry.conn.refuse(503, "The server is busy."))
 
     def _run_handed(self, entry: Entry) -> None:
-        wanted = self._run_safely(entry, monotonic())
+        wanted = Context().run(self._run_safely, entry, monotonic())
         with self._work:
             self._running -= 1
         self._give_back(entry, wanted)
@@ -345,8 +343,8 @@ class ThreadsEngine(Loop):
             return entry.conn.run(now)
         # The engine must survive its own faults, and what an application raises to end
         # a greenlet.
-        except BaseException:
-            LOG.exception("the engine failed while serving a connection")
+        except BaseException:  # noqa: BLE001
+            self._faults.note("the engine failed while serving a connection")
             entry.conn.close()
             return Next.NOTHING
 
