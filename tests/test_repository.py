@@ -132,6 +132,7 @@ FLOORS = (
     ("_connection",),
     ("_engines",),
     ("pools",),
+    ("_admin",),
     ("_process",),
     ("_command",),
     ("cli", "server", "posix", "win32", "stores", "__main__", ""),

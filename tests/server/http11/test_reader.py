@@ -71,9 +71,9 @@ def test_pipelined_requests_come_in_order() -> None:
     was_in_body, body = reader.in_body, reader.read_body(MUCH)
     assert (was_in_body, body, reader.in_body) == (True, b"hello", False)
     assert reader.buffered == len(second)
-    assert (reader.has_unread, reader.idle) == (True, False)
+    assert (bool(reader.buffer.unread), reader.idle) == (True, False)
     assert next_request(reader).method == "GET"
-    assert (reader.has_unread, reader.idle) == (False, True)
+    assert (bool(reader.buffer.unread), reader.idle) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_an_idle_reader_is_small() -> None:
     reader = fed(request()[:10], request()[10:])
     next_request(reader)
     assert reader.idle
-    assert not reader.has_unread
+    assert not reader.buffer.unread
     assert sys.getsizeof(reader) < 200
 
 
@@ -624,7 +624,7 @@ def test_a_head_whose_body_comes_later_is_read_once() -> None:
     reader = RequestReader(heads)
     found = reader.read_head(request(SIZED, line=POST))
     assert found is not None
-    assert not reader.has_unread
+    assert not reader.buffer.unread
     assert reader.read_body(MUCH) is None
     reader.feed(b"hello" + request())
     assert reader.read_body(MUCH) == b"hello"

@@ -149,14 +149,14 @@ def test_slots_are_claimed_apart_and_cleared() -> None:
     board = Scoreboard(2)
     first, second = board.claim(), board.claim()
     first.update(1.0, 2, 3, 4)
-    first.errors = 5
+    first.queued = 5
     first.rss = 6
-    assert (second.requests, second.errors) == (0, 0)
+    assert (second.requests, second.queued) == (0, 0)
     with pytest.raises(LookupError, match="all 2 slots"):
         board.claim()
     first.state = WorkerState.FREE
     again = board.claim()
-    assert (again.requests, again.errors, again.rss) == (0, 0, 0)
+    assert (again.requests, again.queued, again.rss) == (0, 0, 0)
 
 
 def test_a_local_slot_needs_no_board() -> None:
@@ -191,10 +191,10 @@ def test_messages_and_a_stack_share_the_pipe(ends: tuple[Inbox, Reporter]) -> No
 
 def test_half_a_message_waits_for_the_rest(ends: tuple[Inbox, Reporter]) -> None:
     inbox, reporter = ends
-    os.write(reporter.fd, b'{"Due": {"rea')
+    os.write(reporter.fd, b'{"Due": {"kind": "max_lifetime", "rea')
     assert inbox.take() == []
     os.write(reporter.fd, b'son": "old"}}\n')
-    assert inbox.take() == [Due("old")]
+    assert inbox.take() == [Due("max_lifetime", "old")]
 
 
 def test_what_looks_like_a_message_and_is_none_goes_to_the_dump(
@@ -229,7 +229,12 @@ def test_a_worker_whose_supervisor_is_gone_may_still_report() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [Ready(), Leaving(), Due("x" * 999), Failed("\u20ac\0", ExitStatus.CONFIG)],
+    [
+        Ready(),
+        Leaving(),
+        Due("max_rss", "x" * 999),
+        Failed("\u20ac\0", ExitStatus.CONFIG),
+    ],
 )
 def test_every_message_arrives_as_it_was_sent(
     ends: tuple[Inbox, Reporter], message: Message

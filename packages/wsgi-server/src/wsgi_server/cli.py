@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 
 from ._command import configuration, loader
-from ._command.arguments import PROG, parse
+from ._command.arguments import PROG, SUBCOMMANDS, parse
 from .errors import ExitStatus, ServerError
 
 LOG = logging.getLogger(__name__)
@@ -27,6 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     stderr; its traceback comes before it with `debug` alone.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in SUBCOMMANDS:
+        from ._command import control
+
+        return control.main(arguments)
     try:
         return run(parse(arguments))
     except ServerError as exc:

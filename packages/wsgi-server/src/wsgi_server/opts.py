@@ -95,7 +95,7 @@ def _declare(
     if zero:
         traits |= CAN_BE_OFF
     if "choices" in keywords:
-        metavar = "|".join(name for name, _ in keywords["choices"])
+        metavar = "|".join(str(name) for name, _ in keywords["choices"])
 
     def described(text: str) -> Option:
         if zero:
@@ -119,7 +119,11 @@ _networks = functools.partial(
 )
 _host = functools.partial(_declare, cfg.HostAddressOpt, metavar="HOST")
 _port = functools.partial(_declare, cfg.PortOpt, metavar="PORT")
+_address = functools.partial(_declare, cfg.StrOpt, metavar="ADDRESS")
 _addresses = functools.partial(_declare, cfg.MultiStrOpt, metavar="ADDRESS")
+_names = functools.partial(
+    _declare, cfg.ListOpt, metavar="LIST", item_type=cfg_types.String()
+)
 
 #: By the sections of the command's help, in the order of a reader's questions.
 OPTIONS: Final[dict[str, Sequence[Option]]] = {
@@ -334,13 +338,48 @@ OPTIONS: Final[dict[str, Sequence[Option]]] = {
             "worker, host, scheme, request_id."
         ),
     ),
+    "to see and to steer": (
+        _address("admin-bind", None, COMMON | CAN_BE_OFF | NEEDS_RESTART)(
+            "Where health, metrics and the status page are answered, as HOST:PORT or "
+            "unix:/path. Nothing can be changed from there. Without a value: nowhere."
+        ),
+        _names("admin-hosts", [], NEEDS_RESTART)(
+            "Names that the Host field of a request to admin_bind may have, beside "
+            "addresses and localhost: a name that anybody controls could be made to point "
+            "here from a page in a browser."
+        ),
+        _file("control-socket", None, COMMON | CAN_BE_OFF | NEEDS_RESTART)(
+            "Unix socket over which the server answers everything and takes orders: "
+            "`wsgi-server status`, `reload`, `scale` and others. Without a value: "
+            "control.sock where systemd gives the service a RuntimeDirectory=, else none."
+        ),
+        _text("control-socket-mode", "0600", NEEDS_RESTART)(
+            "Permissions of the control socket, in octal: who may give orders."
+        ),
+        _declare(
+            cfg.IntOpt,
+            "drain-status",
+            503,
+            NEEDS_RESTART,
+            choices=[
+                (503, "Service Unavailable"),
+                (404, "Not Found, for HAProxy's disable-on-404"),
+            ],
+        )("What the readiness probe answers while the server drains."),
+    ),
 }
 
 BY_NAME: Final = {o.name: o for group in OPTIONS.values() for o in group}
 
-BIND_OPTS, TLS_OPTS, PROCESS_OPTS, SUPERVISION_OPTS, HTTP_OPTS, LOG_OPTS = (
-    tuple(option.opt for option in group) for group in OPTIONS.values()
-)
+(
+    BIND_OPTS,
+    TLS_OPTS,
+    PROCESS_OPTS,
+    SUPERVISION_OPTS,
+    HTTP_OPTS,
+    LOG_OPTS,
+    ADMIN_OPTS,
+) = (tuple(option.opt for option in group) for group in OPTIONS.values())
 ALL_OPTS: Sequence[cfg.Opt] = tuple(option.opt for option in BY_NAME.values())
 CLI_OPTS: Sequence[cfg.Opt] = tuple(
     o.opt for o in BY_NAME.values() if COMMON in o.traits

@@ -18,6 +18,12 @@ from .spelling import did_you_mean
 PROG: Final = "wsgi-server"
 DEFAULT_PORT: Final = 8080
 
+#: What may stand in the place of an application, whose URI always has a colon.
+SUBCOMMANDS: Final = (
+    *("status", "top", "workers", "stacks", "config", "reload", "scale", "restart"),
+    *("log-level", "drain", "undrain", "stop", "reopen-logs", "upgrade", "events"),
+)
+
 _DESCRIPTION: Final = """\
 Serves a WSGI application from pre-forked worker processes.
 

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,6 +32,9 @@ DEFAULT_THREADS: Final[Mapping[str, int]] = {"eventlet": 1000, "threads": 32}
 
 #: The default number of workers never exceeds this (seed: glance, bug 1748916).
 MAX_DEFAULT_WORKERS: Final = 8
+
+#: Options that are written in octal.
+_OCTAL: Final = ("umask", "unix_socket_mode", "control_socket_mode")
 
 #: Options that only a restart can change.
 RESTART_ONLY: Final = frozenset(
@@ -97,6 +100,15 @@ class Settings:
     access_log: str | None
     access_log_format: str
 
+    admin_bind: TcpAddress | UnixAddress | None
+    admin_hosts: tuple[str, ...]
+    control_socket: str | None
+    control_socket_mode: int
+    drain_status: int
+
+    #: Where the value of each option stands.
+    sources: Mapping[str, str] = dataclasses.field(compare=False)
+
     #: Set by a program that has the lines of requests in its own log, not by an option.
     access_logger: Any = None
 
@@ -116,13 +128,19 @@ class Settings:
             )
             for name, option in opts.BY_NAME.items()
         }
+        values["sources"] = {
+            name: "the program" if name in overrides else found.source(option)
+            for name, option in opts.BY_NAME.items()
+        }
         host, port = values.pop("bind_host"), values.pop("bind_port")
         texts = values.pop("bind")
         if texts:
             values["binds"] = tuple(parse_address(text) for text in texts)
         else:
             values["binds"] = (_tcp_address(host, port, default_port),)
-        for name in ("umask", "unix_socket_mode"):
+        values["admin_bind"] = _admin_address(values["admin_bind"])
+        values["admin_hosts"] = tuple(values["admin_hosts"])
+        for name in _OCTAL:
             values[name] = _octal(name, values[name])
         for name in ("forwarded_allow", "proxy_protocol"):
             values[name] = _peers(name, values[name])
@@ -162,12 +180,24 @@ class Settings:
                 "max_requests_jitter is set without max_requests: it has no effect"
             )
 
+    def shown(self, secret: Container[str]) -> dict[str, object]:
+        """Each option's value and source, the values of `secret` masked."""
+        found: dict[str, object] = {}
+        for name in (*opts.BY_NAME, "binds"):
+            if hasattr(self, name):
+                value = _as_text(name, getattr(self, name))
+                masked = "***" if name in secret and value is not None else value
+                source = self.sources.get("bind" if name == "binds" else name, "")
+                found[name] = {"value": masked, "source": source}
+        return found
+
     def changes(self, new: Settings) -> list[tuple[str, object, object]]:
         """Returns what differs in `new`, as (name, old value, new value)."""
         return [
             (field.name, old, changed)
             for field in dataclasses.fields(self)
-            if (old := getattr(self, field.name))
+            if field.compare
+            and (old := getattr(self, field.name))
             != (changed := getattr(new, field.name))
         ]
 
@@ -183,6 +213,27 @@ def _tcp_address(host: str, port: int | None, default_port: int | None) -> TcpAd
     if port is None:
         raise ConfigError("bind_port is not set and the service has no default port")
     return TcpAddress(host, port)
+
+
+def _admin_address(text: str | None) -> TcpAddress | UnixAddress | None:
+    if text is None:
+        return None
+    try:
+        address = parse_address(text)
+    except ConfigError:
+        address = None
+    if isinstance(address, TcpAddress | UnixAddress):
+        return address
+    raise ConfigError(f"admin_bind = {text}: use HOST:PORT or unix:/path")
+
+
+def _as_text(name: str, value: object) -> object:
+    if name in _OCTAL and isinstance(value, int):
+        return f"{value:04o}"
+    if isinstance(value, tuple):
+        return [str(item) for item in value]
+    plain = value is None or isinstance(value, str | int | float)
+    return value if plain else str(value)
 
 
 def _octal(name: str, value: str | int) -> int:

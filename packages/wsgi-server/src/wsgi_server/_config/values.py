@@ -71,6 +71,18 @@ class Values:
         where = self._view.get_location(option.name, group)
         return where is not None and where.location not in _BY_DEFAULT
 
+    def source(self, option: opts.Option) -> str:
+        """Where the value stands, for people."""
+        if not self.is_set(option):
+            return "default"
+        own = isinstance(self._conf, cfg.ConfigOpts | cfg.ConfigOpts.GroupAttr)
+        has = own and self._view.has(option.name, self._group)
+        where = self._view.get_location(option.name, self._group if has else SECTION)
+        if where is None:
+            return "the program"
+        kind = where.location.name.replace("_", " ")
+        return str(where.detail or {"set override": "command line"}.get(kind, kind))
+
     def _attribute(self, option: opts.Option) -> Any:
         try:
             return getattr(self._conf, option.name)

@@ -6,8 +6,11 @@ may lose the answer. So whoever was answered early is listened to for a while.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import TYPE_CHECKING, Final
+
+from wsgi_server._http11 import error_response
 
 if TYPE_CHECKING:
     from .stream import Stream
@@ -36,7 +39,7 @@ class Closing:
         except OSError:  # EPIPE, ECONNRESET, ENOTCONN, or EAGAIN of a full buffer
             return False
         # A TLS session reads nothing after its farewell, and nobody needs to.
-        self._stream.transport = transport.bare
+        self._stream.transport, self._stream.tls = transport.bare, False
         self._stream.signalled = True
         return True
 
@@ -48,3 +51,11 @@ class Closing:
         self._received += len(data)
         self._stream.signalled = True
         return self._received <= LINGER_LIMIT
+
+
+def dismiss(stream: Stream, date: bytes) -> None:
+    """Answers from outside, while the application still runs; it stays its own."""
+    answer = error_response(503, "The request took too long.", date)
+    with contextlib.suppress(OSError):  # who is gone misses nothing
+        stream.transport.send(answer)
+        stream.transport.shutdown(socket.SHUT_WR)

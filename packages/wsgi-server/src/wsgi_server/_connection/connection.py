@@ -6,10 +6,8 @@ engine to wait; otherwise it never waits. A deadline is a number to compare, not
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
-import socket
 from math import inf as _NEVER
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -24,11 +22,11 @@ from wsgi_server._wsgi.exchange import Exchange
 from wsgi_server._wsgi.input import BodyInput
 
 from .body import RequestBody
-from .closing import Closing
+from .closing import Closing, dismiss
 from .opening import Opening
 from .patience import LINGER_SECONDS
-from .scheduler import Next, Scheduler
-from .state import State
+from .scheduler import Next, Running, Scheduler
+from .state import SHOWN, State
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -84,6 +82,7 @@ class Connection:
         now: float,
     ) -> None:
         self.fd = sock.fileno()
+        endpoint.note_accepted()
         self.endpoint, self.declarations = endpoint, endpoint.declarations
         self.deadline = now + endpoint.settings.header_timeout
         # Address and port of the client; both empty where it has none.
@@ -95,10 +94,9 @@ class Connection:
         self._request: Request | None = None
         self._small_body: bytes | None = None
         self._exchange: Exchange | None = None
-        self._interrupted = False
         self._body: RequestBody | None = None
         # Requests so far, and whether another may follow.
-        self._count, self._keep = 0, False
+        self._count, self._keep, self._interrupted = 0, False, False
         self._extra: dict[str, Any] | None = None
         self._opening: Opening | None = None
         if endpoint.tls is None and not endpoint.settings.proxy_protocol:
@@ -127,8 +125,8 @@ class Connection:
         self.state, self.deadline = _READY, _NEVER
         return _RUN
 
-    def run(self, now: float) -> Next:
-        """Runs the request that is ready, to its end."""
+    def run(self, now: float, waited: float = 0.0) -> Next:
+        """Runs the request that is ready, and waited for so many seconds, to its end."""
         request = self._request
         assert request is not None  # noqa: S101  what READY means
         endpoint = self.endpoint
@@ -152,16 +150,14 @@ class Connection:
         finally:
             self._exchange = None
             self.answered = done = monotonic()
-            if endpoint.log is not None:
+            if endpoint.log is not None or endpoint.recorder is not None:
                 exchange.seconds = done - now
-                endpoint.log.record(exchange)
-            # The environ holds a method of the exchange: a circle that would have to wait
-            # for the garbage collector.
-            exchange.environ = {}
+                endpoint.note_answered(exchange, waited)
+            exchange.environ = {}  # it holds a method of the exchange: a circle
         if self.state is not _RUNNING:
             return self._wanted()
         stream = self.stream
-        if stream.outbox is None and not stream.transport.unsent:
+        if stream.outbox is None and not (stream.tls and stream.transport.unsent):
             return self._sent(done)
         self.state = _FLUSHING
         return self._flush(done)
@@ -204,6 +200,12 @@ class Connection:
         self.endpoint = self.stream.endpoint = endpoint
         self.declarations = endpoint.declarations
 
+    def seen(self) -> tuple[str, Running | None]:
+        """Where it is, in the words of metrics, and the request that runs."""
+        state = "draining" if self.endpoint.draining else SHOWN[self.state]
+        exchange = self._exchange
+        return state, None if exchange is None else Running(*exchange.about())
+
     def request_due(self, now: float) -> float:
         """When the running request has lasted for `request_timeout`, or infinity."""
         exchange = self._exchange
@@ -223,26 +225,22 @@ class Connection:
         text = "%s exceeded request_timeout; %s; it stands at\n%s"
         LOG.error(text, exchange, fate, where)
         if answer and exchange.claim():
-            date = self.endpoint.date
-            with contextlib.suppress(OSError):  # who is gone misses nothing
-                transport = self.stream.transport
-                transport.send(error_response(503, "The request took too long.", date))
-                transport.shutdown(socket.SHUT_WR)
+            dismiss(self.stream, self.endpoint.date)
         return True
 
     def cut(self, now: float, where: str) -> None:
         """Closes; names the request that runs, and at `where` it stands."""
         exchange = self._exchange
-        if exchange is None:
-            self.close()
-        else:
-            since = now - exchange.started
-            LOG.error("%s cut after %.1f s; it stands at\n%s", exchange, since, where)
+        if exchange is not None:
+            text = "%s cut after %.1f s; it stands at\n%s"
+            LOG.error(text, exchange, now - exchange.started, where)
             self.abort()
+        self.close()
 
     def close(self) -> None:
         """Closes at once. Harmless when it is closed already."""
         if self.state is not _CLOSED:
+            self.endpoint.note_closed(self.state, self.deadline, self._count)
             self.state, self.deadline, self._body = _CLOSED, _NEVER, None
             self.stream.engine.forget(self.fd)
             self.stream.transport.close()
@@ -278,6 +276,8 @@ class Connection:
             return _NOTHING
         LOG.info("%s:%s answered %d: %s", *self._peer, status, detail)
         exchange = self._exchange
+        if exchange is None:
+            self.endpoint.note_rejected(status, in_body=self.state is _BODY)
         head_request = exchange is not None and exchange.request.method == "HEAD"
         answer = error_response(status, detail, self.endpoint.date, head_request)
         self._linger(monotonic(), answer)
@@ -392,7 +392,7 @@ class Connection:
         """Waits for the next request, or finds that it is already there."""
         self.deadline = now + self.endpoint.patience
         self.state = _IDLE
-        if not self._reader.has_unread:
+        if not self._reader.buffer.unread:
             return Next.AGAIN if self.stream.signalled else _INPUT
         try:
             request = self._request = self._reader.read_head()

@@ -12,6 +12,7 @@ from wsgi_server._http11 import Limits, RequestHeads, ResponseHeads
 from wsgi_server._wsgi.environ import SOFTWARE, EnvironFactory
 
 from .patience import LINGER_SECONDS
+from .state import State
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
     from wsgi_server._logs.access import RequestLog
     from wsgi_server._net.listeners import Listener
+    from wsgi_server._wsgi.exchange import Exchange
+
+    from .recorder import Recorder
 
 
 class Endpoint:
@@ -37,6 +41,8 @@ class Endpoint:
         self.app = app
         self.settings = settings
         self.log = log
+        #: Counts what happens here, where somebody may want to know.
+        self.recorder: Recorder | None = None
         self.tls = listener.tls
         self.draining = False
         #: Requests that a connection may bring, and seconds that it may wait for the next.
@@ -88,6 +94,39 @@ class Endpoint:
             date = formatdate(self._second, usegmt=True)
             self._heads.set_date(date.encode("ascii"))
         return self._heads
+
+    def note_accepted(self) -> None:
+        """A connection was accepted."""
+        if self.recorder is not None:
+            self.recorder.accepted()
+
+    def note_answered(self, exchange: Exchange, waited: float) -> None:
+        """A request has ended, which waited so many seconds for a place."""
+        if self.recorder is not None:
+            self.recorder.answered(exchange, exchange.error, waited)
+        if self.log is not None:
+            self.log.record(exchange)
+
+    def note_closed(self, state: State, deadline: float, count: int) -> None:
+        """A connection that was at `state` is closed, after `count` requests."""
+        if self.recorder is None:
+            return
+        if state is State.HANDSHAKE:
+            reason = "tls"
+        elif state is State.LINGERING or not count:
+            reason = "error" if state is not State.HEAD else "client"
+        elif self.draining:
+            reason = "drain"
+        elif state is State.IDLE:
+            reason = "idle" if deadline <= time.monotonic() else "client"
+        else:
+            reason = "max" if count >= self.most_requests else "client"
+        self.recorder.closed(reason)
+
+    def note_rejected(self, status: int, *, in_body: bool) -> None:
+        """A request was answered without the application."""
+        if self.recorder is not None:
+            self.recorder.rejected(status, in_body=in_body)
 
     def retire(self) -> None:
         """The worker drains: from now on every response says that it was the last."""

@@ -63,7 +63,7 @@ class Opening:
         if tls is None:
             return State.HEAD
         self._tls = TlsTransport(self._stream.transport.bare, tls)
-        self._stream.transport = self._tls
+        self._stream.transport, self._stream.tls = self._tls, True
         return State.HANDSHAKE
 
     def _shake_hands(self) -> State:

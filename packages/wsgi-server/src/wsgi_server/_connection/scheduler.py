@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from .endpoint import Endpoint
@@ -17,6 +17,16 @@ class Next(enum.Enum):
     AGAIN = "in its turn: something may be there already"
     RUN = "not before `run`: a request is ready"
     NOTHING = "never: it is closed"
+
+
+class Running(NamedTuple):
+    """A request that runs: since when (monotonic seconds), and which it is."""
+
+    since: float
+    method: str
+    #: Without the query, which may hold secrets.
+    path: str
+    request_id: str
 
 
 class Client(Protocol):
@@ -34,8 +44,8 @@ class Client(Protocol):
     def step(self, now: float) -> Next:
         """Takes in what has arrived, or sends what is left."""
 
-    def run(self, now: float) -> Next:
-        """Runs the request that is ready, to its end."""
+    def run(self, now: float, waited: float = 0.0) -> Next:
+        """Runs the request that is ready, and waited for so many seconds, to its end."""
 
     def expire(self, now: float) -> Next:
         """The deadline has passed."""
@@ -54,6 +64,9 @@ class Client(Protocol):
 
     def move_to(self, endpoint: Endpoint) -> None:
         """The next requests are for this one."""
+
+    def seen(self) -> tuple[str, Running | None]:
+        """Where it is, in the words of metrics, and the request that runs."""
 
     def request_due(self, now: float) -> float:
         """When the running request has lasted for `request_timeout`, or infinity."""

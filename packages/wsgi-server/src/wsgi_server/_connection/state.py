@@ -66,3 +66,12 @@ def may_follow(before: State, after: State) -> bool:
     if after is State.CLOSED:
         return before is not State.CLOSED
     return after in TRANSITIONS[before]
+
+
+#: Where a connection is, in the words of metrics; one that drains is told apart elsewhere.
+SHOWN: Final[Mapping[State, str]] = {
+    **dict.fromkeys(State, "reading"),
+    **dict.fromkeys((State.READY, State.RUNNING), "running"),
+    **dict.fromkeys((State.FLUSHING, State.LINGERING, State.CLOSED), "writing"),
+    State.IDLE: "idle",
+}

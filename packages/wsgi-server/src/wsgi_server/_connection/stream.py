@@ -47,6 +47,7 @@ class Stream:
         "engine",
         "outbox",
         "signalled",
+        "tls",
         "transport",
         "waited",
     )
@@ -55,6 +56,8 @@ class Stream:
         self, transport: Transport, fd: int, endpoint: Endpoint, engine: Scheduler
     ) -> None:
         self.transport = transport
+        #: Whether the transport is more than a socket; the ordinary case asks it nothing.
+        self.tls = False
         self._fd = fd
         self.engine = engine
         #: Where the connection came in.
@@ -87,7 +90,7 @@ class Stream:
             return None
         except OSError:
             return b""
-        if len(data) == PIECE or self.ended or self.transport.holds_more:
+        if len(data) == PIECE or self.ended or (self.tls and self.transport.holds_more):
             # The kernel, or the TLS session, may hold more without a new edge.
             self.signalled = True
         return data

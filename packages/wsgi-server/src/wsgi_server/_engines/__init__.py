@@ -54,6 +54,9 @@ class Engine(Protocol):
     ) -> None:
         """Serves `app` on `listeners` from now on; what runs is finished as it began."""
 
+    def stacks(self) -> str:
+        """Where each request and each thread stands, for people."""
+
     def reopen_logs(self) -> None:
         """Opens the access log anew, for log rotation."""
 

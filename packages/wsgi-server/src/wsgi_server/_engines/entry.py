@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+import select
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from wsgi_server._connection.scheduler import Client
+    from wsgi_server._connection.scheduler import Client, Next
+
+#: What a connection is watched for. Edge-triggered: registered once, never re-armed.
+READABLE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+WRITABLE: Final = READABLE | select.EPOLLOUT
+INPUT: Final = select.EPOLLIN
+ENDED: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
 class Entry:
     """A connection and who is at work on it; the connection knows nothing of this."""
 
-    __slots__ = ("conn", "due", "runner", "waiter", "watched")
+    __slots__ = ("conn", "due", "queued_at", "runner", "waiter", "watched")
 
     def __init__(self, conn: Client) -> None:
         self.conn = conn
@@ -22,6 +29,15 @@ class Entry:
         self.waiter: Any = None
         #: What its descriptor is watched for.
         self.watched = 0
+        #: When its request began to wait for a place; 0 where it did not have to.
+        self.queued_at = 0.0
         #: When waiting has lasted too long, in the queue or for the client of a request
         #: that runs, in monotonic seconds.
         self.due = math.inf
+
+    def run(self, now: float) -> Next:
+        """Runs its request."""
+        if not self.queued_at:
+            return self.conn.run(now)
+        waited, self.queued_at = now - self.queued_at, 0.0
+        return self.conn.run(now, waited)

@@ -27,8 +27,9 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from wsgi_server._connection.scheduler import Next
 from wsgi_server.errors import RequestTimeout
 
+from .entry import INPUT, READABLE, WRITABLE
 from .hubs import leave_on_fork
-from .loop import INPUT, READABLE, WRITABLE, Loop
+from .loop import Loop
 
 with warnings.catch_warnings():
     # Whoever chose this engine knows; the documentation says how to leave it.
@@ -282,11 +283,11 @@ class EventletEngine(Loop):
         self._requests += 1
         entry.runner = me
         try:
-            return entry.conn.run(now)
+            return entry.run(now) if entry.queued_at else entry.conn.run(now)
         finally:
             entry.runner = None
             self._running -= 1
-            if self._queue and (waiting := self._dequeue()) is not None:
+            if self._queue.entries and (waiting := self._dequeue()) is not None:
                 waiting.runner = None
                 self._ready.appendleft(waiting)
             if self._draining:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import logging
 import math
-import select
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,7 +26,8 @@ from wsgi_server._system import unpatched
 
 from .acceptor import Acceptor
 from .callbacks import Callbacks
-from .entry import Entry
+from .display import Display, stacks
+from .entry import ENDED, READABLE, WRITABLE, Entry
 from .faults import Faults
 from .flag import Flag
 from .request_queue import QUEUED, RequestQueue
@@ -46,12 +46,6 @@ ACCEPT_BATCH: Final = 16
 RESOLUTION: Final = 0.1
 #: Seconds without accepting after descriptors ran out.
 ACCEPT_PAUSE: Final = 0.25
-
-#: What a connection is watched for. Edge-triggered: registered once, never re-armed.
-READABLE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
-WRITABLE: Final = READABLE | select.EPOLLOUT
-INPUT: Final = select.EPOLLIN
-ENDED: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 _AGAIN, _RUN, _OUTPUT, _NOTHING = Next.AGAIN, Next.RUN, Next.OUTPUT, Next.NOTHING
 
@@ -78,6 +72,7 @@ class Loop(ABC):
         self._request_limit = math.inf if request_limit is None else request_limit
         self._on_request_limit = on_request_limit
         self._log = open_request_log(settings, worker_id)
+        self._display = Display(slot)
         self._epoll = unpatched.epoll()
         self._acceptor = Acceptor(
             self._epoll, has_room=self._has_room, come_back=self._come_back
@@ -179,6 +174,10 @@ class Loop(ABC):
                 entry.conn.move_to(successors.get(before.place, before))
         self._resume_accepting()
 
+    def stacks(self) -> str:
+        """Where each request and each thread stands, for people."""
+        return stacks([*self._entries.values()], self._where, monotonic())
+
     def reopen_logs(self) -> None:
         """Opens the access log anew."""
         if self._log is not None:
@@ -187,6 +186,7 @@ class Loop(ABC):
     def abandon(self) -> None:
         """In a process that the application forked: closes everything, quietly."""
         self._slot = Slot.local()
+        self._display = Display(self._slot)
         for entry in self._entries.values():
             entry.conn.abandon()
         self._acceptor.abandon()
@@ -292,9 +292,10 @@ class Loop(ABC):
         entry.conn.signal()
 
     def _report(self) -> None:
-        self._slot.update(
-            monotonic(), self._requests, self._running, len(self._entries)
-        )
+        now = monotonic()
+        self._slot.update(now, self._requests, self._running, len(self._entries))
+        if self._display.recorder is not None:
+            self._display.turn(self._entries, len(self._queue), now)
         if self._requests >= self._request_limit:
             self._request_limit = math.inf
             if self._on_request_limit is not None:
@@ -309,6 +310,7 @@ class Loop(ABC):
         settings, log, number = self._settings, self._log, self._worker_id
         for listener in listeners:
             endpoint = Endpoint(listener, app, settings, log, worker_id=number)
+            endpoint.recorder = self._display.recorder
             self._acceptor.add(endpoint)
 
     def _accept(self, fd: int, most: int) -> None:

@@ -22,36 +22,37 @@ class RequestQueue:
     def __init__(self, size: int, timeout: float) -> None:
         self.size = size
         self.timeout = timeout
-        self._entries: deque[Entry] = deque()
+        self.entries: deque[Entry] = deque()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     @property
     def is_full(self) -> bool:
         """Whether no more may come."""
-        return len(self._entries) >= self.size
+        return len(self.entries) >= self.size
 
     @property
     def is_filling(self) -> bool:
         """Whether it is half full: sibling workers should take what comes next."""
-        return len(self._entries) * 2 >= self.size
+        return len(self.entries) * 2 >= self.size
 
     @property
     def is_clearing(self) -> bool:
         """Whether no more than a quarter is taken."""
-        return len(self._entries) * 4 <= self.size
+        return len(self.entries) * 4 <= self.size
 
     def put(self, entry: Entry, now: float) -> None:
         """Lets a request wait, till `entry.due` at most."""
         entry.runner = QUEUED
+        entry.queued_at = now
         entry.due = now + self.timeout
-        self._entries.append(entry)
+        self.entries.append(entry)
 
     def take(self) -> Entry | None:
         """The request that has waited longest; whoever takes it is to set its runner."""
         try:
-            entry = self._entries.popleft()
+            entry = self.entries.popleft()
         except IndexError:
             return None
         entry.due = math.inf
@@ -60,7 +61,7 @@ class RequestQueue:
     def remove(self, entry: Entry) -> bool:
         """Takes `entry` out; false when somebody has just taken it."""
         try:
-            self._entries.remove(entry)
+            self.entries.remove(entry)
         except ValueError:
             return False
         entry.due = math.inf

@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any, Final
 from wsgi_server._connection.scheduler import Next
 from wsgi_server._system import unpatched
 
-from .loop import READABLE, WRITABLE, Loop
+from .entry import READABLE, WRITABLE
+from .loop import Loop
 from .timers import Timer, Timers
 
 if TYPE_CHECKING:
@@ -285,7 +286,7 @@ class ThreadsEngine(Loop):
                     self._requests += 1
                     if (
                         now < self._cautious_until
-                        or self._queue
+                        or self._queue.entries
                         or self._running >= self._places
                     ):
                         self._hand_over(entry, now)
@@ -340,7 +341,7 @@ class ThreadsEngine(Loop):
 
     def _run_safely(self, entry: Entry, now: float) -> Next:
         try:
-            return entry.conn.run(now)
+            return entry.run(now)
         # The engine must survive its own faults, and what an application raises to end
         # a greenlet.
         except BaseException:  # noqa: BLE001

@@ -27,17 +27,17 @@ class RequestReader:
 
     __slots__ = (
         "_body",
-        "_buffer",
         "_error",
         "_heads",
         "_lines",
         "_request",
         "_size",
+        "buffer",
     )
 
     def __init__(self, heads: RequestHeads) -> None:
         self._heads = heads
-        self._buffer = ReceiveBuffer()
+        self.buffer = ReceiveBuffer()
         # The body that is being read; the head that is, if that happens line by line, with
         # what it took so far: bytes and lines.
         self._body: SizedBody | ChunkedBody | None = None
@@ -50,17 +50,12 @@ class RequestReader:
     def buffered(self) -> int:
         """Bytes that were fed and not used yet, those of an unfinished head included."""
         # Not the empty line that may stand before a request: who sent only that waits.
-        return len(self._buffer) + (self._size if self._request is not None else 0)
+        return len(self.buffer) + (self._size if self._request is not None else 0)
 
     @property
     def idle(self) -> bool:
         """Whether it is between two requests, with nothing waiting."""
         return self._body is None and self._error is None and not self.buffered
-
-    @property
-    def has_unread(self) -> bool:
-        """Whether bytes were fed that no head and no body has used."""
-        return bool(self._buffer.unread)
 
     @property
     def in_body(self) -> bool:
@@ -70,14 +65,14 @@ class RequestReader:
     def feed(self, data: bytes) -> None:
         """Adds what arrived; a dead reader forgets it."""
         if self._error is None:
-            self._buffer.feed(data)
+            self.buffer.feed(data)
 
     def read_head(self, data: bytes = b"") -> Request | None:
         """The next request, None where more bytes are needed; `data` is what arrived.
 
         If it has a body, that must be read to its end first. Raises `ProtocolError`.
         """
-        buffer, heads = self._buffer, self._heads
+        buffer, heads = self.buffer, self._heads
         if (
             self._body is not None
             or buffer.unread
@@ -109,7 +104,7 @@ class RequestReader:
 
     def _read_on(self) -> Request | None:
         """As `read_head`, from the buffer."""
-        buffer, heads = self._buffer, self._heads
+        buffer, heads = self.buffer, self._heads
         try:
             request = None
             # Behind an empty line its bytes count as well.
@@ -175,7 +170,7 @@ class RequestReader:
         0: what comes next must be fed.
         """
         body = self._body
-        return 0 if body is None or self._buffer.unread else min(limit, body.left)
+        return 0 if body is None or self.buffer.unread else min(limit, body.left)
 
     def behind(self, count: int) -> int:
         """How many bytes to receive behind the `count` that `direct` allowed.
@@ -208,7 +203,7 @@ class RequestReader:
             raise self._error
         if self._body is not None:
             raise RuntimeError("the body of the last request has not been read")
-        buffer, limits = self._buffer, self._heads.limits
+        buffer, limits = self.buffer, self._heads.limits
         while buffer.unread:
             request = self._request
             most = limits.header_bytes - self._size
@@ -246,7 +241,7 @@ class RequestReader:
         self._error = error
         self._request = self._body = None
         self._size = 0
-        self._buffer.clear()
+        self.buffer.clear()
 
 
 def new_request(line: bytes) -> Request:

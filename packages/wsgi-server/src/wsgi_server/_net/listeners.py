@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import os
 import socket
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -52,6 +53,8 @@ class Listener:
     source: Address
     part: int = 0
     tls: ssl.SSLContext | None = None
+    #: When its certificate ends, in seconds since the epoch.
+    not_after: float | None = None
     #: Device and inode of a Unix socket's file.
     file: tuple[int, int] | None = None
     #: The process that removes the file; None where that is not this server's business.
@@ -83,6 +86,18 @@ class Listener:
     def key(self) -> str:
         """The same for two configurations that mean this socket."""
         return f"{self.source}#{self.part}"
+
+    def waiting(self) -> int | None:
+        """Connections that wait to be accepted; None where the system does not say."""
+        if self.family == socket.AF_UNIX or not hasattr(socket, "TCP_INFO"):
+            return None
+        try:
+            # Of a listening socket Linux puts it in the place of tcpi_unacked.
+            raw = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 28)
+        except OSError:
+            # EBADF: this process has closed its copy, because it drains.
+            return None
+        return int.from_bytes(raw[24:28], sys.byteorder)
 
     def close(self) -> None:
         """Closes this process's copy.

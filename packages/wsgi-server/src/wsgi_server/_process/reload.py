@@ -61,6 +61,10 @@ class Reload:
         #: Reloads that ended well, and that did not.
         self.accepted = 0
         self.given_up = 0
+        #: Why the last one was given up, empty where it was accepted; how long it took.
+        self.last_failure = ""
+        self.seconds = 0.0
+        self._begun = 0.0
 
     @property
     def under_way(self) -> bool:
@@ -70,6 +74,7 @@ class Reload:
     def begin(self) -> None:
         """Reads the configuration and opens what it wants, or gives the reload up."""
         self.wanted = False
+        self._begun = time.monotonic()
         self._main.notifier.reloading()
         LOG.info("reload: reading the configuration")
         self._retry = Retry(self._main.bind_retry, "reload: ")
@@ -113,6 +118,8 @@ class Reload:
             self.give_up(f"{type(exc).__name__}: {exc}")
             return False
         self.accepted += 1
+        self.last_failure = ""
+        self.seconds = time.monotonic() - self._begun
         self._main.directory.stay()
         self._end()
         self._main.notifier.ready(self._summary())
@@ -121,6 +128,7 @@ class Reload:
     def give_up(self, reason: str) -> None:
         """Says why, and leaves nothing of the coming generation; the present one goes on."""
         self.given_up += 1
+        self.last_failure = reason
         if self._on_failure is not None:
             self._on_failure()
         present = self._main.present.number

@@ -25,6 +25,8 @@ from wsgi_server._system.children import Children
 from wsgi_server._system.process import set_title
 from wsgi_server.errors import ServerError
 
+from .admin.shown import admin_of_one
+from .admin.side import TICK, is_wanted
 from .main_process import LONGEST_WAIT, STOPPING, MainProcess
 from .service import load
 from .worker import MARGIN, remaining
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from wsgi_server._engines import Engine
 
+    from .admin.side import AdminSide
     from .generation import Generation
     from .reload import Reload
     from .upgrade import Upgrade
@@ -49,7 +52,8 @@ class SingleProcess:
         self._main = main
         self._upgrade = upgrade
         self._reload = reload
-        self._slot = Slot.local()
+        self._slot = Slot.local(observed=is_wanted(main.present.settings))
+        self._admin: AdminSide | None = None
         self._going = False
         #: An application is being loaded, which may let others run where it is green.
         self._loading = False
@@ -70,7 +74,7 @@ class SingleProcess:
             self._engine = engine
             engine.watch(self._main.signals.fileno(), self._on_signals)
             engine.watch(self._inbox.fd, self._hear)
-            with forks.during(lambda _keep: engine.abandon()):
+            with forks.during(lambda _keep: engine.abandon()), self._shown(engine):
                 engine.serve(self._main.present.listeners, self._app, self._on_ready)
             hooks.ended()
             if before_exit is not None and not self._hurried:
@@ -90,6 +94,25 @@ class SingleProcess:
             return None
         set_title(deployment.service.name)
         return create_engine(deployment.service.settings, self._slot)
+
+    @contextlib.contextmanager
+    def _shown(self, engine: Engine) -> Iterator[None]:
+        """In the block, whoever may look at this process and steer it, can."""
+        self._admin = admin_of_one(
+            self._main,
+            self._reload,
+            self._slot,
+            ends_at=lambda: self._leave_by if self._going else None,
+            stacks=engine.stacks,
+        )
+        if self._admin is not None:
+            engine.watch(self._admin.fileno(), self._admin.turn)
+            self._turn_admin()
+        try:
+            yield
+        finally:
+            if self._admin is not None:
+                self._admin.close()
 
     @contextlib.contextmanager
     def _told_of_forks(self) -> Iterator[None]:
@@ -117,7 +140,17 @@ class SingleProcess:
             if isinstance(message, Forked):
                 self._children.add(message.pid)
 
+    def _turn_admin(self) -> None:
+        """When the admin side is due, which may be later than anything happens there."""
+        if self._admin is not None:
+            self._admin.turn()
+            self._slot.beat = monotonic()
+            soon = monotonic() + TICK
+            self._engine.call_at(min(soon, self._admin.deadline), self._turn_admin)
+
     def _on_ready(self) -> None:
+        self._slot.pid = os.getpid()
+        self._slot.started = monotonic()
         self._slot.state = WorkerState.READY
         self._main.announce()
         self._main.notifier.ready("serving in one process")

@@ -18,6 +18,8 @@ from wsgi_server._system import forks, unpatched
 from wsgi_server._system.process import set_title
 from wsgi_server.errors import ExitStatus, ServerError
 
+from .admin.shown import admin_of_workers
+from .admin.side import is_wanted
 from .main_process import LONGEST_WAIT, MainProcess, Phase
 from .plan import Spawn, plan
 from .reload import Reload
@@ -25,7 +27,16 @@ from .replacements import Replacements
 from .service import Deployment, Service
 from .upgrade import Upgrade
 from .worker import MARGIN
-from .worker_pipe import Answered, Due, Failed, Forked, Leaving, Message, Ready
+from .worker_pipe import (
+    Answered,
+    Due,
+    Failed,
+    Forked,
+    Leaving,
+    Message,
+    Ready,
+    Stacks,
+)
 from .workers import Worker, Workers, how_it_ended
 
 __all__ = ["Phase", "Service", "Supervisor"]
@@ -79,35 +90,6 @@ class Supervisor:
         """The number of the configuration that is served, from 1."""
         return self._main.present.number
 
-    @property
-    def reloads(self) -> int:
-        """Reloads that were accepted."""
-        return self._reload.accepted
-
-    @property
-    def failed_reloads(self) -> int:
-        """Reloads that were given up."""
-        return self._reload.given_up
-
-    @property
-    def children(self) -> set[int]:
-        """The workers of the present configuration, by process id."""
-        return {
-            worker.pid
-            for worker in self._workers
-            if worker.generation == self.generation and not worker.stopping
-        }
-
-    @property
-    def stale_children(self) -> set[int]:
-        """The workers on their way out, or of a generation not yet accepted."""
-        return {worker.pid for worker in self._workers} - self.children
-
-    @property
-    def urls(self) -> list[str]:
-        """Where clients find the services."""
-        return [listener.url for listener in self._main.present.listeners]
-
     def start(self) -> None:
         """Configures, binds, and forks the first workers; `wait` sees them ready.
 
@@ -127,7 +109,13 @@ class Supervisor:
             self._main.signals,
             in_child=self._in_child,
             before_exit=self._before_exit,
+            observed=is_wanted(self._main.present.settings),
         )
+        self._admin = admin_of_workers(
+            self._main, self._reload, self._workers, lambda: (self._phase, self.reason)
+        )
+        if self._admin is not None:
+            self._poller.register(self._admin.fileno(), select.POLLIN)
         if self._main.present.forks:
             set_title("supervisor")
             self._act(time.monotonic())
@@ -145,6 +133,8 @@ class Supervisor:
         return self._status
 
     def _close(self) -> None:
+        if self._admin is not None:
+            self._admin.close()
         self._stay()
         self._workers.close()
         self._main.close()
@@ -203,6 +193,8 @@ class Supervisor:
             self._reload.open()
         self._act(now)
         self._notify(now)
+        if self._admin is not None:
+            self._admin.turn()
 
     def _deadline(self) -> float:
         deadlines = [
@@ -212,6 +204,8 @@ class Supervisor:
             self._replacements.due,
             self._main.notifier.due,
         ]
+        if self._admin is not None:
+            deadlines.append(self._admin.deadline)
         return min(deadlines)
 
     def _on_signal(self, signum: signal.Signals, now: float) -> None:
@@ -246,9 +240,11 @@ class Supervisor:
                 )
             case Failed():
                 worker.failure = message
-            case Due(reason):
+            case Stacks(text) if self._admin is not None:
+                self._admin.heard_stacks(worker, text)
+            case Due(kind, reason):
                 LOG.info("%s is to be replaced: %s", worker, reason)
-                worker.due_reason = reason
+                worker.due_reason, worker.due_kind = reason, kind
                 worker.due_after = worker.served(now) or 0.0
             case Forked(pid):
                 worker.children.add(pid)
@@ -373,6 +369,8 @@ class Supervisor:
                 self._replacements.died(deployment.service.name, now, None, alone=False)
         else:
             LOG.debug("%s started, generation %d", worker, step.generation)
+            if self._admin is not None:
+                self._admin.observed.began(worker.service)
 
     def _on_fork(self, keep: Collection[int]) -> None:
         """In a child: the sockets, and what an upgrade has, are not its own."""

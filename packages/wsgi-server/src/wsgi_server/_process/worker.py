@@ -45,8 +45,10 @@ from .worker_pipe import (
     Failed,
     Forked,
     Leaving,
+    Orders,
     Ready,
     Reporter,
+    Stacks,
 )
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ class Assignment:
     slot: Slot
     #: Written to by the worker; read by the supervisor, for which its end is our death.
     report: int
-    #: This worker's own, and never written to; its end is the supervisor's death.
+    #: This worker's own; brings its orders, and its end is the supervisor's death.
     life: int
     #: Goes to where its generation was configured; called before anything else.
     go: Callable[[], object]
@@ -189,7 +191,7 @@ def _serve(job: Assignment, signals: SignalPipe, reporter: Reporter) -> WorkerPr
             worker_id=job.worker_id,
             request_limit=_request_limit(service.settings),
             on_request_limit=lambda: reporter.send(
-                Due(f"{job.slot.requests} requests")
+                Due("max_requests", f"{job.slot.requests} requests")
             ),
         )
         process = WorkerProcess(job, engine, signals, reporter)
@@ -250,7 +252,8 @@ class WorkerProcess:
         self._signals.add(FATAL)
         signal.signal(ORPHANED, self._on_orphaned_signal)
         self._engine.watch(self._signals.fileno(), self._on_signals)
-        self._engine.watch(self._job.life, self._on_orphaned)
+        self._orders = Orders(self._job.life)
+        self._engine.watch(self._job.life, self._on_orders)
         self._beat()
         if self._settings.max_worker_lifetime is not None:
             self._engine.call_at(
@@ -274,6 +277,15 @@ class WorkerProcess:
                 rotation.reopen()
                 self._engine.reopen_logs()
 
+    def _on_orders(self) -> None:
+        for order in self._orders.take():
+            if "level" in order:
+                logging.getLogger(order["logger"] or None).setLevel(order["level"])
+            elif "stacks" in order:
+                self._reporter.send(Stacks(self._engine.stacks()))
+        if not self._orders.open:
+            self._on_orphaned()
+
     def _on_orphaned(self) -> None:
         self._engine.unwatch(self._job.life)
         self._job.slot.stopping = True
@@ -296,7 +308,9 @@ class WorkerProcess:
             )
 
     def _on_age(self) -> None:
-        self._reporter.send(Due(f"{self._settings.max_worker_lifetime:g} s of age"))
+        self._reporter.send(
+            Due("max_lifetime", f"{self._settings.max_worker_lifetime:g} s of age")
+        )
 
     def _drain(self, limit: float) -> None:
         if self._job.slot.state is not WorkerState.DRAINING:
@@ -315,7 +329,7 @@ class WorkerProcess:
             self._job.slot.rss = size
             if size > most:
                 self._big = True
-                self._reporter.send(Due(f"{size} bytes of memory"))
+                self._reporter.send(Due("max_rss", f"{size} bytes of memory"))
         timeout = self._settings.worker_timeout
         self._engine.call_at(
             now + (_BEAT if timeout is None else min(_BEAT, timeout / 5)), self._beat

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from wsgi_server._system import unpatched
 from wsgi_server.errors import ExitStatus
@@ -33,8 +33,9 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The worker wants to be replaced, and why."""
+    """The worker wants to be replaced, and why: in a word for metrics, and in full."""
 
+    kind: str
     reason: str
 
 
@@ -55,13 +56,23 @@ class Forked:
     pid: int
 
 
-Message = Ready | Failed | Due | Leaving | Answered | Forked
+@dataclass(frozen=True, slots=True)
+class Stacks:
+    """Where the threads and greenlets of the worker stand."""
+
+    text: str
+
+
+Message = Ready | Failed | Due | Leaving | Answered | Forked | Stacks
 
 _KINDS: Final[Mapping[str, type[Message]]] = {
-    kind.__name__: kind for kind in (Ready, Failed, Due, Leaving, Answered, Forked)
+    kind.__name__: kind
+    for kind in (Ready, Failed, Due, Leaving, Answered, Forked, Stacks)
 }
-#: Characters of a reason: a message should arrive whole (POSIX: up to PIPE_BUF).
+#: Characters of a reason: a message should arrive whole (POSIX: up to PIPE_BUF). Stacks do
+#: not, and are no longer than a pipe takes at once.
 _LONGEST: Final = 1000
+_LONGEST_STACKS: Final = 40_000
 
 
 class Reporter:
@@ -72,8 +83,9 @@ class Reporter:
 
     def send(self, message: Message) -> None:
         """Writes one message."""
+        longest = _LONGEST_STACKS if isinstance(message, Stacks) else _LONGEST
         fields = {
-            name: value[:_LONGEST] if isinstance(value, str) else value
+            name: value[:longest] if isinstance(value, str) else value
             for name, value in dataclasses.asdict(message).items()
         }
         line = json.dumps({type(message).__name__: fields})
@@ -125,6 +137,27 @@ class Inbox:
             self.open = False
         *lines, self._partial = data.split(b"\n")
         return [line.decode(errors="replace") for line in lines]
+
+
+class Orders:
+    """The worker's end of the other pipe: what the supervisor tells it."""
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
+        #: False once the supervisor is gone.
+        self.open = True
+        self._partial = b""
+
+    def take(self) -> list[Mapping[str, Any]]:
+        """The orders that have arrived; never waits."""
+        # EAGAIN: that was all for now.
+        with contextlib.suppress(BlockingIOError):
+            while chunk := unpatched.read(self._fd, 65536):
+                self._partial += chunk
+            self.open = False
+        *lines, self._partial = self._partial.split(b"\n")
+        return [json.loads(line) for line in lines]
 
 
 def _parse(line: str) -> Message | None:

@@ -1,19 +1,20 @@
 """The workers there are: forked, heard, timed, signalled, reaped. Decides nothing.
 
 Every worker is tied to the supervisor by two pipes of its own. One it writes to; its end
-says that the worker is gone. The other nobody writes to; its end says that the supervisor is
+says that the worker is gone. The other brings it orders; its end says that the supervisor is
 gone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import os
 import select
 import signal
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,8 +61,10 @@ class Worker:
     started: float
     ready_since: float | None = None
     stopping: bool = False
-    #: Why it asked to be replaced, and how many seconds after it was ready.
+    #: Why it is to be replaced, in full and as a metric has it, and how many seconds after
+    #: it was ready.
     due_reason: str | None = None
+    due_kind: str = ""
     due_after: float = 0.0
     #: When a stopping worker must have left.
     leave_by: float = math.inf
@@ -121,12 +124,15 @@ class Workers:
         *,
         in_child: Callable[[], object] | None,
         before_exit: Callable[[float], object] | None,
+        observed: bool = False,
     ) -> None:
         self._poller = poller
         self._signals = signals
         self._in_child = in_child
         self._before_exit = before_exit
-        self._board = Scoreboard(SLOTS)
+        self._board = Scoreboard(SLOTS, observed=observed)
+        #: Called when a worker has ended, before its slot is free, with its CPU seconds.
+        self.on_end: Callable[[Worker, int | None, float], object] | None = None
         self._by_fd: dict[int, Worker] = {}
         self._awake_since = 0.0
         self._stay = forks.on_fork(self._on_fork)
@@ -183,6 +189,7 @@ class Workers:
             undo.pop_all()
         os.close(report)
         os.close(ending)
+        os.set_blocking(life, False)
         worker = Worker(
             pid,
             worker_id,
@@ -235,6 +242,17 @@ class Workers:
         worker.leave_by = min(worker.leave_by, now + limit + MARGIN)
         self.signal(worker, signal.SIGTERM if graceful else signal.SIGQUIT)
 
+    def tell(self, worker: Worker, order: Mapping[str, Any]) -> None:
+        """Sends a worker an order, over the pipe that ends with us.
+
+        One that is still loading gets none: what comes over that pipe would end it.
+        """
+        if not worker.ready:
+            return
+        # EPIPE: it is gone. EAGAIN: it has not read for long, and will be dealt with.
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):
+            unpatched.write(worker.life, json.dumps(order).encode() + b"\n")
+
     def signal(self, worker: Worker, signum: signal.Signals) -> None:
         """Sends a signal; a worker that is gone but not yet reaped takes no notice."""
         # ESRCH: the embedding program has reaped it.
@@ -286,13 +304,17 @@ class Workers:
         ended = []
         for worker in list(self._by_pid.values()):
             try:
-                pid, status = unpatched.waitpid(worker.pid, os.WNOHANG)
+                pid, status, usage = unpatched.wait4(worker.pid, os.WNOHANG)
+                cpu = usage.ru_utime + usage.ru_stime
             except ChildProcessError:
                 # ECHILD: the embedding program reaps children itself.
-                pid, status = worker.pid, None
+                pid, status, cpu = worker.pid, None, 0.0
             if pid:
-                self._remove(worker, now)
                 code = None if status is None else os.waitstatus_to_exitcode(status)
+                self._hear_last(worker)
+                if self.on_end is not None:
+                    self.on_end(worker, code, cpu)
+                self._remove(worker, now)
                 ended.append((worker, code))
         return ended
 
@@ -342,13 +364,15 @@ class Workers:
         self.signal(worker, signal.SIGKILL)
         worker.kill_at = math.inf
 
-    def _remove(self, worker: Worker, now: float) -> None:
-        del self._by_pid[worker.pid]
+    def _hear_last(self, worker: Worker) -> None:
         for message in worker.inbox.take():
             if isinstance(message, Failed):
                 worker.failure = message
             elif isinstance(message, Forked):
                 worker.children.add(message.pid)
+
+    def _remove(self, worker: Worker, now: float) -> None:
+        del self._by_pid[worker.pid]
         # What it forked ends with it.
         worker.children.send(signal.SIGTERM)
         if worker.children:

@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import enum
 import mmap
+from collections.abc import Mapping
 from typing import Final
+
+from . import counts, running
+from .counts import Counts
+from .running import RunningBoard
 
 #: Numbers per slot; 128 bytes, so that two workers never share a cache line.
 _WIDTH: Final = 16
 _PID, _WORKER, _GENERATION, _STATE = 0, 1, 2, 3
-_STARTED, _ERRORS, _RSS, _STOPPING = 4, 5, 6, 7
+_STARTED, _RSS, _STOPPING = 4, 6, 7
 # Side by side: the engine writes them together, once per turn of its loop.
-_BEAT, _REQUESTS, _IN_FLIGHT, _CONNECTIONS = 8, 9, 10, 11
+_BEAT, _REQUESTS, _IN_FLIGHT, _CONNECTIONS, _QUEUED = 8, 9, 10, 11, 12
+#: Where connections are, as metrics tell it; those that run are the requests that do.
+_COUNTED: Final[Mapping[str, int]] = {
+    "reading": 5,
+    "writing": 13,
+    "idle": 14,
+    "draining": 15,
+}
+_STATE_PLACES: Final[Mapping[str, int]] = {**_COUNTED, "running": _IN_FLIGHT}
 
 
 class WorkerState(enum.IntEnum):
@@ -28,17 +41,30 @@ class WorkerState(enum.IntEnum):
 
 
 class Slot:
-    """One worker's row. Numbers are exact up to 2**53; times are monotonic seconds."""
+    """One worker's row. Numbers are exact up to 2**53; times are monotonic seconds.
 
-    __slots__ = ("_row",)
+    `counts` and `running` are there where somebody may look at them.
+    """
 
-    def __init__(self, row: memoryview[float]) -> None:
+    __slots__ = ("_row", "counts", "running")
+
+    def __init__(
+        self,
+        row: memoryview[float],
+        counts: Counts | None = None,
+        running: RunningBoard | None = None,
+    ) -> None:
         self._row = row
+        self.counts = counts
+        self.running = running
 
     @classmethod
-    def local(cls) -> Slot:
+    def local(cls, *, observed: bool = False) -> Slot:
         """A slot of this process alone, where nothing is forked."""
-        return cls(memoryview(bytearray(8 * _WIDTH)).cast("d"))
+        row = memoryview(bytearray(8 * _WIDTH)).cast("d")
+        if not observed:
+            return cls(row)
+        return cls(row, Counts.local(), RunningBoard.local())
 
     def update(
         self, beat: float, requests: int, in_flight: int, connections: int
@@ -54,6 +80,10 @@ class Slot:
         """Makes the slot one that nobody has used."""
         for place in range(_WIDTH):
             self._row[place] = 0.0
+        if self.counts is not None:
+            self.counts.clear()
+        if self.running is not None:
+            self.running.clear()
 
     @property
     def beat(self) -> float:
@@ -78,6 +108,25 @@ class Slot:
     def connections(self) -> int:
         """Connections that are open now."""
         return int(self._row[_CONNECTIONS])
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for a free place."""
+        return int(self._row[_QUEUED])
+
+    @queued.setter
+    def queued(self, count: int) -> None:
+        self._row[_QUEUED] = count
+
+    @property
+    def connection_states(self) -> Mapping[str, int]:
+        """Open connections by where they are, as far as they were counted."""
+        return {name: int(self._row[at]) for name, at in _STATE_PLACES.items()}
+
+    def count_connections(self, states: Mapping[str, int]) -> None:
+        """How many connections are where, now and then."""
+        for name, at in _COUNTED.items():
+            self._row[at] = states.get(name, 0)
 
     @property
     def pid(self) -> int:
@@ -137,15 +186,6 @@ class Slot:
         self._row[_STARTED] = now
 
     @property
-    def errors(self) -> int:
-        """Requests that ended in a fault of the application."""
-        return int(self._row[_ERRORS])
-
-    @errors.setter
-    def errors(self, count: int) -> None:
-        self._row[_ERRORS] = count
-
-    @property
     def rss(self) -> int:
         """Resident bytes at the last beat, where `max_worker_rss` asks for them."""
         return int(self._row[_RSS])
@@ -156,14 +196,18 @@ class Slot:
 
 
 class Scoreboard:
-    """`slots` slots in anonymous shared memory; the kernel backs only what is used."""
+    """`slots` slots in anonymous shared memory; the kernel backs only what is used.
 
-    def __init__(self, slots: int) -> None:
-        self._memory = mmap.mmap(-1, slots * _WIDTH * 8)
-        table = memoryview(self._memory).cast("d")
+    With `observed` each has counts and a board of what runs.
+    """
+
+    def __init__(self, slots: int, *, observed: bool = False) -> None:
+        size = 8 * _WIDTH + (counts.SIZE + running.SIZE if observed else 0)
+        self._memory = mmap.mmap(-1, slots * size)
+        table = memoryview(self._memory)
         self.slots = [
-            Slot(table[start : start + _WIDTH])
-            for start in range(0, slots * _WIDTH, _WIDTH)
+            _slot(table[start : start + size], observed=observed)
+            for start in range(0, slots * size, size)
         ]
 
     def claim(self) -> Slot:
@@ -174,3 +218,11 @@ class Scoreboard:
                 slot.state = WorkerState.STARTING
                 return slot
         raise LookupError(f"all {len(self.slots)} slots of the scoreboard are taken")
+
+
+def _slot(memory: memoryview, *, observed: bool) -> Slot:
+    row = memory[: 8 * _WIDTH].cast("d")
+    if not observed:
+        return Slot(row)
+    rest = memory[8 * _WIDTH :]
+    return Slot(row, Counts(rest), RunningBoard(rest[counts.SIZE :]))

@@ -32,6 +32,7 @@ __all__ = [
     "sleep",
     "start_new_thread",
     "threads_are_green",
+    "wait4",
     "waitpid",
     "write",
 ]
@@ -55,7 +56,7 @@ def _original(name: str) -> Any:
 
 if TYPE_CHECKING:
     from _thread import get_ident, start_new_thread
-    from os import fork, open, read, waitpid, write  # noqa: A004  as in os
+    from os import fork, open, read, wait4, waitpid, write  # noqa: A004  as in os
     from queue import SimpleQueue
     from select import epoll, poll, select
     from socket import getaddrinfo
@@ -77,4 +78,5 @@ else:
     select = _select.select
     # Not on every platform.
     fork, waitpid = getattr(_os, "fork", None), _os.waitpid
+    wait4 = getattr(_os, "wait4", None)
     epoll, poll = getattr(_select, "epoll", None), getattr(_select, "poll", None)

@@ -53,6 +53,7 @@ class Exchange:
         "_head",
         "_stream",
         "environ",
+        "error",
         "headers",
         "interrupted",
         "request",
@@ -72,6 +73,8 @@ class Exchange:
         self.request = request
         self.environ = environ
         self.status: str | None = None
+        #: What went wrong: `client_gone`, `timeout` or the name of an exception.
+        self.error = ""
         self.headers: Sequence[tuple[str, str]] = ()
         #: Body bytes that were sent.
         self.sent = 0
@@ -101,15 +104,18 @@ class Exchange:
                     self._run_close(close)
         except ClientGone as exc:
             LOG.debug("%s: %s", self, exc)
+            self.error = "client_gone"
             self._channel.abort()
         except BodyError as exc:
             self._answer_instead(exc.status, exc.detail)
         except RequestTimeout:
+            self.error = "timeout"
             self._answer_instead(503, "The request took too long.")
         # The boundary to the application. BaseException, because eventlet.Timeout and
         # SystemExit raised in a handler must not end the worker either.
         except BaseException as exc:
             LOG.exception("%s failed", self)
+            self.error = type(exc).__name__[:64]
             self._answer_instead(500, "The server could not complete the request.")
             if isinstance(exc, self._channel.killed_by):
                 raise
@@ -196,6 +202,11 @@ class Exchange:
     def __str__(self) -> str:
         peer = escaped(str(self.environ.get("REMOTE_ADDR") or "unix"))
         return f"{self.request.method} {escaped(self.request.target)} from {peer}"
+
+    def about(self) -> tuple[float, str, str, str]:
+        """Since when it runs (monotonic seconds), its method, path and id, for people."""
+        known = str(self.environ.get("wsgi_server.request_id", ""))
+        return self.started, self.request.method, self.request.path, known
 
     def _run_close(self, close: Callable[[], object]) -> None:
         """Whatever comes of it: the response is whole by now, or its failure is known."""

@@ -1,0 +1,77 @@
+"""Whether the server lives, is ready, has started: for probes (Kubernetes, HAProxy, systemd).
+
+Being busy never fails a probe: probes that fail under load take healthy servers out, one
+after the other. That is a metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from .state import Phase, State, WorkerRow, WorkerState
+
+
+class Verdict(NamedTuple):
+    """An answer to a probe: well or not, in a word, and why."""
+
+    well: bool
+    word: str
+    reason: str
+
+
+def live(state: State) -> Verdict:
+    """Whether replacing this process could help: only then it is not alive."""
+    if state.boot_failure is not None:
+        return Verdict(False, "dead", state.boot_failure)
+    if state.phase is Phase.BOOTING and state.uptime > state.worker_ready_timeout:
+        seconds = f"{state.worker_ready_timeout:g} s"
+        return Verdict(False, "dead", f"no generation was ready within {seconds}")
+    limit = state.worker_timeout
+    if state.phase is Phase.SERVING and limit is not None and state.forks:
+        ready = [w for w in state.workers if w.state is WorkerState.READY]
+        if not any(w.beat_age < 2 * limit for w in ready):
+            age = min((w.beat_age for w in ready), default=state.uptime)
+            return Verdict(False, "dead", f"no worker has moved for {age:.0f} s")
+    return Verdict(True, "live", state.phase.value)
+
+
+def ready(state: State) -> Verdict:
+    """Whether clients should be sent here."""
+    if state.phase is Phase.DRAINING:
+        return Verdict(False, "draining", "the server was told to stop")
+    if state.held:
+        return Verdict(False, "held", "an operator asked for it: POST /undrain ends it")
+    if not state.started:
+        return Verdict(False, "starting", "the first workers are not ready yet")
+    serving = [w for w in state.workers if _serves(w, state)]
+    if not serving:
+        return Verdict(False, "unready", "no worker of this generation moves")
+    count = "1 worker" if len(serving) == 1 else f"{len(serving)} workers"
+    return Verdict(True, "ready", f"{count} of generation {state.generation}")
+
+
+def startup(state: State) -> Verdict:
+    """Whether the first generation has been ready once."""
+    if state.started:
+        return Verdict(True, "started", f"generation {state.generation}")
+    reason = state.boot_failure or "the first workers are not ready yet"
+    return Verdict(False, "starting", reason)
+
+
+def _serves(worker: WorkerRow, state: State) -> bool:
+    young = state.worker_timeout is None or worker.beat_age < state.worker_timeout
+    return (
+        worker.state is WorkerState.READY
+        and worker.generation == state.generation
+        and young
+    )
+
+
+#: Probes by path.
+PROBES: Final[Mapping[str, Callable[[State], Verdict]]] = {
+    "/livez": live,
+    "/readyz": ready,
+    "/healthz": ready,
+    "/startupz": startup,
+}

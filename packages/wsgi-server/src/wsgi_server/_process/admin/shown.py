@@ -1,0 +1,139 @@
+"""What the supervisor, or the process that serves alone, shows and lets be steered."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from wsgi_server._admin.state import Phase as Shown
+from wsgi_server._process.main_process import Phase
+
+from .observed import Observed, Seen, seen
+from .side import AdminSide, Steering, is_wanted
+
+if TYPE_CHECKING:
+    from wsgi_server._process.main_process import MainProcess
+    from wsgi_server._process.reload import Reload
+    from wsgi_server._process.workers import Worker, Workers
+    from wsgi_server._scoreboard.slots import Slot
+
+
+#: Where the server is, and why its first generation was given up.
+Stage = tuple[Phase, str | None]
+
+
+def admin_of_workers(
+    main: MainProcess, reload: Reload, workers: Workers, stage: Callable[[], Stage]
+) -> AdminSide | None:
+    """The admin side of a supervisor; none where nobody asked for one.
+
+    Raises `ConfigError` and `BindError`.
+    """
+    settings = main.present.settings
+    if not is_wanted(settings) or not main.present.forks:
+        return None
+    observed = Observed(
+        lambda: main.present,
+        reload,
+        phase=lambda: _shown(
+            stage()[0], reload, max((w.leave_by for w in workers), default=None)
+        ),
+        workers=lambda: map(seen, workers),
+        boot_failure=lambda: stage()[1],
+    )
+    steering = Steering(
+        present=lambda: main.present,
+        reload=reload,
+        send=main.signals.send,
+        workers=lambda: list(workers),
+        going=lambda: stage()[0].going,
+        own_stacks=str,
+        succeeds=bool(main.predecessor),
+        tell_worker=workers.tell,
+    )
+    workers.on_end = lambda worker, code, cpu: observed.ended(
+        seen(worker), _why(worker, code, main.present.number, stage()[0]), cpu
+    )
+    return _side(main, observed, steering)
+
+
+def admin_of_one(
+    main: MainProcess,
+    reload: Reload,
+    slot: Slot,
+    *,
+    ends_at: Callable[[], float | None],
+    stacks: Callable[[], str],
+) -> AdminSide | None:
+    """The same of one process that serves by itself.
+
+    At `ends_at` it must have left, None while it serves; `stacks` says where it stands.
+    """
+    settings = main.present.settings
+    if not is_wanted(settings):
+        return None
+
+    def phase() -> Phase:
+        if ends_at() is not None:
+            return Phase.DRAINING
+        return Phase.SERVING if slot.pid else Phase.BOOTING
+
+    def alone() -> list[Seen]:
+        (deployment,) = main.present.deployments.values()
+        service = deployment.service
+        number = main.present.number
+        return [
+            Seen(os.getpid(), 0, service.name, number, service.settings.threads, slot)
+        ]
+
+    observed = Observed(
+        lambda: main.present,
+        reload,
+        phase=lambda: _shown(phase(), reload, ends_at()),
+        workers=alone,
+        boot_failure=lambda: None,
+    )
+    steering = Steering(
+        present=lambda: main.present,
+        reload=reload,
+        send=main.signals.send,
+        workers=list,
+        going=lambda: ends_at() is not None,
+        own_stacks=stacks,
+        succeeds=bool(main.predecessor),
+        tell_worker=lambda worker, order: None,
+    )
+    return _side(main, observed, steering)
+
+
+def _side(main: MainProcess, observed: Observed, steering: Steering) -> AdminSide:
+    try:
+        return AdminSide(main.present.settings, observed, steering)
+    except BaseException:
+        observed.close()
+        raise
+
+
+def _shown(
+    phase: Phase, reload: Reload, until: float | None
+) -> tuple[Shown, float | None]:
+    if phase.going:
+        return Shown.DRAINING, until
+    if phase is Phase.BOOTING:
+        return Shown.BOOTING, None
+    return (Shown.RELOADING if reload.under_way else Shown.SERVING), None
+
+
+def _why(worker: Worker, code: int | None, present: int, phase: Phase) -> str:
+    """Why a worker has ended, as metrics have it."""
+    if worker.kill_at is not None:
+        return "timeout"
+    if worker.failure is not None:
+        return "load_failed"
+    if worker.stopping:
+        if worker.due:
+            return worker.due_kind
+        reloaded = phase.going or worker.generation != present
+        return "reload" if reloaded else "scale"
+    return "signal" if code is not None and code < 0 else "crash"
