@@ -27,6 +27,8 @@ EXEMPT: Final = {
     "_system/unpatched.py": "binds what the others take from it",
     "win32.py": "one kind of threads, queues and processes, whoever made them",
     "_net/standalone.py": "functions that a program calls get what the program has",
+    "_command/client.py": "a subcommand: it asks a server and runs no application",
+    "_command/top.py": "a subcommand: it asks a server and runs no application",
     "stores.py": "the prefetcher is the service's work, in the service's threads",
 }
 

@@ -104,9 +104,15 @@ def canonical_ip(text: str) -> str:
 def parse_network(text: str) -> Network:
     """Returns the network of a text like `10.0.0.0/8`; of mapped addresses, that of IPv4.
 
-    Raises `ValueError`.
+    Raises `ValueError`, which names the text as it was written.
     """
-    network = ipaddress.ip_network(text)
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as exc:
+        if text in str(exc):
+            raise
+        # Before Python 3.13 mapped addresses are shown in another form.
+        raise ValueError(f"{text}: {exc}") from exc
     if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
         first = int(network.network_address) & 0xFFFFFFFF
         return ipaddress.IPv4Network((first, network.prefixlen - _MAPPED.prefixlen))
