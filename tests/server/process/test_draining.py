@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,16 +153,23 @@ def test_a_request_that_crosses_with_a_stop_is_answered(
     assert server.wait() == 0
 
 
-def test_half_a_proxy_header_and_then_the_end_occupies_no_place(
-    service: Service,
+@pytest.mark.parametrize("what", [what for what in STRANGERS if "half" in what])
+def test_half_of_something_and_then_the_end_occupies_no_place(
+    service: Service, stranger: bytes, what: str
 ) -> None:
-    service.configure(workers=1, **PATIENT, max_connections=1)
-    service.configure(proxy_protocol="127.0.0.1")
+    service.configure(workers=1, max_connections=1)
     server = service.start()
     with server.connect() as client:
-        meet(server, client, STRANGERS["half a PROXY header"])
-    with server.connect() as client:
-        client.sendall(b"PROXY UNKNOWN\r\n" + GET)
+        meet(server, client, stranger)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(server.connect())
+        if "PROXY" in what:
+            client.sendall(b"PROXY UNKNOWN\r\n")
+        if "handshake" in what:
+            client = stack.enter_context(context.wrap_socket(client))
+        client.sendall(GET)
         assert b"".join(whole_answer(client)).startswith(b"HTTP/1.1 200 ")
 
 

@@ -337,7 +337,12 @@ class ThreadsEngine(Loop):
         wanted = Context().run(self._run_safely, entry, monotonic())
         with self._work:
             self._running -= 1
-        self._give_back(entry, wanted)
+        try:
+            self._give_back(entry, wanted)
+        except Exception:  # noqa: BLE001  the thread has others to serve
+            self._faults.note("the engine failed behind a response")
+            entry.runner = None
+            entry.conn.close()
 
     def _run_safely(self, entry: Entry, now: float) -> Next:
         try:
