@@ -98,10 +98,10 @@ def test_a_full_disk_costs_lines_and_no_request(engine: str, tmp_path: Path) -> 
 
 def ask(path: Path, target: str) -> str:
     """The answer on a Unix socket, once somebody listens there."""
-    live.wait_until("its socket", path.exists)
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(live.PATIENCE)
-        sock.connect(str(path))
+        # The file is there before anybody listens behind it.
+        live.wait_until("its socket", lambda: not sock.connect_ex(str(path)))
         sock.sendall(f"GET {target} HTTP/1.0\r\n\r\n".encode())
         return b"".join(iter(lambda: sock.recv(65536), b"")).decode()
 
