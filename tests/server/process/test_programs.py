@@ -27,7 +27,7 @@ import json, logging, os, signal, sys, threading, time
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
 from oslo_config import cfg
 from wsgi_server._config.settings import Settings
-from wsgi_server._process.embedded import Embedded as Supervisor
+from wsgi_server._process.supervisor import Supervisor
 from wsgi_server._process.service import Service
 from wsgi_server.opts import register_opts
 

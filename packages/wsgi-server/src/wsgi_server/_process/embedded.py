@@ -35,35 +35,6 @@ class Embedded(Supervisor):
         return self._main.present.forks
 
     @property
-    def reloads(self) -> int:
-        """Reloads that were accepted."""
-        return self._reload.accepted
-
-    @property
-    def failed_reloads(self) -> int:
-        """Reloads that were given up."""
-        return self._reload.given_up
-
-    @property
-    def children(self) -> set[int]:
-        """The workers of the present configuration, by process id."""
-        return {
-            worker.pid
-            for worker in self._workers
-            if worker.generation == self.generation and not worker.stopping
-        }
-
-    @property
-    def stale_children(self) -> set[int]:
-        """The workers on their way out, or of a generation not yet accepted."""
-        return {worker.pid for worker in self._workers} - self.children
-
-    @property
-    def urls(self) -> list[str]:
-        """Where clients find the services."""
-        return [listener.url for listener in self._main.present.listeners]
-
-    @property
     def sockets(self) -> list[socket.socket]:
         """The sockets that the present configuration listens on."""
         return [listener.sock for listener in self._main.present.listeners]

@@ -18,6 +18,7 @@ from wsgi_server._system import forks, unpatched
 from wsgi_server._system.process import set_title
 from wsgi_server.errors import ExitStatus, ServerError
 
+from .admin.facts import Facts
 from .admin.shown import admin_of_workers
 from .admin.side import is_wanted
 from .main_process import LONGEST_WAIT, MainProcess, Phase
@@ -44,7 +45,7 @@ __all__ = ["Phase", "Service", "Supervisor"]
 LOG = logging.getLogger(__name__)
 
 
-class Supervisor:
+class Supervisor(Facts):
     """Keeps the services that `configure` names running, reloads and stops them.
 
     `configure` is called at the start and once for every reload; it raises a `ServerError`
@@ -84,11 +85,6 @@ class Supervisor:
     def phase(self) -> Phase:
         """Where the server is in its life."""
         return self._phase
-
-    @property
-    def generation(self) -> int:
-        """The number of the configuration that is served, from 1."""
-        return self._main.present.number
 
     def start(self) -> None:
         """Configures, binds, and forks the first workers; `wait` sees them ready.

@@ -1,0 +1,52 @@
+"""What the program around a supervisor may ask it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wsgi_server._process.main_process import MainProcess
+    from wsgi_server._process.reload import Reload
+    from wsgi_server._process.workers import Workers
+
+
+class Facts:
+    """What a program may ask its supervisor."""
+
+    _main: MainProcess
+    _reload: Reload
+    _workers: Workers
+
+    @property
+    def generation(self) -> int:
+        """The number of the configuration that is served, from 1."""
+        return self._main.present.number
+
+    @property
+    def reloads(self) -> int:
+        """Reloads that were accepted."""
+        return self._reload.accepted
+
+    @property
+    def failed_reloads(self) -> int:
+        """Reloads that were given up."""
+        return self._reload.given_up
+
+    @property
+    def children(self) -> set[int]:
+        """The workers of the present configuration, by process id."""
+        return {
+            worker.pid
+            for worker in self._workers
+            if worker.generation == self.generation and not worker.stopping
+        }
+
+    @property
+    def stale_children(self) -> set[int]:
+        """The workers on their way out, or of a generation not yet accepted."""
+        return {worker.pid for worker in self._workers} - self.children
+
+    @property
+    def urls(self) -> list[str]:
+        """Where clients find the services."""
+        return [listener.url for listener in self._main.present.listeners]
