@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -181,8 +182,11 @@ def test_a_stopping_worker_waits_for_its_pools(
     """Green pools belong to eventlet; pools of threads work with both engines."""
     server = live_server(app, "--workers", workers)
     assert server.get(f"{tmp_path}/done").status == 202
+    server.send(signal.SIGTERM)
+    server.wait_for_log("stopping when all is answered")
     assert not (tmp_path / "done").exists()
-    assert server.stop() == 0
+    (tmp_path / "go").touch()
+    assert server.wait() == 0
     assert (tmp_path / "done").read_text() == "done"
 
 

@@ -169,9 +169,9 @@ def open_listeners(
     """Returns listeners for everything that `settings.binds` names.
 
     Sockets that `present` or `inheritance` (under `name`, the service's) already hold are
-    used again, not opened anew; their options are left as they are (see `reconfigure`). Raises `AddressInUse` where
-    another attempt may succeed, `BindError` and `ConfigError` where it will not; then
-    nothing that was opened here stays open.
+    used again, not opened anew; their options are left as they are (see `reconfigure`).
+    Raises `AddressInUse` where another attempt may succeed, `BindError` and `ConfigError`
+    where it will not; then nothing that was opened here stays open.
     """
     known = {listener.key: listener for listener in present}
     source = inheritance if inheritance is not None else Inheritance()
