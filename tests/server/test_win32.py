@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import live
 import pytest
-from wsgi_server import Win32ProcessLauncher
+from apps.service import OPTIONS
+from oslo_config import cfg
+from wsgi_server import Win32ProcessLauncher, Win32Server
 from wsgi_server.errors import ServerError
 
 Start = Callable[..., live.LiveServer]
@@ -84,6 +87,38 @@ def test_without_workers_it_serves_by_itself(
     server = live_program("apps.service", "--config-file", str(conf), env=WIN32)
     assert server.get().text == f"hello {server.pid}"
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "option", [f"cert_file = {__file__}", "engine = threads"], ids=["tls", "threads"]
+)
+def test_what_it_cannot_do_is_refused_and_nothing_served_instead(
+    option: str, live_program: Start, tmp_path: Path
+) -> None:
+    conf = tmp_path / "service.conf"
+    conf.write_text(f"[wsgi_server]\n{option}\n")
+    arguments = ("--config-file", str(conf))
+    server = live_program("apps.service", *arguments, env=WIN32, listens=False)
+    assert server.wait() != 0
+    assert "listening on" not in server.log()
+    assert "ConfigError: " in server.log()
+    assert "Win32Server serves" in server.log()
+
+
+def test_a_socket_that_stays_gets_its_new_options() -> None:
+    conf = cfg.ConfigOpts()
+    conf.register_opts(OPTIONS)
+    conf([], default_config_files=[])
+    server = Win32Server(conf=conf)
+    server.default_port = 0
+    server.configure_socket()
+    sock = server.sock
+    assert sock is not None
+    with sock:
+        conf.set_override("tcp_keepidle", 77)
+        server.configure_socket({}, lambda name: name == "tcp_keepidle")
+        assert server.sock is sock
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 77
 
 
 def test_a_reload_takes_a_restart(live_program: Start) -> None:

@@ -21,9 +21,9 @@ from time import monotonic
 from typing import IO, Any, Final
 
 from . import pools
-from ._net.listeners import open_listeners
+from ._net.listeners import Listener, open_listeners, reconfigure
 from ._process.backoff import History, Ration
-from .errors import ExitStatus, LoadError, ServerError
+from .errors import ConfigError, ExitStatus, LoadError, ServerError
 from .server import BaseServer, HasChanged
 
 LOG = logging.getLogger(__name__)
@@ -88,6 +88,7 @@ class Win32Server(BaseServer):
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self._launcher = Win32ProcessLauncher()
+        self._listeners: list[Listener] = []
         self._sockets: list[socket.socket] = []
         self._ended: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._born: dict[int, float] = {}
@@ -136,18 +137,36 @@ class Win32Server(BaseServer):
         """Opens the sockets, or takes them over from the parent.
 
         A changed address is opened before the old socket closes; workers that run keep
-        the old one. Raises `ConfigError` and `BindError`.
+        the old one. Raises `ConfigError`, also for what this server cannot do, and
+        `BindError`.
         """
+        self._read_settings()
+        self._refuse_what_is_not_there()
         if _is_worker():
             self._sockets = self._sockets or _receive(sys.stdin.buffer)
             return
         if self._sockets and has_changed is not None and not self._differs(has_changed):
             return
-        self._read_settings()
-        old = self._sockets
-        self._sockets = [item.sock for item in open_listeners(self._current())]
-        for sock in old:
-            sock.close()
+        old, settings = self._listeners, self._current()
+        self._listeners = open_listeners(settings, present=old)
+        self._sockets = [listener.sock for listener in self._listeners]
+        for listener in old:
+            if listener.sock in self._sockets:
+                reconfigure(listener, settings)
+            else:
+                listener.close()
+
+    def _refuse_what_is_not_there(self) -> None:
+        settings = self._current()
+        if settings.cert_file is not None:
+            raise ConfigError(
+                f"cert_file = {settings.cert_file}: Win32Server serves no TLS; end TLS "
+                "in front of it, or take the option out"
+            )
+        if settings.engine != "eventlet":
+            raise ConfigError(
+                f"engine = {settings.engine}: Win32Server serves with eventlet alone"
+            )
 
     def run_child(self) -> None:
         """Starts the program again as a worker, and gives it the sockets."""
