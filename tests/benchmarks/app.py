@@ -15,6 +15,7 @@ HELLO = json.dumps(
     {"id": "71c675ab-d94f-49cd-a114-e12490b328d9", "status": "active"}
 ).encode()
 PART = b"x" * 65536
+BLOCK = PART * 16
 JSON = ("Content-Type", "application/json")
 
 nap: Callable[[float], object] = importlib.import_module(
@@ -25,7 +26,11 @@ nap: Callable[[float], object] = importlib.import_module(
 def application(
     environ: dict[str, Any], start_response: Callable[..., object]
 ) -> Iterable[bytes]:
-    """`/` a document, `/echo`, `/nap` and `/slow` wait, `/stream` 1 MiB, `/sum` counts."""
+    """A small document, but for a few paths.
+
+    `/echo` gives the body back, `/nap` and `/slow` wait, `/stream` has 1 MiB in parts,
+    `/kib/N` N KiB in one, `/sum` counts.
+    """
     path = environ["PATH_INFO"]
     body = HELLO
     if path == "/echo":
@@ -38,6 +43,8 @@ def application(
     elif path == "/stream":
         start_response("200 OK", [("Content-Type", "application/octet-stream")])
         return (PART for _ in range(16))
+    elif path.startswith("/kib/"):
+        body = BLOCK[: int(path[5:]) << 10]
     elif path == "/sum":
         total = 0
         while part := environ["wsgi.input"].read(65536):

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from math import nan
 
 import processes
-from contenders import Target
 from loads import Figures, Load
+from running import Target
 
 #: Seconds that a client of the crowd waits for what it is owed.
 PATIENCE = 5.0

@@ -90,6 +90,27 @@ FLOORS = (
     Floor(5, "slow", THREADS, 0, what="errors"),
     Floor(5, "idle", THREADS, 0, what="threads"),
     Floor(5, "idle", THREADS, 1.5, what="kib"),
+    Floor(18, "varied", EVENTLET, 1.0, ("granian",)),
+    Floor(18, "varied", EVENTLET, 1.1, ("uWSGI threads",)),
+    Floor(18, "varied", THREADS, 0.9, ("granian",)),
+    Floor(18, "unique", EVENTLET, 0.85, ("granian",)),
+    Floor(18, "unique", EVENTLET, 6.5, ("eventlet.wsgi",)),
+    Floor(18, "unique", THREADS, 0.78, ("granian",)),
+    Floor(18, "varied-log", EVENTLET, 2.0, ("granian",)),
+    Floor(18, "varied-log", THREADS, 1.9, ("granian",)),
+    Floor(18, "stack", f"{EVENTLET} + wsgi_api", 1.05, ("granian + Falcon",)),
+    Floor(18, "stack", f"{EVENTLET} + wsgi_api", 1.1, ("uWSGI threads + Falcon",)),
+    Floor(18, "stack", f"{EVENTLET} + wsgi_api", 6.0, ("gunicorn gthread + Flask",)),
+    Floor(18, "stack", f"{THREADS} + wsgi_api", 0.95, ("granian + Falcon",)),
+    *(
+        Floor(18, "example", engine, wanted, peers)
+        for engine in (EVENTLET, THREADS)
+        for wanted, peers in (
+            (1.5, ("gunicorn gthread",)),
+            (1.1, ("granian",)),
+            (1.1, ("uWSGI threads",)),
+        )
+    ),
 )
 
 

@@ -33,17 +33,10 @@ from dataclasses import dataclass, replace
 from math import isnan, nan
 from pathlib import Path
 
-from contenders import (
-    EVENTLET,
-    SERVERS,
-    THREADS,
-    Server,
-    Target,
-    make_certificate,
-    running,
-)
+from contenders import EVENTLET, SERVERS, THREADS
 from layer import KINDS
 from loads import Figures
+from running import Server, Target, make_certificate, running
 from scenarios import SCENARIOS, Scenario
 from servers import make_room, missing_tools
 
@@ -51,7 +44,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("packages/wsgi-server/src", "packages/wsgi-api/src")
 TAGS = "wsgi-server-v*"
 #: What a change to the server is measured by where nothing else is said.
-HANDFUL = ("hello", "log", "post", "connect", "layer")
+HANDFUL = ("hello", "log", "post", "connect", "unique", "layer")
 LAYER = "layer"
 #: Turns of the request layer in a round: they are short.
 LAYER_TURNS = 20
@@ -65,7 +58,7 @@ def main() -> int:
         return 2
     make_room()
     names = args.scenarios or HANDFUL
-    chosen = [s for s in SCENARIOS if s.name in names]
+    chosen = [s for s in SCENARIOS if s.servers is SERVERS and s.name in names]
     engines = [s for s in SERVERS if s.name in (EVENTLET, THREADS)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -91,7 +84,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    names = [*(scenario.name for scenario in SCENARIOS), LAYER]
+    names = [*(s.name for s in SCENARIOS if s.servers is SERVERS), LAYER]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "scenarios", nargs="*", help=f"of {', '.join(names)}; or {', '.join(HANDFUL)}"
@@ -184,9 +177,7 @@ class Side:
         return running(
             replace(server, name=f"{server.name} {self.name}", path=self._sources),
             self._folder,
-            threads=scenario.threads,
-            log=scenario.log,
-            tls=scenario.tls,
+            scenario.setup,
         )
 
     @contextlib.contextmanager

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from math import nan
 
 import processes
-from contenders import Target
+import traffic
+from running import Target
 
 MIB = 1 << 20
 #: Seconds beyond the round after which a load gives up.
@@ -31,6 +32,7 @@ class Figures:
     cpu: float
     #: Milliseconds.
     p99: float = nan
+    p999: float = nan
     #: What is left of the rate, and of requests per CPU second, beside a crowd.
     beside: float = nan
     beside_cpu: float = nan
@@ -46,23 +48,27 @@ Load = Callable[[Target, int], Figures]
 
 @dataclass(frozen=True)
 class Wrk:
-    """wrk on one path."""
+    """wrk on one path, or with the requests of that name in `traffic`."""
 
-    path: str
+    path: str = "/"
     options: Sequence[str] = ("-c32",)
     script: str = ""
+    traffic: str = ""
 
     def __str__(self) -> str:
-        return f"wrk -t1 {' '.join(self.options)} {self.path}"
+        what = self.traffic or self.path
+        return f"wrk -t1 {' '.join(self.options)} {what}"
 
     def __call__(self, target: Target, seconds: int) -> Figures:
         words = ["wrk", "-t1", f"-d{seconds}", "--latency", *self.options]
-        if self.script:
+        if text := self.script or (traffic.SCRIPT if self.traffic else ""):
             script = target.folder / "load.lua"
-            script.write_text(self.script)
+            script.write_text(text)
             words += ["-s", str(script)]
         scheme = "https" if target.tls else "http"
         words.append(f"{scheme}://127.0.0.1:{target.port}{self.path}")
+        if self.traffic:
+            words += ["--", str(traffic.file_of(self.traffic, target.folder))]
         before = processes.cpu_seconds(target.pid)
         text = subprocess.run(
             words,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from app import application
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 BACKLOG = 1024
 #: waitress and cheroot turn away, or close, idle connections beyond a smaller number.
@@ -22,7 +25,7 @@ def serve_eventlet(args: argparse.Namespace) -> None:
     # Its pool counts connections, and stops at 1,000.
     eventlet.wsgi.server(
         sock,
-        application,
+        args.app,
         log=args.log,
         log_output=args.log is not None,
         max_size=CONNECTIONS,
@@ -35,7 +38,7 @@ def serve_gevent(args: argparse.Namespace) -> None:
 
     tls = {"certfile": args.cert, "keyfile": args.cert} if args.cert else {}
     WSGIServer(
-        ("127.0.0.1", args.port), application, log=args.log, backlog=BACKLOG, **tls
+        ("127.0.0.1", args.port), args.app, log=args.log, backlog=BACKLOG, **tls
     ).serve_forever()
 
 
@@ -43,7 +46,7 @@ def serve_waitress(args: argparse.Namespace) -> None:
     import waitress
 
     waitress.serve(
-        application,
+        args.app,
         host="127.0.0.1",
         port=args.port,
         threads=args.threads,
@@ -60,7 +63,7 @@ def serve_cheroot(args: argparse.Namespace) -> None:
 
     server = Server(
         ("127.0.0.1", args.port),
-        application,
+        args.app,
         numthreads=args.threads,
         request_queue_size=BACKLOG,
     )
@@ -74,7 +77,7 @@ def serve_cheroot(args: argparse.Namespace) -> None:
 def serve_bjoern(args: argparse.Namespace) -> None:
     import bjoern
 
-    bjoern.run(application, "127.0.0.1", args.port)
+    bjoern.run(args.app, "127.0.0.1", args.port)
 
 
 SERVE: dict[str, Callable[[argparse.Namespace], None]] = {
@@ -86,9 +89,16 @@ SERVE: dict[str, Callable[[argparse.Namespace], None]] = {
 }
 
 
+def _load(name: str) -> WSGIApplication:
+    module, _, attribute = name.partition(":")
+    app: WSGIApplication = getattr(importlib.import_module(module), attribute)
+    return app
+
+
 def main() -> None:
     """Serves until it is terminated."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("app", type=_load, help="MODULE:NAME")
     parser.add_argument("name", choices=SERVE)
     parser.add_argument("port", type=int)
     parser.add_argument("--log", type=argparse.FileType("a"))

@@ -24,10 +24,12 @@ from dataclasses import fields
 from math import isnan, nan
 from pathlib import Path
 
-from contenders import EVENTLET, SERVERS, THREADS, Server, make_certificate, running
+from contenders import EVENTLET, THREADS
 from crowds import Beside
 from floors import Verdict, judge
 from loads import Figures
+from results import Results
+from running import Server, make_certificate, running
 from scenarios import SCENARIOS, Scenario
 
 
@@ -38,18 +40,21 @@ def main() -> int:
         print(missing, file=sys.stderr)
         return 2
     make_room()
-    chosen = [s for s in SCENARIOS if not args.scenarios or s.name in args.scenarios]
-    servers = [s for s in SERVERS if args.only in s.name]
+    results = Results(args.json) if args.json else None
     verdicts: list[Verdict] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make_certificate(folder / "cert.pem")
-        for scenario in chosen:
-            found = _measure(scenario, servers, args.rounds, args.seconds, folder)
-            medians = {name: _median(rounds) for name, rounds in found.items()}
-            _print_table(scenario, medians, servers)
-            verdicts += judge(scenario.name, medians)
+    for scenario in SCENARIOS:
+        if args.scenarios and scenario.name not in args.scenarios:
+            continue
+        servers = [s for s in scenario.servers if args.only in s.name]
+        found = _measure(scenario, servers, args)
+        medians = {name: _median(rounds) for name, rounds in found.items()}
+        _print_table(scenario, medians, servers)
+        verdicts += judge(scenario.name, medians)
+        if results is not None:
+            results.add_scenario(scenario, medians)
     _print_floors(verdicts)
+    if results is not None:
+        results.add_floors(verdicts)
     return 0
 
 
@@ -60,6 +65,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="of a round")
     parser.add_argument("--only", default="", help="part of the servers' names")
+    parser.add_argument(
+        "--short", action="store_true", help="one round for servers that are far behind"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="where to add what was measured"
+    )
     args = parser.parse_args()
     for name in args.scenarios:
         if name not in names:
@@ -82,37 +93,29 @@ def make_room() -> None:
 
 
 def _measure(
-    scenario: Scenario,
-    servers: Sequence[Server],
-    rounds: int,
-    seconds: int,
-    folder: Path,
+    scenario: Scenario, servers: Sequence[Server], args: argparse.Namespace
 ) -> dict[str, list[Figures]]:
     """What each round saw of each server, interleaved."""
     found: dict[str, list[Figures]] = {}
-    for turn in range(rounds):
-        for server in servers:
-            if scenario.why_not(server):
-                continue
-            try:
-                with running(
-                    server,
-                    folder,
-                    threads=scenario.threads,
-                    log=scenario.log,
-                    tls=scenario.tls,
-                ) as target:
-                    seen = scenario.load(target, seconds * scenario.stretch)
-            except RuntimeError as exc:
-                print(f"{scenario.name}, {server.name}: {exc}", file=sys.stderr)
-                continue
-            print(
-                f"{scenario.name} {turn + 1}/{rounds}, {server.name}: "
-                f"{seen.rate:,.0f}/s",
-                file=sys.stderr,
-                flush=True,
-            )
-            found.setdefault(server.name, []).append(seen)
+    able = [server for server in servers if scenario.why_not(server) is None]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_certificate(folder / "cert.pem")
+        if scenario.prepare is not None and able:
+            scenario.prepare(folder)
+        for turn in range(args.rounds):
+            for server in able:
+                if turn and args.short and server.once:
+                    continue
+                told = f"{scenario.name} {turn + 1}/{args.rounds}, {server.name}"
+                try:
+                    with running(server, folder, scenario.setup) as target:
+                        seen = scenario.load(target, args.seconds * scenario.stretch)
+                except RuntimeError as exc:
+                    print(f"{told}: {exc}", file=sys.stderr)
+                    continue
+                print(f"{told}: {seen.rate:,.0f}/s", file=sys.stderr, flush=True)
+                found.setdefault(server.name, []).append(seen)
     return found
 
 
@@ -130,20 +133,21 @@ def _print_table(
 ) -> None:
     per = scenario.mib or 1
     rate, unit = ("MiB/s", "MiB") if scenario.mib else ("requests/s", "request")
-    columns = ["server", rate, f"CPU µs/{unit}", "p99 ms", "errors"]
+    columns = ["server", rate, f"CPU µs/{unit}", "p99 ms", "p99.9 ms", "errors"]
     if isinstance(scenario.load, Beside):
         columns += ["x without", "by CPU", "KiB each", "threads more", "kept"]
     columns += [f"{EVENTLET} is", f"{THREADS} is"]
     print(f"\n## {scenario.name}: {scenario.load}\n")
     print(_row(columns))
     print(_row(["---", *["---:"] * (len(columns) - 1)]))
-    ours = [medians.get(name) for name in (EVENTLET, THREADS)]
+    ours = [_of(name, medians) for name in (EVENTLET, THREADS)]
     for name, seen in sorted(medians.items(), key=lambda item: -item[1].rate):
         cells = [
             name,
             _number(seen.rate * per, 0),
             _number(seen.cpu / per, 1),
             _number(seen.p99, 2),
+            _number(seen.p999, 2),
             str(seen.errors),
         ]
         if isinstance(scenario.load, Beside):
@@ -161,6 +165,13 @@ def _print_table(
     absent = {s.name: why for s in servers if (why := scenario.why_not(s))}
     if absent:
         print("\nLeft out:", "; ".join(f"{n} ({why})" for n, why in absent.items()))
+
+
+def _of(engine: str, medians: Mapping[str, Figures]) -> Figures | None:
+    """The figures of an engine, by itself or with a framework."""
+    return next(
+        (seen for name, seen in medians.items() if name.startswith(engine)), None
+    )
 
 
 def _print_floors(verdicts: Sequence[Verdict]) -> None:
