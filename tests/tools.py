@@ -25,13 +25,13 @@ def need(name: str) -> str:
     return path
 
 
-def self_signed(folder: Path) -> tuple[Path, Path]:
+def self_signed(folder: Path, *, days: int = 2) -> tuple[Path, Path]:
     """A certificate for localhost and its key, made by openssl in `folder`."""
     cert, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(
         [
             *(need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes"),
-            *("-days", "2", "-subj", "/CN=localhost"),
+            *("-days", str(days), "-subj", "/CN=localhost"),
             *("-addext", "subjectAltName=DNS:localhost"),
             *("-keyout", str(key), "-out", str(cert)),
         ],

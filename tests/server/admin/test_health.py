@@ -45,11 +45,23 @@ PHASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         *("live", "unready", "started"),
     ),
     "all workers hang for good": (
-        {"workers": (worker(1, beat_age=121.0),)},
+        {"workers": (worker(1, beat_age=121.0),), "silence": 121.0},
+        *("dead", "unready", "started"),
+    ),
+    "the only worker died, and another one starts": (
+        {"workers": (STARTING,), "silence": 3.0},
+        *("live", "unready", "started"),
+    ),
+    "no other one comes up": (
+        {"workers": (STARTING,), "silence": 121.0},
         *("dead", "unready", "started"),
     ),
     "all hang where nobody watches": (
-        {"workers": (worker(1, beat_age=500.0),), "worker_timeout": None},
+        {
+            "workers": (worker(1, beat_age=500.0),),
+            "silence": 500.0,
+            "worker_timeout": None,
+        },
         *("live", "ready", "started"),
     ),
     "only old workers": (
@@ -58,6 +70,10 @@ PHASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
     ),
     "held": ({"held": True}, "live", "held", "started"),
     "draining": ({"phase": Phase.DRAINING}, "live", "draining", "started"),
+    "draining, and what is left does not move": (
+        {"phase": Phase.DRAINING, "silence": 500.0},
+        *("live", "draining", "started"),
+    ),
     "draining while held": (
         {"phase": Phase.DRAINING, "held": True},
         *("live", "draining", "started"),

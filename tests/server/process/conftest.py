@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import live
 import pytest
 from server.process.support import Service
+from server.process.watching import Watched
+from wsgi_server._command.client import Client
 
 HERE = Path(__file__).parent
 
@@ -40,3 +44,23 @@ def service(home: Path, engine: str) -> Iterator[Service]:
     )
     with live.stopping(it.servers):
         yield it
+
+
+@pytest.fixture
+def watched(
+    live_server: Callable[..., live.LiveServer],
+) -> Iterator[Callable[..., Watched]]:
+    """A function that starts a server with an admin side, as `live_server` does."""
+    with tempfile.TemporaryDirectory(prefix="ctl-") as folder:
+        path = Path(folder, "s")
+
+        def start(app: str = "apps.exercise:app", *args: str, **kw: Any) -> Watched:
+            server = live_server(
+                app,
+                *("--admin-bind", "127.0.0.1:0", "--control-socket", str(path)),
+                *args,
+                **kw,
+            )
+            return Watched(server, Client(str(path)), path)
+
+        yield start

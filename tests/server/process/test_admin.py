@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import re
@@ -13,74 +12,18 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import live
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
+from server.process.watching import Watched
 from wsgi_server._command.client import Client, NoServer, Refused
 
 pytestmark = pytest.mark.forks
 
 Start = Callable[..., live.LiveServer]
-
-
-@dataclass
-class Watched:
-    """A live server with an admin side and a control socket."""
-
-    server: live.LiveServer
-    control: Client
-    socket: Path
-
-    @property
-    def admin(self) -> tuple[str, int]:
-        found = self.server.wait_for_log(r"admin: http://127\.0\.0\.1:(\d+)")
-        return "127.0.0.1", int(found[1])
-
-    def probe(self, path: str = "/readyz") -> tuple[int, str]:
-        client = http.client.HTTPConnection(*self.admin, timeout=20)
-        with contextlib.closing(client):
-            client.request("GET", path)
-            answer = client.getresponse()
-            return answer.status, answer.read().decode().partition(":")[0]
-
-    def status(self) -> Any:
-        return self.control.get("/status")
-
-    def total(self, name: str, **labels: str) -> float:
-        """The sum of the samples of `name` that have these labels."""
-        client = http.client.HTTPConnection(*self.admin, timeout=20)
-        with contextlib.closing(client):
-            client.request("GET", "/metrics")
-            text = client.getresponse().read().decode()
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
-
-
-@pytest.fixture
-def watched(live_server: Start) -> Iterator[Callable[..., Watched]]:
-    """A function that starts a server with an admin side, as `live_server` does."""
-    with tempfile.TemporaryDirectory(prefix="ctl-") as folder:
-        path = Path(folder, "s")
-
-        def start(app: str = "apps.exercise:app", *args: str, **kw: Any) -> Watched:
-            server = live_server(
-                app,
-                *("--admin-bind", "127.0.0.1:0", "--control-socket", str(path)),
-                *args,
-                **kw,
-            )
-            return Watched(server, Client(str(path)), path)
-
-        yield start
 
 
 def test_requests_are_counted_whoever_answers_them(

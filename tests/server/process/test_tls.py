@@ -17,7 +17,9 @@ import pytest
 import tools
 from oslo_config import cfg
 from server.process.support import Service, both_engines, reload
+from server.process.watching import Watched
 from wsgi_server._config.settings import Settings
+from wsgi_server._net.certificate import certificate_end
 from wsgi_server._net.tls import server_context
 from wsgi_server.errors import ConfigError
 from wsgi_server.opts import register_opts
@@ -218,6 +220,68 @@ def test_a_broken_pair_is_refused_at_reload_and_the_old_one_is_kept(
     reload(server)
     assert "reload failed: key_file: " in server.log()
     assert get(server.address, ca_of((cert, key)))[1] == "server"
+
+
+@pytest.mark.forks
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_the_end_of_the_certificate_is_shown_also_after_its_renewal(
+    watched: Callable[..., Watched], tmp_path: Path, workers: str
+) -> None:
+    cert, key = tools.self_signed(tmp_path)
+    one = watched(
+        *("apps.hello:app", "--workers", workers),
+        *("--cert-file", str(cert), "--key-file", str(key)),
+    )
+
+    def shown() -> float:
+        name = "wsgi_server_tls_certificate_not_after_timestamp_seconds"
+        in_metrics = one.total(name, listener=one.server.url)
+        (service,) = one.status()["services"]
+        assert [row["not_after"] for row in service["listeners"]] == [in_metrics]
+        return in_metrics
+
+    assert shown() == end_of(cert)
+    assert "2 days" in one.page()
+    renewed = tools.self_signed(tmp_path, days=400)
+    assert end_of(cert) != shown()
+    one.control.post("/reload")
+    assert shown() == end_of(renewed[0])
+    assert "400 days" in one.page()
+
+
+@pytest.mark.parametrize("days", [1, 9000, 40000])
+def test_the_end_of_a_certificate_is_read_as_openssl_reads_it(
+    tmp_path: Path, days: int
+) -> None:
+    """Years of two digits, of four, and beyond what RFC 5280 lets two say."""
+    cert, _ = tools.self_signed(tmp_path, days=days)
+    assert certificate_end(str(cert)) == end_of(cert)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+    ],
+)
+def test_an_end_that_cannot_be_made_out_is_none(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "cert.pem"
+    file.write_text(text)
+    assert certificate_end(str(file)) is None
+    assert certificate_end(str(tmp_path / "no.pem")) is None
+
+
+def end_of(cert: Path) -> float:
+    """What openssl says."""
+    run = subprocess.run(
+        [tools.need("openssl"), "x509", "-in", cert, "-noout", "-enddate"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return ssl.cert_time_to_seconds(run.stdout.strip().partition("=")[2])
 
 
 @pytest.mark.forks

@@ -356,6 +356,16 @@ OPTIONS: Final[dict[str, Sequence[Option]]] = {
         _text("control-socket-mode", "0600", NEEDS_RESTART)(
             "Permissions of the control socket, in octal: who may give orders."
         ),
+        _switch("health-on-service", False, COMMON)(
+            "Answer /livez, /readyz, /healthz and /startupz on the service's own addresses "
+            "as well, for probes that cannot reach admin_bind: whatever the application "
+            "does, without a line in the access log, and in its place where it has such "
+            "paths."
+        ),
+        _seconds("drain-delay", 0, COMMON)(
+            "How long a server that was told to stop goes on listening, not ready any more, "
+            "so that balancers notice before it refuses their clients."
+        ),
         _declare(
             cfg.IntOpt,
             "drain-status",

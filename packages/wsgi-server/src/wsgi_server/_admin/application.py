@@ -13,14 +13,13 @@ from urllib.parse import parse_qs
 from . import documents, page
 from .events import Event, Events
 from .exporter import INSTALL, Exporter, MetricsMissing
-from .health import PROBES, Verdict
+from .health import PROBES
 from .http import Answer, Call, Reply, as_json
 from .state import Outcome, Server, State, Tell
 
 LOG = logging.getLogger(__name__)
 
 PROBLEM: Final = "application/problem+json"
-_TEXT: Final = "text/plain; charset=utf-8"
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -130,14 +129,9 @@ class Application:
 
     def health(self, path: str, accept: str) -> Answer:
         """The answer to the probe at `path`."""
-        verdict: Verdict = PROBES[path](self._server.state())
-        status = "200 OK" if verdict.well else "503 Service Unavailable"
-        if verdict.word in ("draining", "held") and self._drain_status == 404:
-            status = "404 Not Found"
-        if "application/json" in accept:
-            return as_json(status, {"status": verdict.word, "reason": verdict.reason})
-        text = f"{verdict.word}: {verdict.reason}\n"
-        return Answer(status, text.encode(), {"Content-Type": _TEXT})
+        verdict = PROBES[path](self._server.state())
+        status, kind, body = verdict.rendered(accept, self._drain_status)
+        return Answer(status, body, {"Content-Type": kind})
 
     def _status(self) -> dict[str, Any]:
         return documents.status(

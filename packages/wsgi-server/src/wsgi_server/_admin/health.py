@@ -7,17 +7,11 @@ after the other. That is a metric.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
+
+from wsgi_server._scoreboard.standing import DRAINING, NOT_STARTED, ON_HOLD, Verdict
 
 from .state import Phase, State, WorkerRow, WorkerState
-
-
-class Verdict(NamedTuple):
-    """An answer to a probe: well or not, in a word, and why."""
-
-    well: bool
-    word: str
-    reason: str
 
 
 def live(state: State) -> Verdict:
@@ -28,22 +22,22 @@ def live(state: State) -> Verdict:
         seconds = f"{state.worker_ready_timeout:g} s"
         return Verdict(False, "dead", f"no generation was ready within {seconds}")
     limit = state.worker_timeout
-    if state.phase is Phase.SERVING and limit is not None and state.forks:
-        ready = [w for w in state.workers if w.state is WorkerState.READY]
-        if not any(w.beat_age < 2 * limit for w in ready):
-            age = min((w.beat_age for w in ready), default=state.uptime)
-            return Verdict(False, "dead", f"no worker has moved for {age:.0f} s")
+    # A worker that hung so long was replaced meanwhile, which did not help.
+    serves = state.started and state.phase is not Phase.DRAINING
+    if serves and limit is not None and state.silence >= 2 * limit:
+        reason = f"no worker has moved for {state.silence:.0f} s"
+        return Verdict(False, "dead", reason)
     return Verdict(True, "live", state.phase.value)
 
 
 def ready(state: State) -> Verdict:
     """Whether clients should be sent here."""
     if state.phase is Phase.DRAINING:
-        return Verdict(False, "draining", "the server was told to stop")
+        return DRAINING
     if state.held:
-        return Verdict(False, "held", "an operator asked for it: POST /undrain ends it")
+        return ON_HOLD
     if not state.started:
-        return Verdict(False, "starting", "the first workers are not ready yet")
+        return NOT_STARTED
     serving = [w for w in state.workers if _serves(w, state)]
     if not serving:
         return Verdict(False, "unready", "no worker of this generation moves")
@@ -55,8 +49,9 @@ def startup(state: State) -> Verdict:
     """Whether the first generation has been ready once."""
     if state.started:
         return Verdict(True, "started", f"generation {state.generation}")
-    reason = state.boot_failure or "the first workers are not ready yet"
-    return Verdict(False, "starting", reason)
+    if state.boot_failure is not None:
+        return Verdict(False, "starting", state.boot_failure)
+    return NOT_STARTED
 
 
 def _serves(worker: WorkerRow, state: State) -> bool:

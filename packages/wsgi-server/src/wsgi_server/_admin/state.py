@@ -135,6 +135,8 @@ class State:
     workers: Sequence[WorkerRow]
     #: False where one process serves by itself (`workers = 0`).
     forks: bool = True
+    #: Seconds since any worker that serves, or has served, last moved.
+    silence: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,8 @@ class Settings:
     admin_hosts: tuple[str, ...]
     control_socket: str | None
     control_socket_mode: int
+    health_on_service: bool
+    drain_delay: float
     drain_status: int
 
     #: Where the value of each option stands.

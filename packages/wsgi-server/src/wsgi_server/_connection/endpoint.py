@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
     from wsgi_server._logs.access import RequestLog
     from wsgi_server._net.listeners import Listener
+    from wsgi_server._scoreboard.slots import Slot
     from wsgi_server._wsgi.exchange import Exchange
 
     from .recorder import Recorder
@@ -34,13 +35,14 @@ class Endpoint:
         app: WSGIApplication,
         settings: Settings,
         log: RequestLog | None,
-        *,
-        worker_id: int = 0,
+        slot: Slot,
     ) -> None:
         self.listener = listener
         self.app = app
         self.settings = settings
         self.log = log
+        #: Its worker's, which says where the server is.
+        self.slot = slot
         #: Counts what happens here, where somebody may want to know.
         self.recorder: Recorder | None = None
         self.tls = listener.tls
@@ -70,7 +72,9 @@ class Endpoint:
         )
         self.request_heads = RequestHeads(limits)
         self.environs = EnvironFactory(
-            listener.sock, settings, tls=self.tls is not None, worker_id=worker_id
+            *(listener.sock, settings),
+            tls=self.tls is not None,
+            worker_id=slot.worker_id,
         )
         if log is not None and log.put is not None:
             self.environs.add("wsgi_server.log", log.put)

@@ -16,9 +16,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server import hooks
-from wsgi_server._connection.connection import Connection
 from wsgi_server._connection.endpoint import Endpoint
 from wsgi_server._connection.patience import LINGER_SECONDS
+from wsgi_server._connection.probed import client_class
 from wsgi_server._connection.scheduler import Next
 from wsgi_server._logs.logger import open_request_log
 from wsgi_server._scoreboard.slots import Slot
@@ -203,6 +203,7 @@ class Loop(ABC):
 
     def _follow(self, settings: Settings) -> None:
         self._settings = settings
+        self._client = client_class(settings)
         self._places = settings.threads
         self._queue.size = settings.queue_size
         self._queue.timeout = settings.queue_timeout
@@ -244,7 +245,8 @@ class Loop(ABC):
         queue.put(entry, now)
         if entry.due < self._sweep_due:
             self._sweep_at(entry.due)
-        if queue.is_filling:
+        # Where probes come in with the requests, being busy must not keep them out.
+        if queue.is_filling and not self._settings.health_on_service:
             count = len(queue)
             are = "request is" if count == 1 else "requests are"
             self._acceptor.pause(f"{count} {are} waiting for a place")
@@ -307,9 +309,8 @@ class Loop(ABC):
             self._flag.wave()
 
     def _open(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
-        settings, log, number = self._settings, self._log, self._worker_id
         for listener in listeners:
-            endpoint = Endpoint(listener, app, settings, log, worker_id=number)
+            endpoint = Endpoint(listener, app, self._settings, self._log, self._slot)
             endpoint.recorder = self._display.recorder
             self._acceptor.add(endpoint)
 
@@ -319,7 +320,7 @@ class Loop(ABC):
             self._sweep_at(now + self._shortest)
         try:
             for sock, peer, endpoint in self._acceptor.accept(fd, most):
-                conn = Connection(sock, peer, endpoint, self, now)
+                conn = self._client(sock, peer, endpoint, self, now)
                 entry = self._entries[conn.fd] = Entry(conn)
                 self._ready.append(entry)
         except Exception:  # noqa: BLE001  who is connected is served whatever fails here

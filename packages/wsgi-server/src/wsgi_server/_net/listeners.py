@@ -32,6 +32,7 @@ from .binding import (
     set_tcp_options,
     try_unix,
 )
+from .certificate import certificate_end
 
 if TYPE_CHECKING:
     import ssl
@@ -177,12 +178,18 @@ def open_listeners(
     source = inheritance if inheritance is not None else Inheritance()
     found: list[Listener] = []
     opened: list[Listener] = []
+    ends = None
+    if tls is not None and settings.cert_file is not None:
+        ends = certificate_end(settings.cert_file)
     try:
         for address in settings.binds:
             again = _present(known, address)
             fresh = [] if again else _open(name, address, settings, source)
             opened += fresh
-            found += [dataclasses.replace(item, tls=tls) for item in again or fresh]
+            found += [
+                dataclasses.replace(item, tls=tls, not_after=ends)
+                for item in again or fresh
+            ]
     except BaseException:
         for listener in opened:
             listener.close()

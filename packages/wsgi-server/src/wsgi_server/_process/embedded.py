@@ -73,7 +73,7 @@ class Embedded(Supervisor):
         """Reloads, and returns when the new workers serve or the reload was given up."""
         before = self.reloads + self.failed_reloads
         self.reload()
-        while self.reloads + self.failed_reloads == before and not self.phase.going:
+        while self.reloads + self.failed_reloads == before and not self.phase.ending:
             self._turn()
 
     def wait(self) -> ExitStatus:

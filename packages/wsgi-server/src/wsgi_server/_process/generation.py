@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wsgi_server._net.listeners import (
     Inheritance,
@@ -21,11 +21,16 @@ from wsgi_server._system import forks
 
 from .checks import prepare
 from .service import Deployment, Service, load
+from .worker import MARGIN
 
 if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
 
 LOG = logging.getLogger(__name__)
+
+#: Seconds to end workers that do not leave in time, and then what they have forked: a margin
+#: for each, and a moment for a stack.
+CLEARING: Final = 2 * MARGIN + 1.0
 
 
 @dataclass
@@ -67,6 +72,19 @@ class Generation:
         """In a forked child: closes the sockets that are not in `keep`."""
         for listener in self.listeners:
             listener.leave_behind(keep)
+
+    def grace(self) -> str:
+        """The seconds from TERM to the end of the last process, and their sum."""
+        delay = self.settings.drain_delay
+        longest = max(
+            deployment.service.settings.graceful_timeout
+            for deployment in self.deployments.values()
+        )
+        return (
+            f"{delay + longest + CLEARING:g} s, which is drain_delay ({delay:g}) + "
+            f"graceful_timeout ({longest:g}) + {CLEARING:g} to end what has not left; a "
+            "preStop hook takes its time from it as well"
+        )
 
     @property
     def forks(self) -> bool:

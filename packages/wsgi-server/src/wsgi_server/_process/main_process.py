@@ -10,7 +10,7 @@ import logging
 import os
 import select
 import signal
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from wsgi_server._logs import rotation
@@ -18,6 +18,7 @@ from wsgi_server._logs.standard_streams import open_closed
 from wsgi_server._net.binding import AddressInUse
 from wsgi_server._net.listeners import Inheritance
 from wsgi_server._net.retry import Retry
+from wsgi_server._scoreboard.standing import Standing
 from wsgi_server._system import forks, unpatched
 from wsgi_server._system.directory import WorkingDirectory
 from wsgi_server._system.pid_file import PidFile
@@ -56,15 +57,37 @@ class Phase(enum.Enum):
     #: The first generation is not ready yet.
     BOOTING = "booting"
     SERVING = "serving"
+    #: It was told to stop and serves on until that was noticed (`drain_delay`).
+    WITHDRAWN = "withdrawn"
     #: Workers finish what they have.
     DRAINING = "draining"
     #: Workers leave at once.
     LEAVING = "leaving"
 
     @property
+    def ending(self) -> bool:
+        """Whether the end was ordered: nothing is reloaded, upgraded or resized."""
+        return self is Phase.WITHDRAWN or self.going
+
+    @property
     def going(self) -> bool:
-        """Whether the end was ordered."""
+        """Whether the workers go, and none is replaced."""
         return self in (Phase.DRAINING, Phase.LEAVING)
+
+    def standing(self, *, held: bool) -> Standing:
+        """The same for those who answer probes; `held`: an operator wants no clients."""
+        if self is Phase.SERVING and held:
+            return Standing.HELD
+        return _STANDING[self]
+
+
+_STANDING: Final[Mapping[Phase, Standing]] = {
+    Phase.BOOTING: Standing.STARTING,
+    Phase.SERVING: Standing.SERVING,
+    Phase.WITHDRAWN: Standing.WITHDRAWN,
+    Phase.DRAINING: Standing.STOPPING,
+    Phase.LEAVING: Standing.STOPPING,
+}
 
 
 class MainProcess:
@@ -88,6 +111,8 @@ class MainProcess:
         )
         self.notifier = Notifier(os.environ, os.getpid())
         self.signals = SignalPipe(SIGNALS)
+        #: What was said of the time that an end takes.
+        self._grace = ""
         try:
             self.present = self._open(configure)
         except BaseException:
@@ -103,6 +128,7 @@ class MainProcess:
         """The server answers: says so, and sends a predecessor home."""
         for listener in self.present.listeners:
             LOG.info("listening on %s", listener.url)
+        self.say_grace()
         if self.predecessor:
             self._write_pid()
             self.predecessor.dismiss()
@@ -110,9 +136,15 @@ class MainProcess:
                 listener.owner = os.getpid()
             generations.apply_options(self.present, to=self.present.listeners)
 
+    def say_grace(self) -> None:
+        """Under Kubernetes: says how long an end may take, where that is news."""
+        grace = self.present.grace()
+        if grace != self._grace and "KUBERNETES_SERVICE_HOST" in os.environ:
+            self._grace = grace
+            LOG.info("terminationGracePeriodSeconds must exceed %s", grace)
+
     def stop_listening(self) -> None:
-        """Closes this process's copies of the sockets and says that the end is near."""
-        self.notifier.stopping()
+        """Closes this process's copies of the sockets."""
         for listener in self.present.listeners:
             listener.close()
 

@@ -196,6 +196,7 @@ class Reload:
             generation.number,
             old.number,
         )
+        self._main.say_grace()
 
 
 def _log_changes(old: Generation, new: Sequence[Service]) -> None:

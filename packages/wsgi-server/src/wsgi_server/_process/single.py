@@ -27,7 +27,7 @@ from wsgi_server.errors import ServerError
 
 from .admin.shown import admin_of_one
 from .admin.side import TICK, is_wanted
-from .main_process import LONGEST_WAIT, STOPPING, MainProcess
+from .main_process import LONGEST_WAIT, STOPPING, MainProcess, Phase
 from .service import load
 from .worker import MARGIN, remaining
 from .worker_pipe import Forked, Inbox, Reporter
@@ -54,7 +54,7 @@ class SingleProcess:
         self._reload = reload
         self._slot = Slot.local(observed=is_wanted(main.present.settings))
         self._admin: AdminSide | None = None
-        self._going = False
+        self._phase = Phase.BOOTING
         #: An application is being loaded, which may let others run where it is green.
         self._loading = False
         self._hurried = False
@@ -102,7 +102,8 @@ class SingleProcess:
             self._main,
             self._reload,
             self._slot,
-            ends_at=lambda: self._leave_by if self._going else None,
+            stage=lambda: (self._phase, self._leave_by),
+            stand=self._stand,
             stacks=engine.stacks,
         )
         if self._admin is not None:
@@ -152,6 +153,8 @@ class SingleProcess:
         self._slot.pid = os.getpid()
         self._slot.started = monotonic()
         self._slot.state = WorkerState.READY
+        self._phase = Phase.SERVING
+        self._stand()
         self._main.announce()
         self._main.notifier.ready("serving in one process")
         self._live()
@@ -165,37 +168,59 @@ class SingleProcess:
     def _on_signals(self) -> None:
         for signum in self._main.signals.take():
             if signum in STOPPING:
-                self._stop(graceful=signum == signal.SIGTERM and not self._going)
+                self._stop(graceful=signum == signal.SIGTERM and not self._phase.going)
             elif signum == signal.SIGUSR1:
                 self._main.reopen_logs()
                 self._engine.reopen_logs()
-            elif signum == signal.SIGHUP and not self._going:
-                self._reload.wanted = True
-                self._go_on_reloading()
-            elif signum == signal.SIGUSR2 and not self._going:
-                self._begin_upgrade()
             elif signum == signal.SIGCHLD:
                 self._upgrade.reap()
+            elif self._phase.ending:
+                LOG.info("%s means nothing any more: it stops", signum.name)
+            elif signum == signal.SIGHUP:
+                self._reload.wanted = True
+                self._go_on_reloading()
+            elif signum == signal.SIGUSR2:
+                self._begin_upgrade()
             elif signum in (signal.SIGTTIN, signal.SIGTTOU):
                 LOG.warning("workers = 0: there are no workers to add or take away")
 
     def _stop(self, *, graceful: bool, succeeded: bool = False) -> None:
-        self._hurried = self._hurried or not graceful
-        first, self._going = not self._going, True
-        if first:
+        if not self._phase.ending:
             self._main.notifier.stopping()
             self._reload.drop()
             self._upgrade.stop()
-        limit = self._main.present.settings.graceful_timeout if graceful else 0.0
-        self._leave_by = min(self._leave_by, monotonic() + limit)
+        settings, now = self._main.present.settings, monotonic()
+        delay = settings.drain_delay
+        if graceful and delay and self._phase is Phase.SERVING and not succeeded:
+            self._phase = Phase.WITHDRAWN
+            self._stand()
+            self._leave_by = now + delay + settings.graceful_timeout
+            self._engine.call_at(now + delay, self._close)
+            LOG.info("stopping: not ready from now on; listening for %g s yet", delay)
+            return
+        self._hurried = self._hurried or not graceful
+        first, self._phase = not self._phase.going, Phase.DRAINING
+        if not succeeded:
+            self._stand()
+        limit = settings.graceful_timeout if graceful else 0.0
+        self._leave_by = min(self._leave_by, now + limit)
         self._engine.drain(self._leave_by, retiring=succeeded)
         if first:
             # Last: the handler of a program may wait.
             LOG.info("stopping %s", "when all is answered" if graceful else "at once")
 
+    def _close(self) -> None:
+        """The delay is over for which it was not ready."""
+        if self._phase is Phase.WITHDRAWN:
+            self._stop(graceful=True)
+
+    def _stand(self) -> None:
+        held = self._admin is not None and self._admin.observed.held
+        self._slot.standing = self._phase.standing(held=held)
+
     def _go_on_reloading(self) -> None:
         """Takes the reload that is wanted, or under way, as far as it goes now."""
-        if self._going or self._loading:
+        if self._phase.ending or self._loading:
             return
         if monotonic() >= self._reload.due:
             self._reload.open()
@@ -216,7 +241,7 @@ class SingleProcess:
         self._loading = True
         try:
             app = load(deployment.service)
-            if self._going:
+            if self._phase.ending:
                 return
             self._replace(coming, app)
         except ServerError as exc:

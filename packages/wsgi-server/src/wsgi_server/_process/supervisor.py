@@ -80,11 +80,8 @@ class Supervisor(Facts):
         #: Why the first generation never became ready.
         self.reason: str | None = None
         self._replacements = Replacements()
-
-    @property
-    def phase(self) -> Phase:
-        """Where the server is in its life."""
-        return self._phase
+        #: When the listeners close of a server that is `WITHDRAWN` (monotonic seconds).
+        self._close_at = math.inf
 
     def start(self) -> None:
         """Configures, binds, and forks the first workers; `wait` sees them ready.
@@ -108,7 +105,9 @@ class Supervisor(Facts):
             observed=is_wanted(self._main.present.settings),
         )
         self._admin = admin_of_workers(
-            self._main, self._reload, self._workers, lambda: (self._phase, self.reason)
+            *(self._main, self._reload, self._workers),
+            stage=lambda: (self._phase, self.reason, self._close_at),
+            stand=self._stand,
         )
         if self._admin is not None:
             self._poller.register(self._admin.fileno(), select.POLLIN)
@@ -134,14 +133,6 @@ class Supervisor(Facts):
         self._stay()
         self._workers.close()
         self._main.close()
-
-    def stop(self, *, graceful: bool = True) -> None:
-        """Stops as SIGTERM does, or as SIGINT does."""
-        self._main.signals.send(signal.SIGTERM if graceful else signal.SIGINT)
-
-    def reload(self) -> None:
-        """Reloads as SIGHUP does."""
-        self._main.signals.send(signal.SIGHUP)
 
     def _serve_alone(self) -> None:
         # The engine is imported there; the forking supervisor never does.
@@ -187,6 +178,8 @@ class Supervisor(Facts):
             self._workers.reap_orphans()
         if now >= self._reload.due:
             self._reload.open()
+        if now >= self._close_at:
+            self._stop(now, graceful=True)
         self._act(now)
         self._notify(now)
         if self._admin is not None:
@@ -199,6 +192,7 @@ class Supervisor(Facts):
             self._upgrade.due,
             self._replacements.due,
             self._main.notifier.due,
+            self._close_at,
         ]
         if self._admin is not None:
             deadlines.append(self._admin.deadline)
@@ -213,9 +207,10 @@ class Supervisor(Facts):
             self._main.reopen_logs()
             for worker in self._workers:
                 self._workers.signal(worker, signal.SIGUSR1)
-        elif self._phase.going:
+        elif self._phase.ending:
             # There is nothing left to reload, upgrade or resize.
-            return
+            if signum != signal.SIGCHLD:
+                LOG.info("%s means nothing any more: it stops", signum.name)
         elif signum == signal.SIGHUP:
             self._reload.wanted = True
         elif signum == signal.SIGUSR2:
@@ -293,6 +288,7 @@ class Supervisor(Facts):
         """Brings the workers to what is wanted, as far as that may be done now."""
         if self._phase is Phase.BOOTING and self._workers.complete(self._main.present):
             self._phase = Phase.SERVING
+            self._stand()
             self._main.announce()
             self._main.notifier.ready(self._summary())
         coming = self._reload.coming
@@ -393,17 +389,30 @@ class Supervisor(Facts):
     def _stop(self, now: float, *, graceful: bool, succeeded: bool = False) -> None:
         if self._phase is Phase.LEAVING:
             return
+        if not self._phase.ending:
+            self._main.notifier.stopping()
+            self._reload.drop()
+            self._upgrade.stop()
+        delay = self._main.present.settings.drain_delay
+        if graceful and delay and self._phase is Phase.SERVING and not succeeded:
+            self._phase, self._close_at = Phase.WITHDRAWN, now + delay
+            self._stand()
+            LOG.info("stopping: not ready from now on; listening for %g s yet", delay)
+            return
         how = "when all is answered" if graceful else "at once"
         LOG.log(self._life, "stopping %s", how)
         self._phase = Phase.DRAINING if graceful else Phase.LEAVING
-        self._replacements.due = math.inf
-        self._reload.drop()
-        self._upgrade.stop()
+        self._close_at = self._replacements.due = math.inf
         # Ours first: a port that only draining workers hold takes no new clients.
         self._main.stop_listening()
+        if not succeeded:
+            self._stand()
         for worker in self._workers:
-            worker.slot.stopping = not succeeded
             self._workers.stop(worker, now, graceful=graceful)
+
+    def _stand(self) -> None:
+        held = self._admin is not None and self._admin.observed.held
+        self._workers.stand(self._phase.standing(held=held))
 
     def _give_up(self, reason: str) -> None:
         """The reload does not work out: its workers go, the present ones stay."""

@@ -28,6 +28,7 @@ from wsgi_server._logs import rotation
 from wsgi_server._logs import server as log
 from wsgi_server._logs.nonblocking import has_room
 from wsgi_server._scoreboard.slots import WorkerState
+from wsgi_server._scoreboard.standing import Standing
 from wsgi_server._system import forks
 from wsgi_server._system.process import (
     has_ended,
@@ -288,7 +289,7 @@ class WorkerProcess:
 
     def _on_orphaned(self) -> None:
         self._engine.unwatch(self._job.life)
-        self._job.slot.stopping = True
+        self._job.slot.standing = Standing.STOPPING
         self._drain(self._settings.graceful_timeout)
         # Last: the handler of a program may wait.
         LOG.warning("worker %d: the supervisor is gone, leaving", os.getpid())
@@ -318,7 +319,9 @@ class WorkerProcess:
             self._reporter.send(Leaving())
         self.leave_by = min(self.leave_by, monotonic() + limit)
         slot = self._job.slot
-        self._engine.drain(self.leave_by, retiring=not slot.stopping)
+        # Otherwise something newer serves.
+        retiring = slot.standing is not Standing.STOPPING
+        self._engine.drain(self.leave_by, retiring=retiring)
 
     def _beat(self) -> None:
         now = monotonic()

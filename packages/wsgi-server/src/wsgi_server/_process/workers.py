@@ -30,6 +30,7 @@ from .worker_pipe import Failed, Forked, Inbox, Message
 
 if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
+    from wsgi_server._scoreboard.standing import Standing
 
     from .generation import Generation
     from .service import Deployment
@@ -231,6 +232,10 @@ class Workers:
             if not worker.inbox.open:
                 self._close_inbox(worker)
         return heard
+
+    def stand(self, standing: Standing) -> None:
+        """Tells all where the server is; before TERM, so that they know what it means."""
+        self._board.stand(standing)
 
     def stop(self, worker: Worker, now: float, *, graceful: bool = True) -> None:
         """Tells a worker to leave: after what it has, or at once."""

@@ -1,7 +1,8 @@
 """What each worker is doing, in memory that all processes share.
 
 One slot per worker, written by that worker and read by the supervisor. A slot is a
-row of aligned 64-bit numbers, so that a reader never sees half of one.
+row of aligned 64-bit numbers, so that a reader never sees half of one. One number is the
+other way round: where the server is, written by the supervisor and read by all.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Final
 from . import counts, running
 from .counts import Counts
 from .running import RunningBoard
+from .standing import Standing
 
 #: Numbers per slot; 128 bytes, so that two workers never share a cache line.
 _WIDTH: Final = 16
 _PID, _WORKER, _GENERATION, _STATE = 0, 1, 2, 3
-_STARTED, _RSS, _STOPPING = 4, 6, 7
+_STARTED, _RSS = 4, 6
 # Side by side: the engine writes them together, once per turn of its loop.
 _BEAT, _REQUESTS, _IN_FLIGHT, _CONNECTIONS, _QUEUED = 8, 9, 10, 11, 12
 #: Where connections are, as metrics tell it; those that run are the requests that do.
@@ -46,15 +48,17 @@ class Slot:
     `counts` and `running` are there where somebody may look at them.
     """
 
-    __slots__ = ("_row", "counts", "running")
+    __slots__ = ("_row", "_server", "counts", "running")
 
     def __init__(
         self,
         row: memoryview[float],
+        server: memoryview[float],
         counts: Counts | None = None,
         running: RunningBoard | None = None,
     ) -> None:
         self._row = row
+        self._server = server
         self.counts = counts
         self.running = running
 
@@ -62,9 +66,10 @@ class Slot:
     def local(cls, *, observed: bool = False) -> Slot:
         """A slot of this process alone, where nothing is forked."""
         row = memoryview(bytearray(8 * _WIDTH)).cast("d")
+        server = memoryview(bytearray(8)).cast("d")
         if not observed:
-            return cls(row)
-        return cls(row, Counts.local(), RunningBoard.local())
+            return cls(row, server)
+        return cls(row, server, Counts.local(), RunningBoard.local())
 
     def update(
         self, beat: float, requests: int, in_flight: int, connections: int
@@ -165,16 +170,13 @@ class Slot:
         self._row[_STATE] = state
 
     @property
-    def stopping(self) -> bool:
-        """Whether the server stops; written by the supervisor before it says TERM.
+    def standing(self) -> Standing:
+        """Where the server is; the same for all slots of a board."""
+        return Standing(int(self._server[0]))
 
-        Otherwise the worker leaves because something newer serves.
-        """
-        return bool(self._row[_STOPPING])
-
-    @stopping.setter
-    def stopping(self, stops: bool) -> None:
-        self._row[_STOPPING] = stops
+    @standing.setter
+    def standing(self, standing: Standing) -> None:
+        self._server[0] = standing
 
     @property
     def started(self) -> float:
@@ -203,12 +205,18 @@ class Scoreboard:
 
     def __init__(self, slots: int, *, observed: bool = False) -> None:
         size = 8 * _WIDTH + (counts.SIZE + running.SIZE if observed else 0)
-        self._memory = mmap.mmap(-1, slots * size)
+        # In front what is the server's, as wide as a row.
+        self._memory = mmap.mmap(-1, 8 * _WIDTH + slots * size)
         table = memoryview(self._memory)
+        self._server = table[:8].cast("d")
         self.slots = [
-            _slot(table[start : start + size], observed=observed)
-            for start in range(0, slots * size, size)
+            self._slot(table[start : start + size], observed=observed)
+            for start in range(8 * _WIDTH, 8 * _WIDTH + slots * size, size)
         ]
+
+    def stand(self, standing: Standing) -> None:
+        """Tells all slots where the server is."""
+        self._server[0] = standing
 
     def claim(self) -> Slot:
         """A free slot, cleared. Raises `LookupError` when every one is taken."""
@@ -219,10 +227,10 @@ class Scoreboard:
                 return slot
         raise LookupError(f"all {len(self.slots)} slots of the scoreboard are taken")
 
-
-def _slot(memory: memoryview, *, observed: bool) -> Slot:
-    row = memory[: 8 * _WIDTH].cast("d")
-    if not observed:
-        return Slot(row)
-    rest = memory[8 * _WIDTH :]
-    return Slot(row, Counts(rest), RunningBoard(rest[counts.SIZE :]))
+    def _slot(self, memory: memoryview, *, observed: bool) -> Slot:
+        row = memory[: 8 * _WIDTH].cast("d")
+        if not observed:
+            return Slot(row, self._server)
+        rest = memory[8 * _WIDTH :]
+        board = RunningBoard(rest[counts.SIZE :])
+        return Slot(row, self._server, Counts(rest), board)

@@ -1,21 +1,36 @@
-"""What the program around a supervisor may ask it."""
+"""What the program around a supervisor may ask it, and tell it."""
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wsgi_server._process.main_process import MainProcess
+    from wsgi_server._process.main_process import MainProcess, Phase
     from wsgi_server._process.reload import Reload
     from wsgi_server._process.workers import Workers
 
 
 class Facts:
-    """What a program may ask its supervisor."""
+    """What a program may ask its supervisor, and tell it."""
 
     _main: MainProcess
+    _phase: Phase
     _reload: Reload
     _workers: Workers
+
+    @property
+    def phase(self) -> Phase:
+        """Where the server is in its life."""
+        return self._phase
+
+    def stop(self, *, graceful: bool = True) -> None:
+        """Stops as SIGTERM does, or as SIGINT does."""
+        self._main.signals.send(signal.SIGTERM if graceful else signal.SIGINT)
+
+    def reload(self) -> None:
+        """Reloads as SIGHUP does."""
+        self._main.signals.send(signal.SIGHUP)
 
     @property
     def generation(self) -> int:

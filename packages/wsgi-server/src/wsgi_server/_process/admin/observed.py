@@ -101,6 +101,8 @@ class Observed:
         self._served_since = time.time()
         self._accepted = 0
         self._started = False
+        #: When a worker that serves has last moved (monotonic seconds).
+        self._moved = self._begun
         self._records: defaultdict[str, _Record] = defaultdict(_Record)
         self._urls: dict[str, str] = {}
         self._handler = _Notes(self.events)
@@ -120,6 +122,7 @@ class Observed:
         record.exits[reason] += 1
         record.requests[seen.number] += seen.slot.requests
         record.cpu[seen.number] += cpu
+        self._note_beat(seen)
         if seen.slot.counts is not None:
             record.totals.retire(seen.slot.counts)
 
@@ -130,8 +133,12 @@ class Observed:
         phase, until = self._phase()
         seen = list(self._workers())
         rows = [_row(one, now) for one in seen]
-        if phase is not Phase.BOOTING and self._boot_failure() is None:
+        if phase is Phase.BOOTING:
+            self._moved = now
+        elif phase is not Phase.DRAINING:
             self._started = True
+        for one in seen:
+            self._note_beat(one)
         if self._reload.accepted != self._accepted:
             self._accepted = self._reload.accepted
             self._served_since = time.time()
@@ -162,7 +169,13 @@ class Observed:
             ),
             workers=tuple(rows),
             forks=present.forks,
+            # One process that answers by itself moves.
+            silence=max(0.0, now - self._moved) if present.forks else 0.0,
         )
+
+    def _note_beat(self, seen: Seen) -> None:
+        if seen.slot.state in (SlotState.READY, SlotState.DRAINING):
+            self._moved = max(self._moved, seen.slot.beat)
 
     def _service(
         self, name: str, deployment: Deployment, seen: list[Seen]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -19,16 +20,21 @@ if TYPE_CHECKING:
     from wsgi_server._scoreboard.slots import Slot
 
 
-#: Where the server is, and why its first generation was given up.
-Stage = tuple[Phase, str | None]
+#: Where the server is, why its first generation was given up, and when its listeners close.
+Stage = tuple[Phase, str | None, float]
 
 
 def admin_of_workers(
-    main: MainProcess, reload: Reload, workers: Workers, stage: Callable[[], Stage]
+    main: MainProcess,
+    reload: Reload,
+    workers: Workers,
+    *,
+    stage: Callable[[], Stage],
+    stand: Callable[[], object],
 ) -> AdminSide | None:
     """The admin side of a supervisor; none where nobody asked for one.
 
-    Raises `ConfigError` and `BindError`.
+    `stand` is called when an operator has changed what probes are to hear. Raises `ConfigError` and `BindError`.
     """
     settings = main.present.settings
     if not is_wanted(settings) or not main.present.forks:
@@ -36,9 +42,7 @@ def admin_of_workers(
     observed = Observed(
         lambda: main.present,
         reload,
-        phase=lambda: _shown(
-            stage()[0], reload, max((w.leave_by for w in workers), default=None)
-        ),
+        phase=lambda: _shown(stage()[0], reload, _last_leave(main, workers, stage())),
         workers=lambda: map(seen, workers),
         boot_failure=lambda: stage()[1],
     )
@@ -47,7 +51,8 @@ def admin_of_workers(
         reload=reload,
         send=main.signals.send,
         workers=lambda: list(workers),
-        going=lambda: stage()[0].going,
+        ending=lambda: stage()[0].ending,
+        stand=stand,
         own_stacks=str,
         succeeds=bool(main.predecessor),
         tell_worker=workers.tell,
@@ -63,21 +68,17 @@ def admin_of_one(
     reload: Reload,
     slot: Slot,
     *,
-    ends_at: Callable[[], float | None],
+    stage: Callable[[], tuple[Phase, float]],
+    stand: Callable[[], object],
     stacks: Callable[[], str],
 ) -> AdminSide | None:
     """The same of one process that serves by itself.
 
-    At `ends_at` it must have left, None while it serves; `stacks` says where it stands.
+    `stage` says where it is, and when it must have left; `stacks` where it stands.
     """
     settings = main.present.settings
     if not is_wanted(settings):
         return None
-
-    def phase() -> Phase:
-        if ends_at() is not None:
-            return Phase.DRAINING
-        return Phase.SERVING if slot.pid else Phase.BOOTING
 
     def alone() -> list[Seen]:
         (deployment,) = main.present.deployments.values()
@@ -90,7 +91,7 @@ def admin_of_one(
     observed = Observed(
         lambda: main.present,
         reload,
-        phase=lambda: _shown(phase(), reload, ends_at()),
+        phase=lambda: _shown(stage()[0], reload, stage()[1]),
         workers=alone,
         boot_failure=lambda: None,
     )
@@ -99,7 +100,8 @@ def admin_of_one(
         reload=reload,
         send=main.signals.send,
         workers=list,
-        going=lambda: ends_at() is not None,
+        ending=lambda: stage()[0].ending,
+        stand=stand,
         own_stacks=stacks,
         succeeds=bool(main.predecessor),
         tell_worker=lambda worker, order: None,
@@ -115,10 +117,18 @@ def _side(main: MainProcess, observed: Observed, steering: Steering) -> AdminSid
         raise
 
 
-def _shown(
-    phase: Phase, reload: Reload, until: float | None
-) -> tuple[Shown, float | None]:
-    if phase.going:
+def _last_leave(main: MainProcess, workers: Workers, stage: Stage) -> float:
+    """When the last worker of a server that ends must have left (monotonic seconds)."""
+    phase, _, close_at = stage
+    if phase is Phase.WITHDRAWN:
+        return close_at + main.present.settings.graceful_timeout
+    # One that was being killed already has no other end.
+    ends = [w.leave_by for w in workers if not math.isinf(w.leave_by)]
+    return max(ends, default=0.0)
+
+
+def _shown(phase: Phase, reload: Reload, until: float) -> tuple[Shown, float | None]:
+    if phase.ending:
         return Shown.DRAINING, until
     if phase is Phase.BOOTING:
         return Shown.BOOTING, None

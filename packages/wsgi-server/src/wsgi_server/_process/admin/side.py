@@ -48,7 +48,9 @@ class Steering:
     #: The workers there are; empty where one process serves by itself.
     workers: Callable[[], Sequence[Worker]]
     #: Whether the end was ordered.
-    going: Callable[[], bool]
+    ending: Callable[[], bool]
+    #: Tells whoever answers probes that `held` has changed.
+    stand: Callable[[], object]
     #: Where this process stands, if it serves by itself.
     own_stacks: Callable[[], str]
     #: Whether this server takes the place of another one.
@@ -185,7 +187,7 @@ class AdminSide:
 
     def reload(self, tell: Tell) -> None:
         """As SIGHUP; tells when the transaction has ended."""
-        if self._refuses_while_going(tell):
+        if self._refuses_while_ending(tell):
             return
         under_way = self._steering.reload.under_way
         self._waiting.append((self._ended_reloads() + 1 + under_way, tell))
@@ -193,7 +195,7 @@ class AdminSide:
 
     def scale(self, tell: Tell, *, workers: int | None, by: int | None) -> None:
         """As SIGTTIN and SIGTTOU, to a number or by some."""
-        if self._refuses_while_going(tell) or self._refuses_without_workers(tell):
+        if self._refuses_while_ending(tell) or self._refuses_without_workers(tell):
             return
         deployments = self._steering.present().deployments
         wanted = {
@@ -214,7 +216,7 @@ class AdminSide:
 
     def restart(self, tell: Tell, number: int) -> None:
         """Has a worker replaced, drained, when its successor is ready."""
-        if self._refuses_while_going(tell) or self._refuses_without_workers(tell):
+        if self._refuses_while_ending(tell) or self._refuses_without_workers(tell):
             return
         present = self._steering.present().number
         found = [
@@ -252,6 +254,7 @@ class AdminSide:
     def hold(self, tell: Tell, *, held: bool) -> None:
         """From now on the server says that it is not ready, or no more."""
         self.observed.held = held
+        self._steering.stand()
         detail = "not ready until undrain" if held else "ready as far as it is"
         LOG.warning("the readiness probe says: %s", detail)
         tell(Outcome(True, detail))
@@ -268,7 +271,7 @@ class AdminSide:
 
     def upgrade(self, tell: Tell) -> None:
         """As SIGUSR2."""
-        if not self._refuses_while_going(tell):
+        if not self._refuses_while_ending(tell):
             self._steering.send(signal.SIGUSR2)
             tell(Outcome(True, "a new server is being started; its log says more"))
 
@@ -334,10 +337,11 @@ class AdminSide:
                 Outcome(True, f"generation {present} serves after {seconds:g} s", facts)
             )
 
-    def _refuses_while_going(self, tell: Tell) -> bool:
-        if self._steering.going():
+    def _refuses_while_ending(self, tell: Tell) -> bool:
+        ending = self._steering.ending()
+        if ending:
             tell(Outcome(False, "the server is stopping"))
-        return self._steering.going()
+        return ending
 
     def _refuses_without_workers(self, tell: Tell) -> bool:
         forks = self._steering.present().forks
