@@ -311,6 +311,18 @@ def busy(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     return [b"done"]
 
 
+def clutch(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """Sleeps in C with the interpreter's lock, as many whole seconds as the query says."""
+    import ctypes
+
+    left = int(environ["QUERY_STRING"])
+    while left:
+        # A signal ends it early.
+        left = ctypes.PyDLL(None).sleep(left)
+    start("200 OK", [TEXT])
+    return [b"let go"]
+
+
 def chew(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """Takes longer for every piece of the body than any client to send the next."""
     for piece in iter(lambda: environ["wsgi.input"].read(65536), b""):
@@ -453,6 +465,7 @@ PATHS: dict[str, Callable[[Environ, StartResponse], Iterable[bytes]]] = {
     "/sleepy": sleepy,
     "/read-and-sleep": read_and_sleep,
     "/busy": busy,
+    "/clutch": clutch,
     "/chew": chew,
     "/drool": drool,
     "/closed": closed,

@@ -210,7 +210,8 @@ def running(path: Path, **options: Any) -> Iterator[Admin]:
     unix.listen(64)
     for sock in (tcp, unix):
         sock.setblocking(False)
-    admin = AdminServer([tcp, unix], application)
+    admin = AdminServer(application)
+    admin.listen([tcp, unix], unix)
     reader, writer = socket.socketpair()
     tasks: list[Callable[[], object]] = []
     address = tcp.getsockname()
@@ -236,5 +237,7 @@ def running(path: Path, **options: Any) -> Iterator[Admin]:
         writer.send(b"x")
         thread.join()
         admin.close()
+        tcp.close()
+        unix.close()
         reader.close()
         writer.close()

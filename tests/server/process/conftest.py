@@ -48,19 +48,24 @@ def service(home: Path, engine: str) -> Iterator[Service]:
 
 @pytest.fixture
 def watched(
-    live_server: Callable[..., live.LiveServer],
-) -> Iterator[Callable[..., Watched]]:
+    live_server: Callable[..., live.LiveServer], control: Path
+) -> Callable[..., Watched]:
     """A function that starts a server with an admin side, as `live_server` does."""
+
+    def start(app: str = "apps.exercise:app", *args: str, **kw: Any) -> Watched:
+        server = live_server(
+            app,
+            *("--admin-bind", "127.0.0.1:0", "--control-socket", str(control)),
+            *args,
+            **kw,
+        )
+        return Watched(server, Client(str(control)), control)
+
+    return start
+
+
+@pytest.fixture
+def control() -> Iterator[Path]:
+    """Where a control socket may be: its path is short."""
     with tempfile.TemporaryDirectory(prefix="ctl-") as folder:
-        path = Path(folder, "s")
-
-        def start(app: str = "apps.exercise:app", *args: str, **kw: Any) -> Watched:
-            server = live_server(
-                app,
-                *("--admin-bind", "127.0.0.1:0", "--control-socket", str(path)),
-                *args,
-                **kw,
-            )
-            return Watched(server, Client(str(path)), path)
-
-        yield start
+        yield Path(folder, "s")

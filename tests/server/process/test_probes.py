@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import live
@@ -331,12 +331,3 @@ def test_kubernetes_is_told_how_long_an_end_takes(service: Service) -> None:
     reload(server)
     assert count(server, "terminationGracePeriodSeconds") == 2
     server.send(signal.SIGINT)
-
-
-@pytest.fixture
-def control() -> Iterator[Path]:
-    """Where a control socket may be: its path is short."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="ctl-") as folder:
-        yield Path(folder, "s")

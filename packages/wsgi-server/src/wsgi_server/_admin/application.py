@@ -63,7 +63,7 @@ class Application:
             self._check(call)
             if call.method == "POST":
                 self._order(call, reply)
-            elif call.path == "/stacks" and call.local:
+            elif call.path == "/stacks" and call.steers:
                 self._stacks(call, reply)
             else:
                 reply(self._get(call))
@@ -73,14 +73,12 @@ class Application:
     def _check(self, call: Call) -> None:
         if call.method not in ("GET", "HEAD", "POST"):
             raise Refusal("405 Method Not Allowed", "GET, HEAD and POST are known")
-        if call.local:
-            return
-        if call.method == "POST":
+        if call.method == "POST" and not call.steers:
             raise Refusal(
                 "403 Forbidden", "orders are taken over the control socket alone"
             )
         # A page of somebody else's that a browser was made to load from here by its name.
-        if not self._is_ours(call.header("HOST")):
+        if not call.local and not self._is_ours(call.header("HOST")):
             raise Refusal(
                 "421 Misdirected Request",
                 "the Host field is no address, not localhost and not in admin_hosts",
@@ -114,7 +112,7 @@ class Application:
             case ["workers", number]:
                 return _document(_worker(state(), number))
             case ["config"]:
-                if not call.local:
+                if not call.steers:
                     raise Refusal(
                         "403 Forbidden", "options are shown over the control socket"
                     )

@@ -13,7 +13,6 @@ import errno
 import json
 import logging
 import math
-import os
 import select
 import socket
 import struct
@@ -76,8 +75,10 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     peer: Peer
-    #: Whether it came over a Unix socket, where orders are taken.
+    #: Whether it came over a Unix socket, where no page in a browser can ask.
     local: bool
+    #: Whether it came over the control socket, where orders are taken.
+    steers: bool
 
     def header(self, name: str) -> str:
         """A field by its environ name without HTTP_; empty where it is missing."""
@@ -107,22 +108,31 @@ def as_json(status: str, content: Any, kind: str = "application/json") -> Answer
 
 
 class AdminServer:
-    """Serves `listeners` (non-blocking, listening); `answer` gets each call with its reply.
+    """Serves whoever comes where it is told to `listen`.
 
-    `answer` may reply at once or later, once. It may raise `ProtocolError` to refuse.
+    `answer` gets each call with its reply, and replies at once or later, once. It may raise
+    `ProtocolError` to refuse.
     """
 
-    def __init__(
-        self,
-        listeners: Sequence[socket.socket],
-        answer: Callable[[Call, Reply], object],
-    ) -> None:
+    def __init__(self, answer: Callable[[Call, Reply], object]) -> None:
         self.answer = answer
         self._epoll: Any = unpatched.epoll()
-        self._listeners = {sock.fileno(): sock for sock in listeners}
+        self._control: socket.socket | None = None
+        self._listeners: dict[int, socket.socket] = {}
         self._clients: dict[int, _Client] = {}
         self._accepting = False
         self._resume_at = math.inf
+
+    def listen(
+        self, listeners: Sequence[socket.socket], control: socket.socket | None = None
+    ) -> None:
+        """From now on clients come from these, non-blocking and listening, alone.
+
+        `control` is the one of them over which orders may come.
+        """
+        self._suspend()
+        self._listeners = {sock.fileno(): sock for sock in listeners}
+        self._control = control
         self._resume()
 
     def fileno(self) -> int:
@@ -136,8 +146,8 @@ class AdminServer:
         return min([*dues, self._resume_at])
 
     def fds(self) -> list[int]:
-        """What a forked worker must not keep open."""
-        return [self.fileno(), *self._listeners, *self._clients]
+        """What a forked worker must not keep open, beside the listeners."""
+        return [self.fileno(), *self._clients]
 
     def turn(self) -> None:
         """Does what can be done now; never waits and never raises."""
@@ -157,11 +167,9 @@ class AdminServer:
             self._resume()
 
     def close(self) -> None:
-        """Closes everything but the listeners' files."""
+        """Closes everything but the listeners."""
         for client in list(self._clients.values()):
             client.close()
-        for sock in self._listeners.values():
-            sock.close()
         self._epoll.close()
 
     def watch(self, fd: int, *, writable: bool) -> None:
@@ -190,7 +198,8 @@ class AdminServer:
             sock.setblocking(False)
             local = sock.family == socket.AF_UNIX
             peer = _credentials(sock) if local else Peer(str(address[0]))
-            client = _Client(self, sock, peer, local=local, now=now)
+            steers = listener is self._control
+            client = _Client(self, sock, peer, local=local, steers=steers, now=now)
             if len(self._clients) >= CONNECTIONS and not self._make_room():
                 client.turn_away()
                 continue
@@ -205,11 +214,14 @@ class AdminServer:
         return bool(idle)
 
     def _pause(self, now: float) -> None:
+        self._suspend()
+        self._resume_at = now + PAUSE
+
+    def _suspend(self) -> None:
         if self._accepting:
             self._accepting = False
             for fd in self._listeners:
                 self._epoll.unregister(fd)
-        self._resume_at = now + PAUSE
 
     def _resume(self) -> None:
         self._resume_at = math.inf
@@ -242,12 +254,14 @@ class _Client:
         peer: Peer,
         *,
         local: bool,
+        steers: bool,
         now: float,
     ) -> None:
         self._server = server
         self._sock = sock
         self._peer = peer
         self._local = local
+        self._steers = steers
         self._reader = RequestReader(RequestHeads(_LIMITS))
         self._heads = ResponseHeads()
         self._request: Request | None = None
@@ -341,6 +355,7 @@ class _Client:
             body,
             self._peer,
             self._local,
+            self._steers,
         )
         try:
             self._server.answer(call, lambda answer: self._reply(request, answer))
@@ -433,8 +448,3 @@ def _credentials(sock: socket.socket) -> Peer:
     raw = sock.getsockopt(socket.SOL_SOCKET, option, _PEERCRED.size)
     pid, uid, _ = _PEERCRED.unpack(raw)
     return Peer(pid=pid, uid=uid)
-
-
-def may_steer(peer: Peer) -> bool:
-    """Whether a peer may give orders: root, or whoever runs the server."""
-    return peer.uid in (0, os.geteuid())

@@ -149,7 +149,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric(
         "wsgi_server_request_body_bytes_total",
         "counter",
-        "Body bytes of requests.",
+        "Body bytes of requests, as far as Content-Length announced them.",
         _counter("request_body_bytes"),
     ),
     Metric(

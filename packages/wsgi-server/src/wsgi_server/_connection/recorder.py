@@ -72,16 +72,18 @@ class Recorder:
         reason = late if status == 408 else _REASONS.get(status, "syntax")
         self._notes.append((f"rejected_{reason}",))
 
-    def flush(self) -> None:
-        """Adds what was noted; called by the loop, once per turn."""
+    def flush(self) -> bool:
+        """Adds what was noted, if anything was; called by the loop, once per turn."""
         counts, notes = self._counts, self._notes
         # Those that other threads add meanwhile belong to the next turn.
-        for _ in range(len(notes)):
+        new = len(notes)
+        for _ in range(new):
             note = notes.popleft()
             if len(note) == 1:
                 counts.add(note[0])
             else:
                 self._count(*note)
+        return bool(new)
 
     def _count(
         self,

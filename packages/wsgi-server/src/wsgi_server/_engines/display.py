@@ -6,7 +6,8 @@ import sys
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from wsgi_server._connection.recorder import Recorder
@@ -24,24 +25,50 @@ SLOW: Final = 10.0
 
 
 class Display:
-    """Keeps the counts and the board of `slot`, where somebody may look at them."""
+    """Keeps the counts and the board of `slot`, where somebody may look at them.
 
-    def __init__(self, slot: Slot) -> None:
+    `entries` are the connections, `queue` what waits for a place; `call_at` has the loop
+    call back.
+    """
+
+    def __init__(
+        self,
+        slot: Slot,
+        entries: Mapping[int, Entry],
+        queue: Sized,
+        call_at: Callable[[float, Callable[[], object]], object],
+    ) -> None:
         self._slot = slot
+        self._entries = entries
+        self._queue = queue
+        self._call_at = call_at
         self.recorder = None if slot.counts is None else Recorder(slot.counts)
         self._next = 0.0
+        #: Whether something has happened since the last look, and the loop will call back.
+        self._changed = self._called = False
 
-    def turn(self, entries: Mapping[int, Entry], queued: int, now: float) -> None:
+    def turn(self, now: float) -> None:
         """Adds what was noted since the last turn; shows what runs, now and then."""
         if self.recorder is None:
             return
-        self.recorder.flush()
-        if now < self._next:
-            return
-        self._next = now + PAUSE
-        seen = [entry.conn.seen() for entry in list(entries.values())]
+        self._changed = self.recorder.flush() or self._changed
+        if now >= self._next:
+            self._next = now + PAUSE
+            self._changed = False
+            self._show(now)
+        # What has changed is to be seen, also where nothing happens any more.
+        if (self._changed or self._entries) and not self._called:
+            self._called = True
+            self._call_at(self._next, self._come_back)
+
+    def _come_back(self) -> None:
+        self._called = False
+        self.turn(monotonic())
+
+    def _show(self, now: float) -> None:
+        seen = [entry.conn.seen() for entry in list(self._entries.values())]
         self._slot.count_connections(Counter(state for state, _ in seen))
-        self._slot.queued = queued
+        self._slot.queued = len(self._queue)
         if self._slot.running is not None:
             running = [one for _, one in seen if one is not None]
             named = [Named(*one) for one in running if now - one.since >= SLOW]

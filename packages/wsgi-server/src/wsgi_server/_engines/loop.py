@@ -72,12 +72,12 @@ class Loop(ABC):
         self._request_limit = math.inf if request_limit is None else request_limit
         self._on_request_limit = on_request_limit
         self._log = open_request_log(settings, worker_id)
-        self._display = Display(slot)
+        self._entries: dict[int, Entry] = {}
+        self._display = Display(slot, self._entries, self._queue, self.call_at)
         self._epoll = unpatched.epoll()
         self._acceptor = Acceptor(
             self._epoll, has_room=self._has_room, come_back=self._come_back
         )
-        self._entries: dict[int, Entry] = {}
         self._faults = Faults()
         self._callbacks = Callbacks(self._epoll, self._faults, self.call_at)
         self._ready: deque[Entry] = deque()
@@ -186,7 +186,7 @@ class Loop(ABC):
     def abandon(self) -> None:
         """In a process that the application forked: closes everything, quietly."""
         self._slot = Slot.local()
-        self._display = Display(self._slot)
+        self._display = Display(self._slot, {}, (), self.call_at)
         for entry in self._entries.values():
             entry.conn.abandon()
         self._acceptor.abandon()
@@ -297,7 +297,7 @@ class Loop(ABC):
         now = monotonic()
         self._slot.update(now, self._requests, self._running, len(self._entries))
         if self._display.recorder is not None:
-            self._display.turn(self._entries, len(self._queue), now)
+            self._display.turn(now)
         if self._requests >= self._request_limit:
             self._request_limit = math.inf
             if self._on_request_limit is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 
@@ -12,6 +13,8 @@ from wsgi_server.errors import ConfigError
 
 from .binding import file_at, try_unix
 
+LOG = logging.getLogger(__name__)
+
 #: Bytes of a path that every system takes (sun_path, less what it is named meanwhile).
 LONGEST = 90
 
@@ -19,9 +22,9 @@ LONGEST = 90
 class ControlSocket:
     """A listening socket at `path`, for whom `mode` lets in.
 
-    It is made under another name and renamed, so that nobody meets it half made. With
-    `takes_over` it replaces that of the server that this one succeeds. Raises `BindError`
-    where another server answers there, `ConfigError` where it cannot be made.
+    It is made under another name, and `publish` renames it, so that nobody meets it half
+    made. With `takes_over` it replaces that of the server that this one succeeds. Raises
+    `BindError` where another server answers there, `ConfigError` where it cannot be made.
     """
 
     def __init__(self, path: str, mode: int, *, takes_over: bool) -> None:
@@ -32,7 +35,8 @@ class ControlSocket:
             )
         if not takes_over:
             try_unix(UnixAddress(self.path))
-        draft = f"{self.path}.{os.getpid()}"
+        #: Where it is now.
+        self._at = draft = f"{self.path}.{os.getpid()}"
         self.sock: socket.socket = unpatched.Socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with contextlib.suppress(FileNotFoundError):
@@ -42,8 +46,7 @@ class ControlSocket:
             os.chmod(draft, mode)
             self.sock.listen(64)
             self.sock.setblocking(False)
-            os.rename(draft, self.path)
-            self._file = file_at(self.path)
+            self._file = file_at(draft)
         except OSError as exc:
             self.sock.close()
             with contextlib.suppress(OSError):
@@ -52,12 +55,23 @@ class ControlSocket:
                 f"control_socket = {path}: {(exc.strerror or str(exc)).lower()}"
             ) from exc
 
-    def remove(self) -> None:
-        """Removes the file if it is still this one; after an upgrade it is another's."""
+    def publish(self) -> None:
+        """From now on it is found at its path."""
+        try:
+            os.rename(self._at, self.path)
+        except OSError as exc:
+            # It could be made there a moment ago.
+            LOG.error("control socket %s: %s", self.path, exc)  # noqa: TRY400  one line
+        else:
+            self._at = self.path
+
+    def close(self) -> None:
+        """Closes it; its file goes if it is still this one, and not a successor's."""
         # A directory that is gone, or that this user may not write in any more.
         with contextlib.suppress(OSError):
-            if file_at(self.path) == self._file:
-                os.unlink(self.path)
+            if file_at(self._at) == self._file:
+                os.unlink(self._at)
+        self.sock.close()
 
 
 def default_control_socket() -> str | None:

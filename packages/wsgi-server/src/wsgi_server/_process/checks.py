@@ -7,6 +7,7 @@ moment only, makes no file, and forks nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 from collections.abc import Iterator
@@ -67,6 +68,10 @@ def examine(service: Service) -> Iterator[str]:
     if settings.log_file is not None:
         _check_writable("log_file", settings.log_file)
     yield from try_addresses(settings)
+    if settings.admin_bind is not None:
+        yield from try_addresses(
+            dataclasses.replace(settings, binds=(settings.admin_bind,))
+        )
     preloaded = settings.preload_app and settings.workers > 0
     if preloaded:
         load(service)

@@ -10,13 +10,13 @@ import logging
 import os
 import select
 import signal
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from wsgi_server._logs import rotation
 from wsgi_server._logs.standard_streams import open_closed
 from wsgi_server._net.binding import AddressInUse
-from wsgi_server._net.listeners import Inheritance
+from wsgi_server._net.listeners import Inheritance, Listener
 from wsgi_server._net.retry import Retry
 from wsgi_server._scoreboard.standing import Standing
 from wsgi_server._system import forks, unpatched
@@ -28,6 +28,7 @@ from wsgi_server._system.systemd import Notifier, listen_fds
 from wsgi_server.errors import BootError
 
 from . import generation as generations
+from .admin.doors import open_admin_listeners
 from .generation import Generation
 from .service import Service, check
 
@@ -113,9 +114,14 @@ class MainProcess:
         self.signals = SignalPipe(SIGNALS)
         #: What was said of the time that an end takes.
         self._grace = ""
+        #: Where the admin side listens, whatever is reloaded.
+        self.admin: list[Listener] = []
+        #: Whether another process has taken over.
+        self.succeeded = False
         try:
             self.present = self._open(configure)
         except BaseException:
+            self._close_listeners(self.admin)
             self.signals.close()
             raise
         try:
@@ -132,8 +138,7 @@ class MainProcess:
         if self.predecessor:
             self._write_pid()
             self.predecessor.dismiss()
-            for listener in self.present.listeners:
-                listener.owner = os.getpid()
+            self.hand_over(os.getpid())
             generations.apply_options(self.present, to=self.present.listeners)
 
     def say_grace(self) -> None:
@@ -144,9 +149,14 @@ class MainProcess:
             LOG.info("terminationGracePeriodSeconds must exceed %s", grace)
 
     def stop_listening(self) -> None:
-        """Closes this process's copies of the sockets."""
-        for listener in self.present.listeners:
-            listener.close()
+        """Closes this process's copies of the services' sockets."""
+        self._close_listeners(self.present.listeners)
+
+    def hand_over(self, pid: int) -> None:
+        """The files of the sockets are now that process's to remove."""
+        self.succeeded = pid != os.getpid()
+        for listener in (*self.present.listeners, *self.admin):
+            listener.owner = pid
 
     def reopen_logs(self) -> None:
         """Opens the log files anew, for the workers to do the same."""
@@ -163,17 +173,23 @@ class MainProcess:
     def leave_behind(self, keep: Collection[int]) -> None:
         """In a forked child: closes sockets and pipes that are not in `keep`."""
         self.present.leave_behind(keep)
+        for listener in self.admin:
+            listener.leave_behind(keep)
         inherited = [fd for _, fd in self.inheritance.systemd]
         forks.close([*inherited, *self.predecessor.fds(), *self.directory.fds()], keep)
 
     def close(self) -> None:
         """Closes everything and puts the program's own handlers back."""
-        for listener in self.present.listeners:
-            listener.close()
+        self._close_listeners([*self.present.listeners, *self.admin])
         if self._pid_file is not None:
             self._pid_file.remove(os.getpid())
         self.predecessor.close()
         self.signals.close()
+
+    @staticmethod
+    def _close_listeners(listeners: Iterable[Listener]) -> None:
+        for listener in listeners:
+            listener.close()
 
     def _open(self, configure: Callable[[], Sequence[Service]]) -> Generation:
         """The first generation; waits a while for an address that is in use."""
@@ -182,6 +198,9 @@ class MainProcess:
         check(services)
         while True:
             try:
+                self.admin = self.admin or open_admin_listeners(
+                    services[0].settings, self.inheritance
+                )
                 generation = generations.build(
                     1, services, inheritance=self.inheritance
                 )

@@ -101,6 +101,7 @@ class SingleProcess:
         self._admin = admin_of_one(
             self._main,
             self._reload,
+            self._upgrade,
             self._slot,
             stage=lambda: (self._phase, self._leave_by),
             stand=self._stand,
@@ -157,6 +158,8 @@ class SingleProcess:
         self._stand()
         self._main.announce()
         self._main.notifier.ready("serving in one process")
+        if self._admin is not None:
+            self._admin.turn()
         self._live()
 
     def _live(self) -> None:

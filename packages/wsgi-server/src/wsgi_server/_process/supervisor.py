@@ -105,7 +105,7 @@ class Supervisor(Facts):
             observed=is_wanted(self._main.present.settings),
         )
         self._admin = admin_of_workers(
-            *(self._main, self._reload, self._workers),
+            *(self._main, self._reload, self._upgrade, self._workers),
             stage=lambda: (self._phase, self.reason, self._close_at),
             stand=self._stand,
         )

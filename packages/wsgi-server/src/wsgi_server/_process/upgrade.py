@@ -22,6 +22,8 @@ from wsgi_server._system import forks, unpatched
 from wsgi_server._system.predecessor import READY, SOCKETS
 from wsgi_server._system.signals import blocked
 
+from .admin.doors import NAME
+
 if TYPE_CHECKING:
     from .main_process import MainProcess
 
@@ -58,10 +60,17 @@ class Upgrade:
             raise ValueError("no upgrade is under way")
         return self._successor.reader
 
+    def obstacle(self) -> str | None:
+        """Why none can begin now, if so."""
+        if os.getpid() == 1:
+            return "PID 1 cannot hand over, its end ends the container"
+        return "one is under way" if self.under_way else None
+
     def begin(self) -> bool:
         """Starts the command again on these sockets; false where that is impossible."""
-        if os.getpid() == 1:
-            LOG.error("no upgrade: PID 1 cannot hand over, its end ends the container")
+        obstacle = self.obstacle()
+        if obstacle is not None:
+            LOG.error("no upgrade: %s", obstacle)
             return False
         present = self._main.present
         sockets = {
@@ -69,6 +78,8 @@ class Upgrade:
             for deployment in present.deployments.values()
             for listener in deployment.listeners
         }
+        for listener in self._main.admin:
+            sockets[f"{NAME} {listener.key}"] = listener.sock.fileno()
         try:
             self._successor = _Successor(
                 sockets, self._main.directory.path, self._command
@@ -105,8 +116,7 @@ class Upgrade:
         if successor.is_ready():
             LOG.info("upgrade: process %d has taken over", successor.pid)
             self._main.notifier.main_pid(successor.pid)
-            for listener in self._main.present.listeners:
-                listener.owner = successor.pid
+            self._main.hand_over(successor.pid)
             return True
         if successor.unwanted:
             LOG.info("upgrade: process %d has left", successor.pid)

@@ -116,6 +116,11 @@ class Inbox:
                 messages.append(message)
         return messages
 
+    @property
+    def dumped(self) -> int:
+        """Lines of the stack that was written so far."""
+        return len(self._dump)
+
     def take_dump(self) -> str:
         """The stack that was written since the last call."""
         dump, self._dump = "\n".join(self._dump), []

@@ -24,6 +24,7 @@ from wsgi_server._system import forks, unpatched
 from wsgi_server._system.children import Children
 from wsgi_server._system.signals import SignalPipe, blocked
 
+from .admin.multiprocess import mark_dead
 from .plan import complete
 from .worker import DUMP_SIGNAL, MARGIN, Assignment, run
 from .worker_pipe import Failed, Forked, Inbox, Message
@@ -319,6 +320,7 @@ class Workers:
                 self._hear_last(worker)
                 if self.on_end is not None:
                     self.on_end(worker, code, cpu)
+                mark_dead(worker.pid)
                 self._remove(worker, now)
                 ended.append((worker, code))
         return ended

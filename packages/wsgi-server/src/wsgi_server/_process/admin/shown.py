@@ -16,6 +16,7 @@ from .side import AdminSide, Steering, is_wanted
 if TYPE_CHECKING:
     from wsgi_server._process.main_process import MainProcess
     from wsgi_server._process.reload import Reload
+    from wsgi_server._process.upgrade import Upgrade
     from wsgi_server._process.workers import Worker, Workers
     from wsgi_server._scoreboard.slots import Slot
 
@@ -27,6 +28,7 @@ Stage = tuple[Phase, str | None, float]
 def admin_of_workers(
     main: MainProcess,
     reload: Reload,
+    upgrade: Upgrade,
     workers: Workers,
     *,
     stage: Callable[[], Stage],
@@ -54,8 +56,11 @@ def admin_of_workers(
         ending=lambda: stage()[0].ending,
         stand=stand,
         own_stacks=str,
-        succeeds=bool(main.predecessor),
+        succeeds=lambda: bool(main.predecessor),
+        succeeded=lambda: main.succeeded,
         tell_worker=workers.tell,
+        send_signal=workers.signal,
+        upgrade=upgrade,
     )
     workers.on_end = lambda worker, code, cpu: observed.ended(
         seen(worker), _why(worker, code, main.present.number, stage()[0]), cpu
@@ -66,6 +71,7 @@ def admin_of_workers(
 def admin_of_one(
     main: MainProcess,
     reload: Reload,
+    upgrade: Upgrade,
     slot: Slot,
     *,
     stage: Callable[[], tuple[Phase, float]],
@@ -103,15 +109,18 @@ def admin_of_one(
         ending=lambda: stage()[0].ending,
         stand=stand,
         own_stacks=stacks,
-        succeeds=bool(main.predecessor),
+        succeeds=lambda: bool(main.predecessor),
+        succeeded=lambda: main.succeeded,
         tell_worker=lambda worker, order: None,
+        send_signal=lambda worker, signum: None,
+        upgrade=upgrade,
     )
     return _side(main, observed, steering)
 
 
 def _side(main: MainProcess, observed: Observed, steering: Steering) -> AdminSide:
     try:
-        return AdminSide(main.present.settings, observed, steering)
+        return AdminSide(main.present.settings, main.admin, observed, steering)
     except BaseException:
         observed.close()
         raise

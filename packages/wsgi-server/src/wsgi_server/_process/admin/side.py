@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -14,16 +13,18 @@ from wsgi_server._admin.application import Application
 from wsgi_server._admin.events import Event
 from wsgi_server._admin.http import AdminServer
 from wsgi_server._admin.state import Outcome, State, Tell
-from wsgi_server._config.addresses import TcpAddress, UnixAddress
-from wsgi_server._net import binding
-from wsgi_server._net.control_socket import ControlSocket, default_control_socket
+from wsgi_server._net.control_socket import default_control_socket
 from wsgi_server._system import forks
-from wsgi_server.errors import BindError, ConfigError
+
+from .doors import Doors
+from .stacks import Stacks
 
 if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
+    from wsgi_server._net.listeners import Listener
     from wsgi_server._process.generation import Generation
     from wsgi_server._process.reload import Reload
+    from wsgi_server._process.upgrade import Upgrade
     from wsgi_server._process.workers import Worker
 
     from .observed import Observed
@@ -53,30 +54,40 @@ class Steering:
     stand: Callable[[], object]
     #: Where this process stands, if it serves by itself.
     own_stacks: Callable[[], str]
-    #: Whether this server takes the place of another one.
-    succeeds: bool
+    #: Whether this server is to take the place of another one, and whether one has its.
+    succeeds: Callable[[], bool]
+    succeeded: Callable[[], bool]
     #: Tells a worker something: its level of logs, or that its stack is wanted.
     tell_worker: Callable[[Worker, Mapping[str, Any]], object]
+    send_signal: Callable[[Worker, signal.Signals], object]
+    #: The upgrade that is under way, or none.
+    upgrade: Upgrade
 
 
 class AdminSide:
-    """Listens where `settings` say, answers, and passes orders on.
+    """Answers at `listeners` and at the control socket, and passes orders on.
 
     The loop of the process polls `fileno()` and calls `turn`, at `deadline` at the latest.
     Raises `ConfigError` and `BindError` where what was configured cannot be set up.
     """
 
     def __init__(
-        self, settings: Settings, observed: Observed, steering: Steering
+        self,
+        settings: Settings,
+        listeners: Sequence[Listener],
+        observed: Observed,
+        steering: Steering,
     ) -> None:
         self.observed = observed
         self._steering = steering
-        self._settings = settings
-        self._control: ControlSocket | None = None
         #: Who waits for the end of a reload, and for which of all that have ended.
         self._waiting: list[tuple[int, Tell]] = []
-        self._stacks: dict[int, _Stacks] = {}
-        self._levels: list[tuple[float, Callable[[], object]]] = []
+        self._stacks = Stacks(steering.tell_worker, steering.send_signal)
+        #: Loggers whose level was set for a while: until when, and what it was before.
+        self._levels: dict[str, tuple[float, str]] = {}
+        #: Levels that an operator has set, and who knows of all of them.
+        self._ordered: dict[str, str] = {}
+        self._informed: set[Worker] = set()
         self._tick_at = monotonic()
         self._application = Application(
             self,
@@ -84,9 +95,11 @@ class AdminSide:
             hosts=settings.admin_hosts,
             drain_status=settings.drain_status,
         )
-        listeners = self._open(settings)
-        self._server = AdminServer(listeners, self._application)
-        self._stay = forks.on_fork(lambda keep: forks.close(self._server.fds(), keep))
+        self._doors = Doors(settings, listeners, succeeds=steering.succeeds())
+        self._server = AdminServer(self._application)
+        self._stay = forks.on_fork(self._on_fork)
+        self._open = self._left = False
+        self._let_in()
 
     def fileno(self) -> int:
         """The descriptor to poll for reading."""
@@ -95,23 +108,26 @@ class AdminSide:
     @property
     def deadline(self) -> float:
         """When `turn` is due, in monotonic seconds."""
-        dues = [one.until for one in self._stacks.values()]
-        dues += [when for when, _ in self._levels]
-        return min(self._server.deadline, self._tick_at, *dues)
+        levels = [when for when, _ in self._levels.values()]
+        return min(
+            *(self._server.deadline, self._tick_at, self._stacks.deadline), *levels
+        )
 
     def turn(self) -> None:
         """Does what is to be done now; never waits."""
         now = monotonic()
+        self._let_in()
         self._server.turn()
         if now >= self._tick_at:
             self._tick_at = now + TICK
             self._application.tick()
-        for one in [s for s in self._stacks.values() if s.until <= now]:
-            self._end_stacks(one)
-        for when, restore in list(self._levels):
+        self._stacks.turn(now)
+        for logger, (when, level) in list(self._levels.items()):
             if when <= now:
-                self._levels.remove((when, restore))
-                restore()
+                del self._levels[logger]
+                self._set_level(logger, level)
+        if self._ordered:
+            self._inform()
         ended = self._ended_reloads()
         for number, tell in list(self._waiting):
             if ended >= number:
@@ -124,49 +140,21 @@ class AdminSide:
         for _, tell in self._waiting:
             tell(Outcome(False, "the server is stopping"))
         self._waiting.clear()
-        if self._control is not None:
-            self._control.remove()
+        self._doors.close()
         self._server.close()
         self.observed.close()
 
-    def _open(self, settings: Settings) -> list[socket.socket]:
-        found: list[socket.socket] = []
-        try:
-            match settings.admin_bind:
-                case TcpAddress() as address:
-                    for family, target in binding.resolve(address):
-                        shown = TcpAddress(target[0], address.port)
-                        found.append(binding.bind_tcp(family, target, shown, settings))
-                case UnixAddress() as address:
-                    found.append(binding.bind_unix(address, settings))
-            self._control = self._open_control(settings)
-            if self._control is not None:
-                found.append(self._control.sock)
-        except BaseException:
-            for sock in found:
-                sock.close()
-            raise
-        for sock in found:
-            if sock.family != socket.AF_UNIX:
-                host, port = sock.getsockname()[:2]
-                LOG.info("admin: http://%s", TcpAddress(host, port))
-        if self._control is not None:
-            LOG.info("admin: control socket %s", self._control.path)
-        return found
+    def _let_in(self) -> None:
+        """Of two servers at an upgrade the one answers that serves."""
+        if not self._open and not self._steering.succeeds():
+            self._open = True
+            self._server.listen(*self._doors.open())
+        elif self._steering.succeeded() and not self._left:
+            self._left = True
+            self._server.listen(())
 
-    def _open_control(self, settings: Settings) -> ControlSocket | None:
-        path = settings.control_socket or default_control_socket()
-        if path is None:
-            return None
-        mode, succeeds = settings.control_socket_mode, self._steering.succeeds
-        try:
-            return ControlSocket(path, mode, takes_over=succeeds)
-        except (BindError, ConfigError) as exc:
-            if settings.control_socket is not None:
-                raise
-            # Nobody asked for it.
-            LOG.info("no control socket: %s", exc)
-            return None
+    def _on_fork(self, keep: Collection[int]) -> None:
+        forks.close([*self._server.fds(), *self._doors.fds()], keep)
 
     # What `wsgi_server._admin.state.Server` asks for.
 
@@ -242,11 +230,12 @@ class AdminSide:
     ) -> None:
         """Sets a logger's level here and in the workers; for so long, where given."""
         target = logging.getLogger(logger or None)
-        before = logging.getLevelName(target.level)
+        before: str = logging.getLevelName(target.level)
+        # What it goes back to is what it was before anybody set it for a while.
+        _, rest = self._levels.pop(logger, (0.0, before))
         self._set_level(logger, level)
         if seconds is not None:
-            restore = (monotonic() + seconds, lambda: self._set_level(logger, before))
-            self._levels.append(restore)
+            self._levels[logger] = monotonic() + seconds, rest
         until = "" if seconds is None else f" for {seconds:g} s"
         name = logger or "the root logger"
         tell(Outcome(True, f"{name} logs {level}{until}, {before} before"))
@@ -271,9 +260,18 @@ class AdminSide:
 
     def upgrade(self, tell: Tell) -> None:
         """As SIGUSR2."""
-        if not self._refuses_while_ending(tell):
-            self._steering.send(signal.SIGUSR2)
-            tell(Outcome(True, "a new server is being started; its log says more"))
+        if self._refuses_while_ending(tell):
+            return
+        obstacle = self._steering.upgrade.obstacle()
+        if obstacle is None and self._steering.reload.under_way:
+            obstacle = "a reload is under way"
+        if obstacle is None and not self.state().started:
+            obstacle = "the first workers are not ready yet"
+        if obstacle is not None:
+            tell(Outcome(False, f"no upgrade: {obstacle}"))
+            return
+        self._steering.send(signal.SIGUSR2)
+        tell(Outcome(True, "a new server is being started; its log says more"))
 
     def stacks(self, tell: Tell, number: int | None) -> None:
         """Asks workers where they stand, and tells when they have said so, or have not."""
@@ -291,32 +289,26 @@ class AdminSide:
                 Outcome(False, f"there is no worker {'' if number is None else number}")
             )
             return
-        one = _Stacks(tell, {worker.pid: worker for worker in asked}, monotonic() + 1.0)
-        self._stacks[id(one)] = one
-        for worker in asked:
-            self._steering.tell_worker(worker, {"stacks": True})
+        self._stacks.ask(asked, tell)
 
     def heard_stacks(self, worker: Worker, text: str) -> None:
         """A worker has said where it stands."""
-        for one in list(self._stacks.values()):
-            if one.missing.pop(worker.pid, None) is not None:
-                one.found[str(worker)] = text
-                if not one.missing:
-                    self._end_stacks(one)
-
-    def _end_stacks(self, one: _Stacks) -> None:
-        del self._stacks[id(one)]
-        silent = {
-            str(worker): "it gave no answer within 1 s: its loop does not turn"
-            for worker in one.missing.values()
-        }
-        one.tell(Outcome(True, "where they stand", {"stacks": {**one.found, **silent}}))
+        self._stacks.heard(worker, text)
 
     def _set_level(self, logger: str, level: str) -> None:
         logging.getLogger(logger or None).setLevel(level)
         LOG.info("logger %s: level %s", logger or "root", level)
-        for worker in self._steering.workers():
-            self._steering.tell_worker(worker, {"logger": logger, "level": level})
+        self._ordered[logger] = level
+        self._informed.clear()
+        self._inform()
+
+    def _inform(self) -> None:
+        """Tells workers, those too that were still loading when a level was set."""
+        workers = {worker for worker in self._steering.workers() if worker.ready}
+        for worker in workers - self._informed:
+            for logger, level in self._ordered.items():
+                self._steering.tell_worker(worker, {"logger": logger, "level": level})
+        self._informed = workers
 
     def _ended_reloads(self) -> int:
         return self._steering.reload.accepted + self._steering.reload.given_up
@@ -348,19 +340,6 @@ class AdminSide:
         if not forks:
             tell(Outcome(False, "workers = 0: there are no workers"))
         return not forks
-
-
-@dataclass
-class _Stacks:
-    """Somebody waits for the stacks of workers."""
-
-    tell: Tell
-    missing: dict[int, Worker]
-    until: float
-    found: dict[str, str] = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        self.found = {}
 
 
 def is_wanted(settings: Settings) -> bool:
