@@ -311,6 +311,11 @@ def busy(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     return [b"done"]
 
 
+def end(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    """Ends the process without a word."""
+    os._exit(3)
+
+
 def clutch(environ: Environ, start: StartResponse) -> Iterable[bytes]:
     """Sleeps in C with the interpreter's lock, as many whole seconds as the query says."""
     import ctypes
@@ -465,6 +470,7 @@ PATHS: dict[str, Callable[[Environ, StartResponse], Iterable[bytes]]] = {
     "/sleepy": sleepy,
     "/read-and-sleep": read_and_sleep,
     "/busy": busy,
+    "/exit": end,
     "/clutch": clutch,
     "/chew": chew,
     "/drool": drool,

@@ -94,7 +94,7 @@ class FakeServer:
     def change(self, **changes: Any) -> None:
         self.now = dataclasses.replace(self.now, **changes)
 
-    def state(self) -> State:
+    def state(self, *, brief: bool = False) -> State:
         services: Sequence[ServiceRow] = self.now.services or (self.service,)
         totals = self.totals.read([self.counts])
         return dataclasses.replace(

@@ -44,6 +44,14 @@ class Watched:
 
     def total(self, name: str, **labels: str) -> float:
         """The sum of the samples of `name` that have these labels."""
+        return sum(
+            float(sample.value)
+            for sample in self.samples()
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def samples(self) -> list[Any]:
+        """Those of one scrape."""
         # An extra: other tests of processes do without.
         from prometheus_client.parser import text_string_to_metric_families
 
@@ -51,9 +59,8 @@ class Watched:
         with contextlib.closing(client):
             client.request("GET", "/metrics")
             text = client.getresponse().read().decode()
-        return sum(
-            sample.value
+        return [
+            sample
             for family in text_string_to_metric_families(text)
             for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        ]

@@ -127,7 +127,7 @@ class Application:
 
     def health(self, path: str, accept: str) -> Answer:
         """The answer to the probe at `path`."""
-        verdict = PROBES[path](self._server.state())
+        verdict = PROBES[path](self._server.state(brief=True))
         status, kind, body = verdict.rendered(accept, self._drain_status)
         return Answer(status, body, {"Content-Type": kind})
 

@@ -156,8 +156,11 @@ Tell = Callable[[Outcome], object]
 class Server(Protocol):
     """What the process offers. Every order is answered through `tell`, once."""
 
-    def state(self) -> State:
-        """The server now."""
+    def state(self, *, brief: bool = False) -> State:
+        """The server now; in `brief` without what its services and workers have counted.
+
+        Probes ask for no more, and are answered as soon with a hundred workers.
+        """
 
     def events(self) -> Sequence[Event]:
         """The last events, oldest first."""

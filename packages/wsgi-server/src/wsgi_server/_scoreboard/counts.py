@@ -72,13 +72,15 @@ SIZE: Final = 8 * _NUMBERS + ROWS * KEY_SIZE
 class Counts:
     """The counts of one worker, in `memory` of `SIZE` bytes, all zero at the start."""
 
-    __slots__ = ("_keys", "_numbers", "_rows")
+    __slots__ = ("_keys", "_known", "_numbers", "_rows")
 
     def __init__(self, memory: memoryview) -> None:
         self._numbers: memoryview[float] = memory[: 8 * _NUMBERS].cast("d")
         self._keys = memory[8 * _NUMBERS : SIZE]
         #: The writer's own: where the numbers of each row begin.
         self._rows: dict[Key, int] = {}
+        #: The reader's own: keys by their bytes.
+        self._known: dict[bytes, Key] = {}
 
     @classmethod
     def local(cls) -> Counts:
@@ -109,6 +111,7 @@ class Counts:
         for place in range(_NUMBERS):
             self._numbers[place] = 0.0
         self._rows.clear()
+        self._known.clear()
 
     def counters(self) -> Sequence[float]:
         """The values of `COUNTERS`, in their order."""
@@ -126,13 +129,12 @@ class Counts:
             length = int(self._numbers[start])
             if length:
                 raw = bytes(self._keys[index * KEY_SIZE : index * KEY_SIZE + length])
-                method, status, scheme, route, error = raw.decode().split("\0")
+                key = self._known.get(raw)
+                if key is None:
+                    method, status, scheme, route, error = raw.decode().split("\0")
+                    key = self._known[raw] = method, status, scheme, route, error
                 buckets = self._numbers[start + 2 : start + _ROW].tolist()
-                yield (
-                    (method, status, scheme, route, error),
-                    [int(count) for count in buckets],
-                    self._numbers[start + 1],
-                )
+                yield key, list(map(int, buckets)), self._numbers[start + 1]
 
     def _row_for(self, key: Key) -> int:
         """Where the numbers of `key` begin: those of a new row, or of the last one."""

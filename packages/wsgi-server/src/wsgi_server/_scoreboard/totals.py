@@ -6,6 +6,7 @@ worker's counts are added to those of the retired ones before its slot is free a
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -43,7 +44,7 @@ class Histogram:
 
     def include(self, buckets: Iterable[int], total: float) -> None:
         """Adds others over the same bounds."""
-        self.buckets = [a + b for a, b in zip(self.buckets, buckets, strict=True)]
+        self.buckets = list(map(operator.add, self.buckets, buckets))
         self.sum += total
 
     def quantile(self, share: float) -> float | None:
@@ -106,23 +107,23 @@ class Totals:
         reading = Reading()
         reading.include(self._retired)
         for counts in live:
-            reading.include(self._of(counts))
+            self._add(counts, reading)
         return reading
 
     def retire(self, counts: Counts) -> None:
         """Keeps what a worker has counted that has ended, and clears its counts."""
-        self._retired.include(self._of(counts))
+        self._add(counts, self._retired)
         counts.clear()
 
-    def _of(self, counts: Counts) -> Reading:
-        reading = Reading(dict(zip(COUNTERS, counts.counters(), strict=True)))
+    def _add(self, counts: Counts, reading: Reading) -> None:
+        for name, value in zip(COUNTERS, counts.counters(), strict=True):
+            reading.counters[name] += value
         reading.queue.include(*counts.queue())
         for key, buckets, total in counts.durations():
             place = self._place(key)
             if place not in reading.durations:
                 reading.durations[place] = Histogram.over(DURATION_BOUNDS)
             reading.durations[place].include(buckets, total)
-        return reading
 
     def _place(self, key: Key) -> Key:
         if key in self._shown:

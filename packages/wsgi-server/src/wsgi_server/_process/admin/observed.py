@@ -28,6 +28,7 @@ from wsgi_server._admin.state import (
     WorkerRow,
     WorkerState,
 )
+from wsgi_server._scoreboard.running import Named
 from wsgi_server._scoreboard.slots import WorkerState as SlotState
 from wsgi_server._scoreboard.totals import Totals
 from wsgi_server._system import process
@@ -126,13 +127,13 @@ class Observed:
         if seen.slot.counts is not None:
             record.totals.retire(seen.slot.counts)
 
-    def state(self) -> State:
-        """The server now."""
+    def state(self, *, brief: bool = False) -> State:
+        """The server now; in `brief` without what its services and workers have counted."""
         now = monotonic()
         present = self._present()
         phase, until = self._phase()
         seen = list(self._workers())
-        rows = [_row(one, now) for one in seen]
+        rows = [_row(one, now, brief=brief) for one in seen]
         if phase is Phase.BOOTING:
             self._moved = now
         elif phase is not Phase.DRAINING:
@@ -166,6 +167,7 @@ class Observed:
             services=tuple(
                 self._service(name, one, [s for s in seen if s.service == name])
                 for name, one in present.deployments.items()
+                if not brief
             ),
             workers=tuple(rows),
             forks=present.forks,
@@ -247,14 +249,18 @@ def _progress(coming: Generation, rows: Iterable[WorkerRow]) -> tuple[int, int]:
     return ready, sum(one.wanted for one in coming.deployments.values())
 
 
-def _row(seen: Seen, now: float) -> WorkerRow:
+def _row(seen: Seen, now: float, *, brief: bool) -> WorkerRow:
     slot = seen.slot
-    begun, named = slot.running.read() if slot.running is not None else ([], [])
+    begun: list[float] = []
+    named: list[Named] = []
+    if slot.running is not None and not brief:
+        begun, named = slot.running.read()
     facts: dict[str, Any] = {}
-    # It may end while it is looked at.
-    with contextlib.suppress(OSError):
-        facts["resident"] = process.resident(seen.pid)
-        facts["open_fds"] = process.open_fds(seen.pid)
+    if not brief:
+        # It may end while it is looked at.
+        with contextlib.suppress(OSError):
+            facts["resident"] = process.resident(seen.pid)
+            facts["open_fds"] = process.open_fds(seen.pid)
     return WorkerRow(
         number=seen.number,
         pid=seen.pid,

@@ -158,9 +158,9 @@ class AdminSide:
 
     # What `wsgi_server._admin.state.Server` asks for.
 
-    def state(self) -> State:
-        """The server now."""
-        return self.observed.state()
+    def state(self, *, brief: bool = False) -> State:
+        """The server now; in `brief` without what its services and workers have counted."""
+        return self.observed.state(brief=brief)
 
     def events(self) -> Sequence[Event]:
         """The last events, oldest first."""
@@ -265,7 +265,7 @@ class AdminSide:
         obstacle = self._steering.upgrade.obstacle()
         if obstacle is None and self._steering.reload.under_way:
             obstacle = "a reload is under way"
-        if obstacle is None and not self.state().started:
+        if obstacle is None and not self.state(brief=True).started:
             obstacle = "the first workers are not ready yet"
         if obstacle is not None:
             tell(Outcome(False, f"no upgrade: {obstacle}"))
