@@ -12,6 +12,8 @@ import pytest
 PACKAGES = {
     "curl": "curl",
     "openssl": "openssl",
+    "promtool": "prometheus",
+    "setpriv": "util-linux",
     "ss": "iproute2",
     "unshare": "util-linux",
 }

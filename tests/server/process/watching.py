@@ -55,12 +55,16 @@ class Watched:
         # An extra: other tests of processes do without.
         from prometheus_client.parser import text_string_to_metric_families
 
-        client = http.client.HTTPConnection(*self.admin, timeout=20)
-        with contextlib.closing(client):
-            client.request("GET", "/metrics")
-            text = client.getresponse().read().decode()
+        text = self.scrape()
         return [
             sample
             for family in text_string_to_metric_families(text)
             for sample in family.samples
         ]
+
+    def scrape(self) -> str:
+        """The text of one."""
+        client = http.client.HTTPConnection(*self.admin, timeout=20)
+        with contextlib.closing(client):
+            client.request("GET", "/metrics")
+            return client.getresponse().read().decode()

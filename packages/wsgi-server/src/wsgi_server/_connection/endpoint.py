@@ -117,10 +117,10 @@ class Endpoint:
             return
         if state is State.HANDSHAKE:
             reason = "tls"
-        elif state is State.LINGERING or not count:
-            reason = "error" if state is not State.HEAD else "client"
         elif self.draining:
             reason = "drain"
+        elif state is State.LINGERING or not count:
+            reason = "error" if state is not State.HEAD else "client"
         elif state is State.IDLE:
             reason = "idle" if deadline <= time.monotonic() else "client"
         else:

@@ -104,7 +104,7 @@ class Exchange:
                     self._run_close(close)
         except ClientGone as exc:
             LOG.debug("%s: %s", self, exc)
-            self.error = "client_gone"
+            self.error = self.error or "client_gone"
             self._channel.abort()
         except BodyError as exc:
             self._answer_instead(exc.status, exc.detail)
@@ -336,6 +336,7 @@ class Exchange:
         """The deadline answered: what the application says is not what was sent."""
         self.status = "503"
         self.headers = ()
+        self.error = "timeout"
 
 
 def _check_block(data: object) -> None:
