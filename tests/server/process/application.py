@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -70,6 +71,7 @@ def app(environ: dict[str, Any], start_response: Callable[..., object]) -> list[
         "scheme": environ["wsgi.url_scheme"],
         "client": environ.get("SSL_CLIENT_S_DN"),
         "umask": umask(),
+        "frozen": gc.get_freeze_count(),
     }
     data = json.dumps(answer).encode()
     start_response(

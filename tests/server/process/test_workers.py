@@ -267,3 +267,20 @@ def test_usr1_opens_the_log_files_anew(service: Service, tmp_path: Path) -> None
         "an access line in a new file",
         lambda: answer(server) and access.exists() and "GET /" in access.read_text(),
     )
+
+
+@both_engines
+@pytest.mark.parametrize("preload", ["false", "true"])
+def test_collections_leave_out_what_was_loaded(service: Service, preload: str) -> None:
+    service.configure(preload_app=preload)
+    server = service.start()
+    assert answer(server)["frozen"] > 10_000
+    assert server.stop() == 0
+
+
+@both_engines
+def test_collections_look_at_everything_where_an_operator_wants_it(
+    service: Service,
+) -> None:
+    service.configure(gc_freeze="false")
+    assert answer(service.start())["frozen"] == 0

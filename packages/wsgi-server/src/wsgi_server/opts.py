@@ -204,6 +204,11 @@ OPTIONS: Final[dict[str, Sequence[Option]]] = {
             "Load the application once before the workers are forked. Saves memory; new "
             "code is then served only after a restart."
         ),
+        _switch("gc-freeze", True, COMMON)(
+            "Leave what a worker has loaded out of its garbage collections, from the "
+            "moment in which it serves: a full one then takes no tenth of a second any "
+            "more, and workers go on sharing what was loaded before the fork."
+        ),
         _file("pid-file", None, COMMON | CAN_BE_OFF | NEEDS_RESTART)(
             "File to write the supervisor's process id to."
         ),

@@ -62,6 +62,7 @@ class Run:
             read = configuration.read(self._arguments)
         self._served = self._settings
         self._adopt(read.settings)
+        loader.look_up()
         load = functools.partial(self._load, read.conf)
         return [Service(self._arguments.app, read.settings, load)]
 

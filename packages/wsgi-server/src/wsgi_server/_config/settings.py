@@ -63,6 +63,7 @@ class Settings:
     queue_size: int
     queue_timeout: float
     preload_app: bool
+    gc_freeze: bool
     pid_file: str | None
     user: str | None
     group: str | None

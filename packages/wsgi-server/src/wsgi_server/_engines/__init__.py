@@ -1,8 +1,8 @@
 """What an engine is, and which there are.
 
 An engine waits and runs: it polls, accepts, reads, writes, runs applications and wakes at
-deadlines. What bytes mean is the connection's business. Engines are imported when a worker
-needs one, never before the fork; what they stand on is, once for all workers.
+deadlines. What bytes mean is the connection's business. What an engine stands on is imported
+before the fork, once for all workers; so is the threads engine, which no application may patch.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _ENGINES: Final[Mapping[str, str]] = {
 #: takes half of its time; eventlet itself is not here, for an application may patch with it.
 _GROUNDS: Final[Mapping[str, Sequence[str]]] = {
     "eventlet": ("wsgi_server._engines.loop", "asyncio"),
-    "threads": ("wsgi_server._engines.loop",),
+    "threads": ("wsgi_server._engines.hubs", "wsgi_server._engines.threads"),
 }
 
 

@@ -25,8 +25,8 @@ from wsgi_server._system.children import Children
 from wsgi_server._system.process import set_title
 from wsgi_server.errors import ServerError
 
-from .admin.shown import admin_of_one
-from .admin.side import TICK, is_wanted
+from .admin import admin_of_one
+from .admin.wanted import TICK, is_wanted
 from .main_process import LONGEST_WAIT, STOPPING, MainProcess, Phase
 from .service import load
 from .worker import MARGIN, remaining

@@ -18,9 +18,9 @@ from wsgi_server._system import forks, unpatched
 from wsgi_server._system.process import set_title
 from wsgi_server.errors import ExitStatus, ServerError
 
+from .admin import admin_of_workers
 from .admin.facts import Facts
-from .admin.shown import admin_of_workers
-from .admin.side import is_wanted
+from .admin.wanted import is_wanted
 from .main_process import LONGEST_WAIT, MainProcess, Phase
 from .plan import Spawn, plan
 from .reload import Reload

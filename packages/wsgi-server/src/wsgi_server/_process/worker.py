@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import faulthandler
 import functools
+import gc
 import logging
 import math
 import os
@@ -178,6 +179,9 @@ def _on_fork(job: Assignment, reporter: Reporter, keep: Collection[int]) -> None
 def _serve(job: Assignment, signals: SignalPipe, reporter: Reporter) -> WorkerProcess:
     """Loads and serves. Raises `ServerError` where it comes to nothing."""
     service = job.deployment.service
+    if service.settings.gc_freeze:
+        # A collection writes to whatever it looks at: no page would stay shared.
+        gc.freeze()
     app = _prepare(job)
     process: WorkerProcess | None = None
 
@@ -196,6 +200,10 @@ def _serve(job: Assignment, signals: SignalPipe, reporter: Reporter) -> WorkerPr
             ),
         )
         process = WorkerProcess(job, engine, signals, reporter)
+        if service.settings.gc_freeze:
+            # What loading has left behind would be kept for ever.
+            gc.collect()
+            gc.freeze()
         with forks.during(lambda _keep: engine.abandon()):
             process.serve(app)
         hooks.ended()

@@ -11,7 +11,7 @@ from wsgi_server._admin.state import Phase as Shown
 from wsgi_server._process.main_process import Phase
 
 from .observed import Observed, Seen, seen
-from .side import AdminSide, Steering, is_wanted
+from .side import AdminSide, Steering
 
 if TYPE_CHECKING:
     from wsgi_server._process.main_process import MainProcess
@@ -33,14 +33,11 @@ def admin_of_workers(
     *,
     stage: Callable[[], Stage],
     stand: Callable[[], object],
-) -> AdminSide | None:
-    """The admin side of a supervisor; none where nobody asked for one.
+) -> AdminSide:
+    """The admin side of a supervisor.
 
     `stand` is called when an operator has changed what probes are to hear. Raises `ConfigError` and `BindError`.
     """
-    settings = main.present.settings
-    if not is_wanted(settings) or not main.present.forks:
-        return None
     observed = Observed(
         lambda: main.present,
         reload,
@@ -77,14 +74,11 @@ def admin_of_one(
     stage: Callable[[], tuple[Phase, float]],
     stand: Callable[[], object],
     stacks: Callable[[], str],
-) -> AdminSide | None:
+) -> AdminSide:
     """The same of one process that serves by itself.
 
     `stage` says where it is, and when it must have left; `stacks` where it stands.
     """
-    settings = main.present.settings
-    if not is_wanted(settings):
-        return None
 
     def alone() -> list[Seen]:
         (deployment,) = main.present.deployments.values()

@@ -13,11 +13,11 @@ from wsgi_server._admin.application import Application
 from wsgi_server._admin.events import Event
 from wsgi_server._admin.http import AdminServer
 from wsgi_server._admin.state import Outcome, State, Tell
-from wsgi_server._net.control_socket import default_control_socket
 from wsgi_server._system import forks
 
 from .doors import Doors
 from .stacks import Stacks
+from .wanted import TICK
 
 if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from .observed import Observed
 
 LOG = logging.getLogger(__name__)
-
-#: Seconds between two points of the page's past.
-TICK: Final = 1.0
 
 #: What is never shown of a configuration.
 _SECRETS: Final = frozenset({"key_file"})
@@ -340,9 +337,3 @@ class AdminSide:
         if not forks:
             tell(Outcome(False, "workers = 0: there are no workers"))
         return not forks
-
-
-def is_wanted(settings: Settings) -> bool:
-    """Whether anybody asked for an admin side, or systemd gives it a place."""
-    asked = settings.admin_bind is not None or settings.control_socket is not None
-    return asked or default_control_socket() is not None
