@@ -391,7 +391,8 @@ def _git(session: nox.Session, *words: str) -> list[str]:
 def bench(session: nox.Session) -> None:
     """Measure beside peers from PyPI, or, with `guard`, beside an earlier revision.
 
-    `nox -s bench -- servers hello --rounds 5`; `nox -s bench -- guard --against HEAD~5`.
+    `nox -s bench -- servers hello --rounds 5`; `nox -s bench -- guard --against HEAD~5`;
+    `nox -s bench -- decisive --pages` for all that the documentation shows.
     """
     name, *args = session.posargs or ["servers"]
     script = Path(f"tests/benchmarks/{name}.py")

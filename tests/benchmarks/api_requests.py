@@ -20,7 +20,10 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
+
+from results import Results
 
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -202,7 +205,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
+    results = Results(options.json) if options.json else None
     warnings.simplefilter("ignore")
     import wsgi_api
 
@@ -264,6 +269,8 @@ def main() -> None:
             faster = found["glance"][1] / found["fast JSON"][1]
             ratios += f"; fast JSON to glance {faster:.2f}"
         print(f"| {title} | {times} | {ratios} |", flush=True)
+        if results is not None:
+            results.add("layer", title, {name: us for name, (us, _) in found.items()})
 
     print()
     print("| 10 and 1,000 routes, wsgi_api | µs | to 10 routes |")

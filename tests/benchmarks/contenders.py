@@ -19,14 +19,14 @@ def ours(engine: str, options: str = "") -> Sequence[str]:
     """The command of this project's server."""
     return _words(
         "-m wsgi_server {app} --bind-host 127.0.0.1 --bind-port {port}"
-        f" --workers 1 --engine {engine} {options}"
+        f" --workers {{workers}} --engine {engine} {options}"
     )
 
 
 PEERS = str(HERE / "peers.py")
 UWSGI = [
     *(sys.executable, "-c", "import pyuwsgi; pyuwsgi.run()", "--so-keepalive"),
-    *("--module", "{app}", "--need-app", "--master", "--processes", "1"),
+    *("--module", "{app}", "--need-app", "--master", "--processes", "{workers}"),
     *("--listen", "1024"),
 ]
 ONE_AT_A_TIME = "it runs one request at a time"
@@ -41,6 +41,7 @@ SERVERS = (
         quiet=["--access-log", ""],
         tls=["--cert-file", "{cert}"],
         trusting=["--forwarded-allow", "127.0.0.1"],
+        preload=["--preload-app"],
         env={"NAP": "eventlet"},
     ),
     Server(
@@ -51,6 +52,7 @@ SERVERS = (
         quiet=["--access-log", ""],
         tls=["--cert-file", "{cert}"],
         trusting=["--forwarded-allow", "127.0.0.1"],
+        preload=["--preload-app"],
     ),
     Server(
         "eventlet.wsgi",
@@ -65,13 +67,14 @@ SERVERS = (
         "gunicorn",
         # Its defaults close idle connections after two seconds and hold 1,000 at most.
         _words(
-            "-m gunicorn -k gthread --threads {threads} -w 1 -b 127.0.0.1:{port}"
+            "-m gunicorn -k gthread --threads {threads} -w {workers} -b 127.0.0.1:{port}"
             " --worker-connections 10000 --keep-alive 75 --log-level error"
             " {app}"
         ),
         log=["--access-logfile", "{log}"],
         tls=["--certfile", "{cert}", "--keyfile", "{cert}"],
         trusting=["--forwarded-allow-ips", "127.0.0.1"],
+        preload=["--preload"],
     ),
     Server(
         "waitress 4",
@@ -110,6 +113,8 @@ SERVERS = (
         [*UWSGI, "--http-socket", "127.0.0.1:{port}", "--http-keepalive"],
         log=["--logto", "{log}"],
         quiet=["--disable-logging"],
+        preload=[],
+        apart=["--lazy-apps"],
         unable={"upload-chunked": OWN_API, "slow": ONE_AT_A_TIME},
         once=True,
     ),
@@ -120,6 +125,8 @@ SERVERS = (
         [*UWSGI, "--http11-socket", "127.0.0.1:{port}", "--threads", "{threads}"],
         log=["--logto", "{log}"],
         quiet=["--disable-logging"],
+        preload=[],
+        apart=["--lazy-apps"],
         unable={
             "upload-chunked": OWN_API,
             "stream": "it neither frames nor ends a response without a length",
@@ -129,7 +136,7 @@ SERVERS = (
         "granian",
         "granian",
         _words(
-            "-m granian --interface wsgi --host 127.0.0.1 --port {port} --workers 1"
+            "-m granian --interface wsgi --host 127.0.0.1 --port {port} --workers {workers}"
             " --log-level error {app}"
         ),
         log=["--access-log", "--log-level", "info"],

@@ -38,6 +38,13 @@ def resident_kib(pid: int) -> int:
     )
 
 
+def proportional_kib(pid: int) -> int:
+    """Memory of the whole tree; of pages that are shared each takes its part (PSS)."""
+    return _sum(
+        pid, "smaps_rollup", lambda text: int(text.partition("\nPss:")[2].split()[0])
+    )
+
+
 def threads(pid: int) -> int:
     """Threads of the whole tree."""
     return _sum(

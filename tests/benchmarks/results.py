@@ -41,8 +41,12 @@ class Results:
 
     def add(self, part: str, name: str, found: object) -> None:
         """One thing that was measured, and the circumstances, written at once."""
-        self.data["circumstances"] = circumstances()
         self.data.setdefault(part, {})[name] = _without_nan(found)
+        self.add_circumstances()
+
+    def add_circumstances(self) -> None:
+        """The machine, the day, the versions: those of what was measured last."""
+        self.data["circumstances"] = circumstances()
         text = json.dumps(self.data, indent=1, sort_keys=False)
         self._path.write_text(text + "\n")
 

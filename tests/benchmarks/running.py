@@ -33,6 +33,9 @@ class Setup:
     tls: bool = False
     #: Whether it believes what a proxy at 127.0.0.1 says of its clients.
     trusting: bool = False
+    workers: int = 1
+    #: Whether workers share what was loaded once, where a server has the choice.
+    preload: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ class Server:
     tls: Sequence[str] | None = None
     #: What makes it believe a proxy at 127.0.0.1.
     trusting: Sequence[str] | None = None
+    #: What makes it load the application before it forks, and what after.
+    preload: Sequence[str] | None = None
+    apart: Sequence[str] = ()
     #: What it serves, where that is not what all of them serve.
     app: str = "app:application"
     #: What it answers as soon as it serves.
@@ -74,7 +80,9 @@ class Server:
         if setup.tls and self.tls is None:
             return "no TLS"
         if setup.trusting and self.trusting is None:
-            return "no option for it"
+            return "it believes no proxy, or any"
+        if setup.preload and self.preload is None:
+            return "it loads in each worker"
         return None
 
     def started(
@@ -84,7 +92,9 @@ class Server:
         words = [*self.command, *((self.log or ()) if setup.log else self.quiet)]
         words += (self.tls or ()) if setup.tls else ()
         words += (self.trusting or ()) if setup.trusting else ()
+        words += (self.preload or ()) if setup.preload else self.apart
         facts = {
+            "workers": setup.workers,
             "app": self.app,
             "port": port,
             "threads": setup.threads,
@@ -104,6 +114,8 @@ class Target:
     pid: int
     tls: bool
     folder: Path
+    #: Seconds from the command to the first answer.
+    start: float
 
 
 @contextlib.contextmanager
@@ -129,10 +141,12 @@ def running(server: Server, folder: Path, setup: Setup) -> Iterator[Target]:
             stderr=stream,
         )
     members = [process.pid]
+    began = time.monotonic()
     try:
         _wait_until_answering(server, port, process, tls=setup.tls, output=output)
+        start = time.monotonic() - began
         members = processes.tree(process.pid)
-        yield Target(port, process.pid, setup.tls, folder)
+        yield Target(port, process.pid, setup.tls, folder, start)
     finally:
         process.terminate()
         try:
@@ -166,7 +180,7 @@ def _wait_until_answering(
             client.request("GET", server.ready)
             if client.getresponse().status < 400:
                 return
-        time.sleep(0.05)
+        time.sleep(0.005)
     said = output.read_text(errors="replace").strip().splitlines()
     raise RuntimeError(f"did not start: {said[-1] if said else 'it said nothing'}")
 
