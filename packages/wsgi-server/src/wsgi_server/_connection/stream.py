@@ -7,12 +7,12 @@ Waiting is the engine's business; how long a client may keep a request waiting i
 from __future__ import annotations
 
 import os
-import select
 from math import inf, nextafter
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from wsgi_server._system import unpatched
+from wsgi_server._system.platform import RDHUP
 from wsgi_server._wsgi.channel import ClientGone
 
 from .nowhere import Nowhere
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from .endpoint import Endpoint
     from .scheduler import Scheduler
     from .transport import Transport
-
-_ENDED: Final = select.POLLRDHUP
 
 #: Bytes asked of the kernel at once.
 PIECE: Final = 65536
@@ -225,7 +223,7 @@ class Stream:
         if fd < 0:
             return True
         poll = unpatched.poll()
-        poll.register(fd, _ENDED)
+        poll.register(fd, RDHUP)
         return bool(poll.poll(0))
 
     def put_off(self, due: float, now: float) -> float:

@@ -12,7 +12,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol, cast
+from typing import ClassVar, Final, Protocol, cast
 
 Data = bytes | memoryview
 
@@ -80,7 +80,7 @@ class PlainTransport(_socket.socket):
 
     __slots__ = ()
 
-    direct: Final = True
+    direct: ClassVar[bool] = True
     holds_more: Final = False
     unsent: Final = False
 

@@ -5,29 +5,30 @@ Whether there is room is known elsewhere; here is who comes in, and what a pause
 
 from __future__ import annotations
 
+import _socket
 import errno
 import logging
-import os
-import select
 import socket
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._config.addresses import canonical_ip
-from wsgi_server._connection.transport import PlainTransport
+from wsgi_server._system.platform import EXCLUSIVE, IN
 
 if TYPE_CHECKING:
     from wsgi_server._connection.endpoint import Endpoint
+    from wsgi_server._connection.transport import PlainTransport
+    from wsgi_server._system.edges import Poller
 
 LOG = logging.getLogger(__name__)
 
 _NO_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 #: One worker is woken for a connection, not all of them.
-_WATCHED: Final = select.EPOLLIN | select.EPOLLEXCLUSIVE
+_WATCHED: Final = IN | EXCLUSIVE
 
 
 class Acceptor:
-    """Descriptors of its own, one for each listener, in the epoll set of a loop.
+    """Descriptors of its own, one for each listener, in the poller of a loop.
 
     `has_room` is asked before every client and may `pause`; `come_back` is told when
     descriptors ran out, and is to `resume` some time later.
@@ -35,12 +36,14 @@ class Acceptor:
 
     def __init__(
         self,
-        epoll: Any,
+        poller: Poller,
+        transport: Callable[[int, int, int, int], PlainTransport],
         *,
         has_room: Callable[[], bool],
         come_back: Callable[[], object],
     ) -> None:
-        self._epoll = epoll
+        self._poller = poller
+        self._transport = transport
         self._has_room = has_room
         self._come_back = come_back
         self._socks: dict[int, Any] = {}
@@ -64,8 +67,10 @@ class Acceptor:
     def add(self, endpoint: Endpoint) -> None:
         """Takes clients for `endpoint` in from the next `resume` on."""
         listening = endpoint.listener.sock
-        fd = os.dup(listening.fileno())
-        sock = PlainTransport(listening.family, socket.SOCK_STREAM, listening.proto, fd)
+        fd = _socket.dup(listening.fileno())
+        sock = self._transport(
+            listening.family, socket.SOCK_STREAM, listening.proto, fd
+        )
         sock.setblocking(False)
         self._socks[fd] = sock
         self._endpoints[fd] = endpoint
@@ -75,14 +80,14 @@ class Acceptor:
         if not self.accepting:
             self.accepting = True
             for fd in self._socks:
-                self._epoll.register(fd, _WATCHED)
+                self._poller.register(fd, _WATCHED)
 
     def suspend(self) -> None:
         """Leaves clients waiting; harmless when it does already."""
         if self.accepting:
             self.accepting = False
             for fd in self._socks:
-                self._epoll.unregister(fd)
+                self._poller.unregister(fd)
 
     def pause(self, reason: str) -> None:
         """Leaves clients waiting until there is room; says so once in an episode."""
@@ -126,7 +131,7 @@ class Acceptor:
     def close(self, fd: int) -> None:
         """Closes one for good."""
         if self.accepting:
-            self._epoll.unregister(fd)
+            self._poller.unregister(fd)
         self._socks.pop(fd).close()
         del self._endpoints[fd]
 
@@ -153,7 +158,7 @@ class Acceptor:
     def _accept(self, fd: int) -> tuple[PlainTransport, tuple[str, str]]:
         listening = self._socks[fd]
         new, address = listening._accept()
-        sock = PlainTransport(
+        sock = self._transport(
             listening.family, socket.SOCK_STREAM, listening.proto, new
         )
         sock.setblocking(False)

@@ -6,11 +6,12 @@ more, and one that calls again at once would do nothing else.
 
 from __future__ import annotations
 
-import select
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import Any
+
+from wsgi_server._system.edges import Poller
+from wsgi_server._system.platform import IN
 
 from .faults import Faults
 
@@ -18,12 +19,15 @@ Callback = Callable[[], object]
 
 
 class Callbacks:
-    """By descriptor, in the epoll set of a loop."""
+    """By descriptor, in the poller of a loop."""
 
     def __init__(
-        self, epoll: Any, faults: Faults, call_at: Callable[[float, Callback], object]
+        self,
+        poller: Poller,
+        faults: Faults,
+        call_at: Callable[[float, Callback], object],
     ) -> None:
-        self._epoll = epoll
+        self._poller = poller
         self._faults = faults
         self._call_at = call_at
         self._callbacks: dict[int, Callback] = {}
@@ -34,12 +38,12 @@ class Callbacks:
     def add(self, fd: int, callback: Callback) -> None:
         """Has `callback` called whenever `fd` is readable."""
         self._callbacks[fd] = callback
-        self._epoll.register(fd, select.EPOLLIN)
+        self._poller.register(fd, IN)
 
     def remove(self, fd: int) -> None:
         """Forgets `fd`. Harmless where it is not watched."""
         if self._callbacks.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
+            self._poller.unregister(fd)
 
     def call(self, fd: int) -> None:
         """`fd` is readable; where its callback fails, it rests."""
@@ -48,7 +52,7 @@ class Callbacks:
         except Exception:  # noqa: BLE001  logged there
             rest = self._faults.note("a callback of the loop failed")
             if fd in self._callbacks:
-                self._epoll.modify(fd, 0)
+                self._poller.modify(fd, 0)
                 self._call_at(monotonic() + rest, partial(self._watch_again, fd))
 
     def fire(self, callback: Callback) -> None:
@@ -60,4 +64,4 @@ class Callbacks:
 
     def _watch_again(self, fd: int) -> None:
         if fd in self._callbacks:
-            self._epoll.modify(fd, select.EPOLLIN)
+            self._poller.modify(fd, IN)

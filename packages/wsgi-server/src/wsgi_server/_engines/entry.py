@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-import select
 from typing import TYPE_CHECKING, Any, Final
+
+from wsgi_server._system.platform import EDGE, ERR, HUP, IN, OUT, RDHUP
 
 if TYPE_CHECKING:
     from wsgi_server._connection.scheduler import Client, Next
 
 #: What a connection is watched for. Edge-triggered: registered once, never re-armed.
-READABLE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
-WRITABLE: Final = READABLE | select.EPOLLOUT
-INPUT: Final = select.EPOLLIN
-ENDED: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+READABLE: Final = IN | RDHUP | EDGE
+WRITABLE: Final = READABLE | OUT
+INPUT: Final = IN
+ENDED: Final = RDHUP | HUP | ERR
 
 
 class Entry:

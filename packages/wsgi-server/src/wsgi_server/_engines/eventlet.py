@@ -28,8 +28,9 @@ from wsgi_server._connection.scheduler import Next
 from wsgi_server.errors import RequestTimeout
 
 from .entry import INPUT, READABLE, WRITABLE
-from .hubs import leave_on_fork
+from .hubs import leave_on_fork, lift_limit
 from .loop import Loop
+from .pollers import open_poller
 
 with warnings.catch_warnings():
     # Whoever chose this engine knows; the documentation says how to leave it.
@@ -42,8 +43,10 @@ if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
     from wsgi_server._net.listeners import Listener
     from wsgi_server._scoreboard.slots import Slot
+    from wsgi_server._system.edges import Poller
 
     from .entry import Entry
+    from .pollers import Transports
 
 LOG = logging.getLogger(__name__)
 
@@ -118,6 +121,10 @@ class EventletEngine(Loop):
         self._slice_end = 0.0
         self._main: greenlet | None = None
 
+    @staticmethod
+    def _open_poller(hub: Any = None) -> tuple[Poller, Transports]:
+        return open_poller(hub or lift_limit(hubs.get_hub()))
+
     def call_at(self, deadline: float, callback: Callable[[], object]) -> Any:
         """Calls `callback` in the loop at `deadline`, once."""
         delay = max(0.0, deadline - monotonic())
@@ -180,7 +187,7 @@ class EventletEngine(Loop):
 
     def _listen(self) -> None:
         self._listener = self._hub.add(
-            self._hub.READ, self._epoll.fileno(), self._on_ready, _ignore_throw, None
+            self._hub.READ, self._poller.fileno(), self._on_ready, _ignore_throw, None
         )
 
     def _rest(self, seconds: float | None) -> None:

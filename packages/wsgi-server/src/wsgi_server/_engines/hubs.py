@@ -9,11 +9,12 @@ import warnings
 import weakref
 from typing import Any, Final
 
-from wsgi_server._system import forks
+from wsgi_server._system import forks, unpatched
 from wsgi_server.errors import ServerError
 
 #: Hubs that work, the fastest first; the first that the platform has is taken.
 HUBS: Final = ("epolls", "kqueue", "poll", "selects")
+_COUNTING: Final = "eventlet.hubs.selects"
 
 
 def use_best_hub() -> None:
@@ -31,6 +32,15 @@ def use_best_hub() -> None:
     raise ServerError(
         f"eventlet has no hub for this platform (tried {', '.join(HUBS)})"
     )
+
+
+def lift_limit(hub: Any) -> Any:
+    """Returns `hub`; that of Windows, which takes 512 sockets, now takes any number."""
+    if unpatched.poll.__module__ == "select" or type(hub).__module__ != _COUNTING:
+        return hub
+    # What waits in it already goes on waiting there.
+    hub.__class__ = importlib.import_module("wsgi_server._engines.wsapoll_hub").Hub
+    return hub
 
 
 def renew_hub(*, green: bool) -> None:

@@ -22,14 +22,13 @@ from wsgi_server._connection.probed import client_class
 from wsgi_server._connection.scheduler import Next
 from wsgi_server._logs.logger import open_request_log
 from wsgi_server._scoreboard.slots import Slot
-from wsgi_server._system import unpatched
 
 from .acceptor import Acceptor
 from .callbacks import Callbacks
 from .display import Display, stacks
 from .entry import ENDED, READABLE, WRITABLE, Entry
 from .faults import Faults
-from .flag import Flag
+from .pollers import make_flag, open_poller
 from .request_queue import QUEUED, RequestQueue
 
 if TYPE_CHECKING:
@@ -55,6 +54,7 @@ class Loop(ABC):
 
     #: Exceptions that end whoever runs a request, from outside. A thread cannot be ended.
     killed_by: tuple[type[BaseException], ...] = ()
+    _open_poller = staticmethod(open_poller)
 
     def __init__(
         self,
@@ -74,12 +74,12 @@ class Loop(ABC):
         self._log = open_request_log(settings, worker_id)
         self._entries: dict[int, Entry] = {}
         self._display = Display(slot, self._entries, self._queue, self.call_at)
-        self._epoll = unpatched.epoll()
+        self._poller, make = self._open_poller()
         self._acceptor = Acceptor(
-            self._epoll, has_room=self._has_room, come_back=self._come_back
+            self._poller, make, has_room=self._has_room, come_back=self._come_back
         )
         self._faults = Faults()
-        self._callbacks = Callbacks(self._epoll, self._faults, self.call_at)
+        self._callbacks = Callbacks(self._poller, self._faults, self.call_at)
         self._ready: deque[Entry] = deque()
         self._running = 0
         self._requests = 0
@@ -88,7 +88,7 @@ class Loop(ABC):
         self._draining = False
         self._stopped = False
         self._hooking = False  # the application's `on_drain` hooks are running
-        self._flag = Flag(self._epoll)
+        self._flag = make_flag(self._poller)
 
     @abstractmethod
     def call_at(self, deadline: float, callback: Callable[[], object]) -> Any:
@@ -190,11 +190,11 @@ class Loop(ABC):
         for entry in self._entries.values():
             entry.conn.abandon()
         self._acceptor.abandon()
-        self._epoll.close()
+        self._poller.close()
         self._flag.close()
 
     def forget(self, fd: int) -> None:
-        """The connection is about to close its descriptor; epoll notices by itself."""
+        """The connection is about to close its descriptor; so does its poller."""
         self._entries.pop(fd, None)
         if self._acceptor.paused:
             self._room_again()
@@ -262,15 +262,15 @@ class Loop(ABC):
     def _watch_conn(self, entry: Entry, wanted: int) -> None:
         before, entry.watched = entry.watched, wanted
         if before:
-            self._epoll.modify(entry.conn.fd, wanted)
+            self._poller.modify(entry.conn.fd, wanted)
         else:
-            self._epoll.register(entry.conn.fd, wanted)
+            self._poller.register(entry.conn.fd, wanted)
 
     def _collect(self, timeout: float | None = 0) -> bool:
         """Fetches what is ready into `_ready`; false when that is nothing."""
         ready = self._ready
         entries = self._entries
-        for fd, mask in self._epoll.poll(timeout):
+        for fd, mask in self._poller.poll(timeout):
             entry = entries.get(fd)
             if entry is None:
                 if fd in self._acceptor:
@@ -444,7 +444,7 @@ class Loop(ABC):
         for entry in list(self._entries.values()):
             entry.conn.close()
         self._report()
-        self._epoll.close()
+        self._poller.close()
         self._flag.close()
         if self._log is not None:
             self._log.close()

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import select
 import sys
 import threading
 import traceback
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._connection.scheduler import Next
 from wsgi_server._system import unpatched
+from wsgi_server._system.platform import IN, OUT
 
 from .entry import READABLE, WRITABLE
 from .loop import Loop
@@ -119,7 +119,7 @@ class ThreadsEngine(Loop):
     def wait(self, fd: int, deadline: float, *, writable: bool) -> None:
         """Waits in the calling thread. Raises `TimeoutError` at `deadline`."""
         poll = unpatched.poll()
-        poll.register(fd, select.POLLOUT if writable else select.POLLIN)
+        poll.register(fd, OUT if writable else IN)
         remaining = max(0.0, deadline - monotonic())
         while not poll.poll(min(remaining, LONGEST_POLL) * 1000):
             remaining = deadline - monotonic()

@@ -79,4 +79,7 @@ else:
     # Not on every platform.
     fork, waitpid = getattr(_os, "fork", None), _os.waitpid
     wait4 = getattr(_os, "wait4", None)
-    epoll, poll = getattr(_select, "epoll", None), getattr(_select, "poll", None)
+    epoll = getattr(_select, "epoll", None)
+    poll = getattr(_select, "poll", None)
+    if poll is None:
+        poll = importlib.import_module("wsgi_server._system.wsapoll").WsaPoll
