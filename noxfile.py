@@ -433,13 +433,25 @@ def _option(args: list[str], name: str, default: str) -> str:
     return default
 
 
+def _page(admin_bind: str) -> str:
+    """Where the status page of a server is, for people."""
+    if admin_bind.startswith("unix:"):
+        return (
+            f"curl --unix-socket {admin_bind.removeprefix('unix:')} http://localhost/"
+        )
+    return f"http://{admin_bind}/" if admin_bind else "not now, --admin-bind is empty"
+
+
 TRY = """
 The image registry is at {url} once the log says "listening on".
+Watch it: {page}
 In another terminal, in this folder, one after the other:
 
 curl {url}/v1/images -H 'Content-Type: application/json' -d '{{"name": "first"}}'; curl {url}/v1/images
 curl {url}/v1/images/first/file -T README.md
 curl {url}/v1/images/first/file -r 0-99
+{command} top --socket {socket}
+{command} reload --socket {socket}
 
 Ctrl-C stops it.
 """
@@ -447,10 +459,16 @@ Ctrl-C stops it.
 
 @nox.session
 def serve(session: nox.Session) -> None:
-    """Run the example service; arguments go to wsgi-server, e.g. --bind-port 9000."""
-    _install_distributions(session, *_group("example"))
+    """Run the example service; arguments go to wsgi-server, e.g. --bind-port 9000.
+
+    Its status page is at http://127.0.0.1:8081/ unless --admin-bind says otherwise.
+    """
+    _install_distributions(session, *_group("example"), "wsgi-server[metrics,top]")
+    # Relative, because the path of a Unix socket is short.
+    home = Path(os.path.relpath(session.env_dir))
     args = ["--bind-host", "127.0.0.1", "--bind-port", "8080", "--workers", "2"]
-    args += session.posargs
+    args += ["--admin-bind", "127.0.0.1:8081"]
+    args += ["--control-socket", str(home / "control.sock"), *session.posargs]
     host = _option(args, "--bind-host", "")
     port = _option(args, "--bind-port", "")
     # Gone with the environment, so that the lines below work each time.
@@ -460,7 +478,13 @@ def serve(session: nox.Session) -> None:
         *("--config-file", f"{EXAMPLE}/images.conf", *args),
     ]
     session.log(shlex.join(command))
-    print(TRY.format(url=f"http://{host}:{port}"), flush=True)
+    shown = {
+        "url": f"http://{host}:{port}",
+        "page": _page(_option(args, "--admin-bind", "")),
+        "command": shlex.quote(str(home / "bin" / "wsgi-server")),
+        "socket": shlex.quote(_option(args, "--control-socket", "")),
+    }
+    print(TRY.format(**shown), flush=True)
     path = os.pathsep.join([str(Path(session.bin).resolve()), os.environ["PATH"]])
     env = {**os.environ, **session.env, "PATH": path, "PYTHONPATH": str(EXAMPLE)}
     env["OS_IMAGES__DATA_DIR"] = str(state)
