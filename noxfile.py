@@ -444,16 +444,20 @@ def _page(admin_bind: str) -> str:
 
 TRY = """
 The image registry is at {url} once the log says "listening on".
-Watch it: {page}
 In another terminal, in this folder, one after the other:
 
 curl {url}/v1/images -H 'Content-Type: application/json' -d '{{"name": "first"}}'; curl {url}/v1/images
 curl {url}/v1/images/first/file -T README.md
 curl {url}/v1/images/first/file -r 0-99
-{command} top --socket {socket}
-{command} reload --socket {socket}
 
 Ctrl-C stops it.
+"""
+WATCH = """
+What the server does meanwhile is at {page}
+or in a terminal; and this makes it load the code anew:
+
+{command} top --socket {socket}
+{command} reload --socket {socket}
 """
 
 
@@ -478,13 +482,12 @@ def serve(session: nox.Session) -> None:
         *("--config-file", f"{EXAMPLE}/images.conf", *args),
     ]
     session.log(shlex.join(command))
-    shown = {
-        "url": f"http://{host}:{port}",
+    watch = {
         "page": _page(_option(args, "--admin-bind", "")),
         "command": shlex.quote(str(home / "bin" / "wsgi-server")),
         "socket": shlex.quote(_option(args, "--control-socket", "")),
     }
-    print(TRY.format(**shown), flush=True)
+    print(TRY.format(url=f"http://{host}:{port}") + WATCH.format(**watch), flush=True)
     path = os.pathsep.join([str(Path(session.bin).resolve()), os.environ["PATH"]])
     env = {**os.environ, **session.env, "PATH": path, "PYTHONPATH": str(EXAMPLE)}
     env["OS_IMAGES__DATA_DIR"] = str(state)
