@@ -48,6 +48,7 @@ SOURCES = tuple(f"packages/{name}/src" for name in DISTRIBUTIONS)
 UPSTREAM = ("glance", "gunicorn", "heat", "routes")
 EXAMPLE = Path("docs/examples/images")
 SAMPLE = Path("docs/reference/wsgi-server.conf.sample")
+METRICS = Path("docs/reference/metrics.md")
 STATES = Path("docs/contributing/connection-states.svg")
 
 
@@ -293,9 +294,10 @@ def _source(session: nox.Session, requirement: str, folder: Path) -> Path:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation, run its examples, compare what is generated in it."""
-    _install_distributions(session, *_group("docs"))
+    _install_distributions(session, *_group("docs"), "wsgi-server[metrics,top]")
     sample = ("oslo-config-generator", "--namespace", "wsgi_server", "--output-file")
     _compare(session, SAMPLE, *sample)
+    _compare(session, METRICS, "python", str(METRICS.parent / "list_metrics.py"))
     _compare(session, STATES, "python", str(STATES.parent / "draw_states.py"))
     for builder in ("html", "doctest"):
         strict = ("-n", "-W", "--keep-going", "-b", builder)

@@ -12,6 +12,8 @@ import pytest
 PACKAGES = {
     "curl": "curl",
     "openssl": "openssl",
+    "haproxy": "haproxy",
+    "prometheus": "prometheus",
     "promtool": "prometheus",
     "setpriv": "util-linux",
     "ss": "iproute2",

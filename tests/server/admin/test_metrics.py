@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import runpy
 import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -226,7 +228,10 @@ def test_every_metric_has_samples_and_every_family_is_a_metric() -> None:
         assert family.documentation == metric.help
         assert family.samples, metric.name
         for sample in family.samples:
-            assert set(sample.labels) - {"le"} == set(metric.labels)
+            found = {k: v for k, v in sample.labels.items() if k != "le"}
+            assert set(found) == {label.name for label in metric.labels}
+            for name, values in metric.labels:
+                assert isinstance(values, str) or found[name] in values
     assert families == {}
 
 
@@ -288,3 +293,9 @@ def test_without_the_library_the_answer_is_how_to_install_it(
     answer = admin.ask("/metrics")
     assert answer.status == 501
     assert b"pip install 'wsgi-server[metrics]'" in answer.content
+
+
+def test_the_page_of_all_metrics_is_as_the_code_says() -> None:
+    folder = Path(__file__).parents[3] / "docs" / "reference"
+    lines = runpy.run_path(str(folder / "list_metrics.py"))["page"]()
+    assert (folder / "metrics.md").read_text("utf-8") == "\n".join(lines)

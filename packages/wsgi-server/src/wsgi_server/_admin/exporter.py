@@ -70,7 +70,9 @@ class Exporter:
                 yield self._family(metric, seen[:1], named=False)
 
     def _family(self, metric: Metric, seen: Sequence[Seen], *, named: bool) -> Any:
-        labels = ["service", *metric.labels] if named else list(metric.labels)
+        labels = [label.name for label in metric.labels]
+        if named:
+            labels.insert(0, "service")
         if metric.kind == "info":
             family = self._core.InfoMetricFamily(
                 metric.name.removesuffix("_info"), metric.help
