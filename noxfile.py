@@ -411,6 +411,19 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python=FOUND[-1:])
+def observe(session: nox.Session) -> None:
+    """Let a real Prometheus scrape a server through reloads and kills, and count with it.
+
+    It is Debian's package `prometheus`; without it the session is skipped.
+    """
+    if shutil.which("prometheus") is None:
+        session.skip("prometheus is not installed: it is in the package prometheus")
+    _install_distributions(session, *_group("test"), "wsgi-server[metrics]")
+    program = "tests/server/process/real_prometheus.py"
+    session.run("python", "-m", "pytest", program, *(session.posargs or ["-rP"]))
+
+
+@nox.session(python=FOUND[-1:])
 def fuzz(session: nox.Session) -> None:
     """Fuzz the HTTP core for ten minutes, or as libFuzzer's arguments say.
 
