@@ -25,7 +25,7 @@ DISTRIBUTIONS = (*INDEPENDENT, "wsgi-stack")
 #: What a sibling may use of a package, beside the names in `__all__`.
 PUBLIC_MODULES = ("opts", "errors", "hooks")
 #: The modules of the eventlet engine, the only ones beside the pools that import it.
-EVENTLET_MODULES = ("eventlet", "epoll_hub", "hubs", "eventlet_wsgi", "wsapoll_hub")
+EVENTLET_MODULES = ("eventlet", "epoll_hub", "hubs", "wsapoll_hub")
 #: Import names that differ from the name of the distribution that holds them.
 DISTRIBUTION_OF = {"paste": "pastedeploy"}
 

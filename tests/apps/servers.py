@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
-from wsgi_server import PosixServer, Win32Server, pools
+from wsgi_server import PosixServer, pools
 
 
 class Small(PosixServer):
@@ -84,18 +83,6 @@ class Broken(PosixServer):
 
     def run_server(self) -> None:
         raise RuntimeError("broken before it served")
-
-
-class StoppedAsItReplaces(Win32Server):
-    """Is told to stop when it has decided to replace a worker and not yet done so."""
-
-    started = False
-
-    def run_child(self) -> None:
-        if self.started:
-            os.kill(os.getpid(), signal.SIGTERM)
-        self.started = True
-        super().run_child()
 
 
 def write(line: str) -> None:

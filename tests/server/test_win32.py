@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import live
 import pytest
-from apps.service import OPTIONS
-from oslo_config import cfg
-from wsgi_server import Win32ProcessLauncher, Win32Server
+from system.transfer import steady_requests
+from wsgi_server import Win32ProcessLauncher
 from wsgi_server.errors import ServerError
 
 Start = Callable[..., live.LiveServer]
@@ -61,15 +59,6 @@ def test_workers_share_the_socket_and_are_replaced(live_program: Start) -> None:
     assert server.stop() == 0
 
 
-def test_a_stop_reaches_the_worker_that_starts_meanwhile(live_program: Start) -> None:
-    served_by = {"SERVICE_SERVER": "apps.servers:StoppedAsItReplaces"}
-    server = live_program("apps.service", env=served_by)
-    (worker,) = server.worker_pids()
-    os.kill(worker, signal.SIGKILL)
-    assert server.wait() == 0
-    assert "Traceback" not in server.log()
-
-
 def test_workers_leave_when_their_parent_is_gone(live_program: Start) -> None:
     server = live_program("apps.service", env=WIN32)
     workers = server.worker_pids()
@@ -89,40 +78,44 @@ def test_without_workers_it_serves_by_itself(
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize(
-    "option", [f"cert_file = {__file__}", "engine = threads"], ids=["tls", "threads"]
-)
-def test_what_it_cannot_do_is_refused_and_nothing_served_instead(
-    option: str, live_program: Start, tmp_path: Path
+def write(conf: Path, **options: object) -> None:
+    lines = "".join(f"{name} = {value}\n" for name, value in options.items())
+    conf.write_text(f"[DEFAULT]\n{lines}")
+
+
+@pytest.fixture
+def service(live_program: Start, tmp_path: Path) -> Callable[..., live.LiveServer]:
+    def start(**options: object) -> live.LiveServer:
+        write(tmp_path / "service.conf", **options)
+        return live_program("apps.service", "--config-file", "service.conf", env=WIN32)
+
+    return start
+
+
+def test_a_reload_replaces_the_workers_as_everywhere(
+    service: Callable[..., live.LiveServer], tmp_path: Path
 ) -> None:
-    conf = tmp_path / "service.conf"
-    conf.write_text(f"[wsgi_server]\n{option}\n")
-    arguments = ("--config-file", str(conf))
-    server = live_program("apps.service", *arguments, env=WIN32, listens=False)
-    assert server.wait() != 0
-    assert "listening on" not in server.log()
-    assert "ConfigError: " in server.log()
-    assert "Win32Server serves" in server.log()
+    server = service(workers=2)
+    first = server.worker_pids()
+    write(tmp_path / "service.conf", workers=2, greeting="again", backlog=77)
+    with steady_requests(server, "/") as seen:
+        server.send(signal.SIGHUP)
+        server.wait_for_log("generation 2 serves")
+        server.wait_for("the end of the old", lambda: not first & server.worker_pids())
+    assert seen.failures == []
+    assert server.get().text.startswith("again ")
+    assert len(server.worker_pids()) == 2
+    assert server.stop() == 0
 
 
-def test_a_socket_that_stays_gets_its_new_options() -> None:
-    conf = cfg.ConfigOpts()
-    conf.register_opts(OPTIONS)
-    conf([], default_config_files=[])
-    server = Win32Server(conf=conf)
-    server.default_port = 0
-    server.configure_socket()
-    sock = server.sock
-    assert sock is not None
-    with sock:
-        conf.set_override("tcp_keepidle", 77)
-        server.configure_socket({}, lambda name: name == "tcp_keepidle")
-        assert server.sock is sock
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 77
-
-
-def test_a_reload_takes_a_restart(live_program: Start) -> None:
-    server = live_program(
-        "apps.service", env={**WIN32, "SERVICE_WAITS_BY": "reload"}, listens=False
-    )
-    server.wait_for_log("no reload: this platform takes a restart")
+def test_a_reload_that_fails_leaves_everything_as_it_was(
+    service: Callable[..., live.LiveServer], tmp_path: Path
+) -> None:
+    server = service(workers=1)
+    workers = server.worker_pids()
+    write(tmp_path / "service.conf", workers=1, backlog="many")
+    server.send(signal.SIGHUP)
+    server.wait_for_log("reload failed: ")
+    assert server.worker_pids() == workers
+    assert server.get().status == 200
+    assert server.stop() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import os
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 from wsgi_server._logs import rotation
+from wsgi_server._process.births.forked import ForkedProcess
 from wsgi_server._process.worker import MARGIN
 from wsgi_server._process.worker_pipe import (
     Due,
@@ -169,7 +171,7 @@ def test_a_local_slot_needs_no_board() -> None:
 def ends() -> Iterator[tuple[Inbox, Reporter]]:
     reader, writer = os.pipe()
     inbox = Inbox(reader)
-    yield inbox, Reporter(writer)
+    yield inbox, Reporter(functools.partial(os.write, writer))
     os.close(writer)
     if inbox.fd >= 0:
         inbox.close()
@@ -178,7 +180,7 @@ def ends() -> Iterator[tuple[Inbox, Reporter]]:
 def test_messages_and_a_stack_share_the_pipe(ends: tuple[Inbox, Reporter]) -> None:
     inbox, reporter = ends
     reporter.send(Ready())
-    os.write(reporter.fd, b'Thread 0x1 (most recent call first):\n  File "a.py"\n')
+    reporter.write(b'Thread 0x1 (most recent call first):\n  File "a.py"\n')
     reporter.send(Failed("no\nway", ExitStatus.LOAD))
     assert inbox.take() == [Ready(), Failed("no\nway", ExitStatus.LOAD)]
     assert inbox.take_dump().splitlines() == [
@@ -191,9 +193,9 @@ def test_messages_and_a_stack_share_the_pipe(ends: tuple[Inbox, Reporter]) -> No
 
 def test_half_a_message_waits_for_the_rest(ends: tuple[Inbox, Reporter]) -> None:
     inbox, reporter = ends
-    os.write(reporter.fd, b'{"Due": {"kind": "max_lifetime", "rea')
+    reporter.write(b'{"Due": {"kind": "max_lifetime", "rea')
     assert inbox.take() == []
-    os.write(reporter.fd, b'son": "old"}}\n')
+    reporter.write(b'son": "old"}}\n')
     assert inbox.take() == [Due("max_lifetime", "old")]
 
 
@@ -201,7 +203,7 @@ def test_what_looks_like_a_message_and_is_none_goes_to_the_dump(
     ends: tuple[Inbox, Reporter],
 ) -> None:
     inbox, reporter = ends
-    os.write(reporter.fd, b'{"Nonsense": {}}\n{"Due": {}}\n{]\n')
+    reporter.write(b'{"Nonsense": {}}\n{"Due": {}}\n{]\n')
     assert inbox.take() == []
     assert inbox.take_dump() == '{"Nonsense": {}}\n{"Due": {}}\n{]'
 
@@ -209,7 +211,7 @@ def test_what_looks_like_a_message_and_is_none_goes_to_the_dump(
 def test_the_end_of_the_pipe_is_the_end_of_the_worker() -> None:
     reader, writer = os.pipe()
     inbox = Inbox(reader)
-    Reporter(writer).send(Ready())
+    Reporter(functools.partial(os.write, writer)).send(Ready())
     os.close(writer)
     assert inbox.take() == [Ready()]
     assert not inbox.open
@@ -223,7 +225,7 @@ def test_a_worker_whose_supervisor_is_gone_may_still_report() -> None:
     with pytest.raises(BrokenPipeError):
         os.write(writer, b"x")
     # The control is above; to a reporter the same pipe is no fault.
-    Reporter(writer).send(Leaving())
+    Reporter(functools.partial(os.write, writer)).send(Leaving())
     os.close(writer)
 
 
@@ -258,8 +260,8 @@ def test_a_worker_is_due_by_its_state(tmp_path: Path) -> None:
         "api",
         settings("127.0.0.1:0", worker_ready_timeout=7.0, worker_timeout=3.0),
         slot,
-        Inbox(reader),
-        writer,
+        inbox := Inbox(reader),
+        ForkedProcess(1, inbox, writer),
         started=100.0,
     )
     assert worker.deadline(0.0) == 107.0
@@ -289,8 +291,8 @@ def test_without_worker_timeout_nothing_is_taken_for_hanging() -> None:
         "api",
         settings("127.0.0.1:0", worker_timeout=0),
         Slot.local(),
-        Inbox(reader),
-        writer,
+        inbox := Inbox(reader),
+        ForkedProcess(1, inbox, writer),
         started=100.0,
         ready_since=101.0,
     )

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-
 from .errors import ExitStatus
 from .server import BaseServer
 
@@ -39,7 +35,4 @@ class PosixServer(BaseServer):
         self.running = False
         supervisor.stop(graceful=True)
         if not supervisor.waiting:
-            for pid in self.children | self.stale_children:
-                # ESRCH: it has ended meanwhile, which is what was wanted.
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
+            supervisor.dismiss()

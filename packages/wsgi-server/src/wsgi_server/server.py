@@ -77,6 +77,7 @@ class BaseServer(ABC):
     access_logger_format: str | None = None
     #: Seconds that an address may be in use at a start or a reload.
     bind_retry = 30.0
+    spawns = False
 
     def __init__(
         self,
@@ -109,8 +110,7 @@ class BaseServer(ABC):
         self._prefetch_interval = stores.PREFETCH_INTERVAL
         #: In a worker: what serves.
         self._serve: Callable[[], None] | None = None
-        self._configuring = False
-        self._reopening = False
+        self._configuring = self._reopening = False
         self._status = ExitStatus.OK
 
     def start(self, application: WSGIApplication, default_port: int | None) -> None:
@@ -352,6 +352,7 @@ class BaseServer(ABC):
             in_child=self._start_prefetching,
             before_exit=self._leave_worker,
             bind_retry=self.bind_retry,
+            spawns=self.spawns,
         )
         if self.initialize_prefetcher:
             # Before the fork: the workers share its lock.
@@ -425,8 +426,7 @@ class BaseServer(ABC):
 
     def _end(self) -> None:
         self.running = False
-        self._supervisor = None
-        self._reading = None
+        self._supervisor = self._reading = None
 
     def _load(self) -> WSGIApplication:
         """Returns the application, in a worker."""

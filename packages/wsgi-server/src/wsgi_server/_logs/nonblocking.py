@@ -20,6 +20,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._system import unpatched
+from wsgi_server._system.platform import HAS_PATIENT_PIPES, OUT
+
+from .beside import WritingThread
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -31,6 +34,9 @@ QUEUE: Final = 1 << 16
 
 #: Nobody waits for a FIFO's reader, and no terminal becomes that of a daemon.
 OPEN_FLAGS: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+
+#: Seconds that a thread gets for what it has when its descriptor is to be closed.
+FAREWELL: Final = 1.0
 
 _NEWLINE: Final = ord("\n")
 
@@ -95,9 +101,12 @@ class NonblockingWriter:
         deadline = time.monotonic() + patience
         self.flush()
         while (left := deadline - time.monotonic()) > 0:
+            if self._thread is not None:
+                self._thread.finish(deadline)
             if not self._backlog or self._lock.locked():
                 return
-            has_room(self.fd, left)
+            if self._thread is None:
+                has_room(self.fd, left)
             self.flush()
 
     def move_to(self, fd: int) -> None:
@@ -118,6 +127,7 @@ class NonblockingWriter:
         self.fd = fd
         self._in_line = False
         self._sock: socket.socket | None = None
+        self._thread: WritingThread | None = None
         self._shared = False
         if fd < 0:
             return
@@ -130,9 +140,15 @@ class NonblockingWriter:
                 # What a program sets by setdefaulttimeout would make it wait.
                 self._sock.settimeout(None)
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-            self._shared = os.get_blocking(fd)
+            if HAS_PATIENT_PIPES:
+                self._shared = os.get_blocking(fd)
+            else:
+                self._thread = WritingThread(fd)
 
     def _close(self) -> None:
+        if self._thread is not None:
+            self._thread.finish(time.monotonic() + FAREWELL)
+            self._thread.close()
         if self._sock is not None:
             self._sock.detach()
 
@@ -183,6 +199,8 @@ class NonblockingWriter:
     def _write(self, data: bytearray) -> int:
         if self._sock is not None:
             return self._sock.send(data, socket.MSG_DONTWAIT)
+        if self._thread is not None:
+            return self._thread.write(data)
         if self._shared:
             if not has_room(self.fd):
                 raise BlockingIOError
@@ -264,7 +282,7 @@ def finish_all(patience: float) -> None:
 def has_room(fd: int, seconds: float = 0) -> bool:
     """Whether `fd` takes something without waiting, within so many seconds."""
     poll: Any = unpatched.poll()
-    poll.register(fd, select.POLLOUT)
+    poll.register(fd, OUT)
     return bool(poll.poll(seconds * 1000))
 
 

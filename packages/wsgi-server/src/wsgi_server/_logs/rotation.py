@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 
+from wsgi_server._system.platform import HAS_PATIENT_PIPES
 from wsgi_server._system.privileges import Identity
 
 from .nonblocking import open_nonblocking
@@ -32,7 +33,7 @@ def reopen(identity: Identity | None = None) -> None:
                 exc.strerror,
             )
             continue
-        if not isinstance(handler, FileLog):
+        if HAS_PATIENT_PIPES and not isinstance(handler, FileLog):
             # It is used to it that a write waits.
             os.set_blocking(fresh.fileno(), True)
         old = handler.stream

@@ -16,6 +16,7 @@ import sys
 from typing import Final, TextIO
 
 from wsgi_server._system import unpatched
+from wsgi_server._system.platform import HAS_PATIENT_PIPES
 from wsgi_server.errors import ConfigError
 
 from .nonblocking import (
@@ -156,7 +157,7 @@ def descriptor() -> int:
         found = own_description(fd)
     except OSError:
         return unpatched.open(os.devnull, os.O_WRONLY)
-    if os.get_blocking(found) and not has_room(found):
+    if HAS_PATIENT_PIPES and os.get_blocking(found) and not has_room(found):
         os.close(found)
         return unpatched.open(os.devnull, os.O_WRONLY)
     return found

@@ -103,7 +103,8 @@ def set_tcp_options(sock: socket.socket, settings: Settings) -> None:
 
 def bind_error(shown: Address, exc: OSError) -> BindError:
     reason = (exc.strerror or str(exc)).lower()
-    if exc.errno == errno.EADDRINUSE:
+    taken = sys.platform == "win32" and exc.errno == errno.EACCES
+    if exc.errno == errno.EADDRINUSE or taken:
         return AddressInUse(
             f"cannot bind {shown}: {reason} (another server listens there)"
         )

@@ -21,7 +21,7 @@ from wsgi_server._net.listeners import try_addresses
 from wsgi_server._system import privileges
 from wsgi_server.errors import ConfigError
 
-from .service import load
+from .service import load, refuse_absent
 
 if TYPE_CHECKING:
     import ssl
@@ -41,6 +41,7 @@ class Prepared:
 
 def prepare(settings: Settings) -> Prepared:
     """Checks what needs neither address nor application. Raises `ConfigError`."""
+    refuse_absent(settings)
     identity = privileges.resolve(settings.user, settings.group)
     tls = None
     if settings.cert_file is not None:

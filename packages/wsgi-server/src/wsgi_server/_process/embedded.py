@@ -6,14 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from wsgi_server._system.signals import Signal
 from wsgi_server.errors import BootError, ExitStatus
 
+from .births.choice import reborn_if_any
 from .plan import Spawn, plan
 from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     import socket
 
+    from .births.reborn import Reborn
     from .service import Service
 
 
@@ -28,22 +31,53 @@ class Embedded(Supervisor):
         self._held = True
         #: Whether `wait` runs, so that notes are obeyed soon.
         self.waiting = False
+        #: In a worker that was started anew: what it is to do, and with what.
+        self._reborn: Reborn | None = None
+
+    def start(self) -> None:
+        """As `Supervisor.start`; a worker that was started anew lives from `fork_one` on."""
+        self._reborn = reborn_if_any() if self._spawns else None
+        if self._reborn is None:
+            super().start()
+        else:
+            self._told = self._configure()
+
+    @property
+    def children(self) -> set[int]:
+        """The workers of the present configuration, by process id."""
+        return super().children if self._reborn is None else set()
+
+    @property
+    def stale_children(self) -> set[int]:
+        """The workers on their way out, or of a generation not yet accepted."""
+        return super().stale_children if self._reborn is None else set()
+
+    @property
+    def urls(self) -> list[str]:
+        """Where clients find the service."""
+        if self._reborn is None:
+            return super().urls
+        return [listener.url for listener in self._reborn.listeners]
 
     @property
     def forks(self) -> bool:
         """Whether there are worker processes at all."""
-        return self._main.present.forks
+        return self._reborn is not None or self._main.present.forks
 
     @property
     def sockets(self) -> list[socket.socket]:
         """The sockets that the present configuration listens on."""
+        if self._reborn is not None:
+            return [listener.sock for listener in self._reborn.listeners]
         return [listener.sock for listener in self._main.present.listeners]
 
     def fork_one(self) -> None:
         """Forks a missing worker, or where none is missing one more than configured.
 
-        Raises `BootError` when the system has no room for it.
+        Raises `BootError` when the system has no room for it. Does not return in a worker.
         """
+        if self._reborn is not None:
+            self._reborn.live(self._told, self._in_child, self._before_exit)
         (deployment,) = self._main.present.deployments.values()
         step = self._missing()
         if step is None:
@@ -56,6 +90,11 @@ class Embedded(Supervisor):
             raise BootError(
                 self.reason or "the server is stopping: no worker is forked"
             )
+
+    def dismiss(self) -> None:
+        """Tells all workers to leave when they have answered what they have."""
+        for worker in self._workers:
+            self._workers.signal(worker, Signal.SIGTERM)
 
     def release(self) -> None:
         """From now on dead workers are replaced, and missing ones forked."""

@@ -9,7 +9,6 @@ import enum
 import logging
 import os
 import select
-import signal
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -23,7 +22,7 @@ from wsgi_server._system import forks, unpatched
 from wsgi_server._system.directory import WorkingDirectory
 from wsgi_server._system.pid_file import PidFile
 from wsgi_server._system.predecessor import Predecessor
-from wsgi_server._system.signals import SignalPipe
+from wsgi_server._system.signals import Signal, SignalPipe
 from wsgi_server._system.systemd import Notifier, listen_fds
 from wsgi_server.errors import BootError
 
@@ -35,18 +34,18 @@ from .service import Service, check
 LOG = logging.getLogger(__name__)
 
 SIGNALS: Final = (
-    signal.SIGHUP,
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-    signal.SIGCHLD,
+    Signal.SIGHUP,
+    Signal.SIGTERM,
+    Signal.SIGINT,
+    Signal.SIGQUIT,
+    Signal.SIGUSR1,
+    Signal.SIGUSR2,
+    Signal.SIGTTIN,
+    Signal.SIGTTOU,
+    Signal.SIGCHLD,
 )
 #: Those that stop the server.
-STOPPING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
+STOPPING: Final = frozenset({Signal.SIGTERM, Signal.SIGINT, Signal.SIGQUIT})
 
 #: The longest wait, in seconds: poll() counts milliseconds in an int.
 LONGEST_WAIT: Final = 86400.0

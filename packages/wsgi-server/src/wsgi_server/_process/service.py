@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wsgi_server._net.listeners import (
-    Listener,
-)
+from wsgi_server._config.addresses import InheritedAddress, SystemdAddress
+from wsgi_server._net.listeners import Listener
 from wsgi_server._system import privileges
+from wsgi_server._system.platform import HAS_FORK
 from wsgi_server.errors import ConfigError, LoadError, ServerError
 
 if TYPE_CHECKING:
@@ -70,10 +70,32 @@ def not_loaded(service: Service, exc: BaseException) -> LoadError:
     return LoadError(f"cannot load {service.name}: {type(exc).__name__}: {exc}")
 
 
+def refuse_absent(settings: Settings) -> None:
+    """Raises `ConfigError` for what this platform has not, and the others have."""
+    if HAS_FORK:
+        return
+    wanted: dict[str, object] = {
+        "admin_bind": settings.admin_bind,
+        "control_socket": settings.control_socket,
+        "max_worker_rss": settings.max_worker_rss,
+        "user": settings.user,
+        "group": settings.group,
+    }
+    handed = (InheritedAddress, SystemdAddress)
+    for bind in settings.binds:
+        if isinstance(bind, handed):
+            wanted["bind"] = bind
+    for name, value in wanted.items():
+        if value is not None:
+            raise ConfigError(f"{name} = {value}: this system has nothing like it")
+
+
 def check(services: Sequence[Service]) -> None:
-    """Raises `ConfigError` for services that cannot live together."""
+    """Raises `ConfigError` for services that cannot live together, or not here."""
     if not services:
         raise ConfigError("there is no service to run")
+    for service in services:
+        refuse_absent(service.settings)
     names = [service.name for service in services]
     if len(set(names)) < len(names):
         raise ConfigError(f"two services have the same name: {', '.join(names)}")

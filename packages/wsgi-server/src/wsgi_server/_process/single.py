@@ -8,10 +8,10 @@ began.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import os
-import signal
 from collections.abc import Callable, Collection, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -20,9 +20,10 @@ from wsgi_server import hooks
 from wsgi_server._engines import create_engine
 from wsgi_server._logs.nonblocking import has_room
 from wsgi_server._scoreboard.slots import Slot, WorkerState
-from wsgi_server._system import forks
+from wsgi_server._system import forks, unpatched
 from wsgi_server._system.children import Children
 from wsgi_server._system.process import set_title
+from wsgi_server._system.signals import Signal
 from wsgi_server.errors import ServerError
 
 from .admin import admin_of_one
@@ -120,7 +121,10 @@ class SingleProcess:
     def _told_of_forks(self) -> Iterator[None]:
         """In the block, what the application forks tells of itself; it ends with us."""
         reader, writer = os.pipe()
-        self._inbox, reporter = Inbox(reader), Reporter(writer)
+        self._inbox, reporter = (
+            Inbox(reader),
+            Reporter(functools.partial(unpatched.write, writer)),
+        )
 
         def on_fork(keep: Collection[int]) -> None:
             if has_room(writer):
@@ -171,20 +175,20 @@ class SingleProcess:
     def _on_signals(self) -> None:
         for signum in self._main.signals.take():
             if signum in STOPPING:
-                self._stop(graceful=signum == signal.SIGTERM and not self._phase.going)
-            elif signum == signal.SIGUSR1:
+                self._stop(graceful=signum == Signal.SIGTERM and not self._phase.going)
+            elif signum == Signal.SIGUSR1:
                 self._main.reopen_logs()
                 self._engine.reopen_logs()
-            elif signum == signal.SIGCHLD:
+            elif signum == Signal.SIGCHLD:
                 self._upgrade.reap()
             elif self._phase.ending:
                 LOG.info("%s means nothing any more: it stops", signum.name)
-            elif signum == signal.SIGHUP:
+            elif signum == Signal.SIGHUP:
                 self._reload.wanted = True
                 self._go_on_reloading()
-            elif signum == signal.SIGUSR2:
+            elif signum == Signal.SIGUSR2:
                 self._begin_upgrade()
-            elif signum in (signal.SIGTTIN, signal.SIGTTOU):
+            elif signum in (Signal.SIGTTIN, Signal.SIGTTOU):
                 LOG.warning("workers = 0: there are no workers to add or take away")
 
     def _stop(self, *, graceful: bool, succeeded: bool = False) -> None:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import logging
 import math
 import os
-import select
-import signal
 import time
 from collections.abc import Callable, Collection, Sequence
 
 from wsgi_server._system import forks, unpatched
+from wsgi_server._system.platform import HAS_FORK, IN
 from wsgi_server._system.process import set_title
+from wsgi_server._system.signals import Signal
 from wsgi_server.errors import ExitStatus, ServerError
 
 from .admin import admin_of_workers
 from .admin.facts import Facts
 from .admin.wanted import is_wanted
+from .births.choice import make_workers, reborn_if_any
 from .main_process import LONGEST_WAIT, MainProcess, Phase
 from .plan import Spawn, plan
 from .reload import Reload
@@ -38,7 +39,7 @@ from .worker_pipe import (
     Ready,
     Stacks,
 )
-from .workers import Worker, Workers, how_it_ended
+from .workers import Worker, how_it_ended
 
 __all__ = ["Phase", "Service", "Supervisor"]
 
@@ -54,7 +55,8 @@ class Supervisor(Facts):
     that it may take; `on_failed_reload` here when a reload is given up. `bind_retry` is how
     many seconds an address may be in use at a start or a reload before that is an error.
     With `quiet_start` a start that fails is for the caller to report, who finds it in
-    `reason`.
+    `reason`. Where it `spawns`, a worker is the program started anew, and `start` does not
+    return there.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Supervisor(Facts):
         on_failed_reload: Callable[[], object] | None = None,
         bind_retry: float = 30.0,
         quiet_start: bool = False,
+        spawns: bool = not HAS_FORK,
     ) -> None:
+        self._spawns = spawns
         self._configure = configure
         self._in_child = in_child
         self._before_exit = before_exit
@@ -89,6 +93,8 @@ class Supervisor(Facts):
         Raises `ConfigError`, `BindError`, or with `preload_app` `LoadError`; then every
         handler is back and nothing stays open.
         """
+        if self._spawns and (reborn := reborn_if_any()) is not None:
+            reborn.live(self._configure(), self._in_child, self._before_exit)
         self._main = MainProcess(self._configure, self._bind_retry)
         self._reload = Reload(
             self._main, self._configure, self._on_failed_reload, self._summary
@@ -96,13 +102,14 @@ class Supervisor(Facts):
         self._upgrade = Upgrade(self._main)
         self._stay = forks.on_fork(self._on_fork)
         self._poller = unpatched.poll()
-        self._poller.register(self._main.signals.fileno(), select.POLLIN)
-        self._workers = Workers(
+        self._poller.register(self._main.signals.fileno(), IN)
+        self._workers = make_workers(
             self._poller,
             self._main.signals,
+            spawns=self._spawns,
+            observed=is_wanted(self._main.present.settings),
             in_child=self._in_child,
             before_exit=self._before_exit,
-            observed=is_wanted(self._main.present.settings),
         )
         self._admin = admin_of_workers(
             *(self._main, self._reload, self._upgrade, self._workers),
@@ -110,7 +117,7 @@ class Supervisor(Facts):
             stand=self._stand,
         )
         if self._admin is not None:
-            self._poller.register(self._admin.fileno(), select.POLLIN)
+            self._poller.register(self._admin.fileno(), IN)
         if self._main.present.forks:
             set_title("supervisor")
             self._act(time.monotonic())
@@ -198,25 +205,25 @@ class Supervisor(Facts):
             deadlines.append(self._admin.deadline)
         return min(deadlines)
 
-    def _on_signal(self, signum: signal.Signals, now: float) -> None:
-        if signum == signal.SIGTERM:
+    def _on_signal(self, signum: Signal, now: float) -> None:
+        if signum == Signal.SIGTERM:
             self._stop(now, graceful=not self._phase.going)
-        elif signum in (signal.SIGINT, signal.SIGQUIT):
+        elif signum in (Signal.SIGINT, Signal.SIGQUIT):
             self._stop(now, graceful=False)
-        elif signum == signal.SIGUSR1:
+        elif signum == Signal.SIGUSR1:
             self._main.reopen_logs()
             for worker in self._workers:
-                self._workers.signal(worker, signal.SIGUSR1)
+                self._workers.signal(worker, Signal.SIGUSR1)
         elif self._phase.ending:
             # There is nothing left to reload, upgrade or resize.
-            if signum != signal.SIGCHLD:
+            if signum != Signal.SIGCHLD:
                 LOG.info("%s means nothing any more: it stops", signum.name)
-        elif signum == signal.SIGHUP:
+        elif signum == Signal.SIGHUP:
             self._reload.wanted = True
-        elif signum == signal.SIGUSR2:
+        elif signum == Signal.SIGUSR2:
             self._begin_upgrade()
-        elif signum in (signal.SIGTTIN, signal.SIGTTOU):
-            self._main.present.resize(1 if signum == signal.SIGTTIN else -1)
+        elif signum in (Signal.SIGTTIN, Signal.SIGTTOU):
+            self._main.present.resize(1 if signum == Signal.SIGTTIN else -1)
 
     def _on_message(self, worker: Worker, message: Message, now: float) -> None:
         match message:
@@ -240,7 +247,7 @@ class Supervisor(Facts):
             case Forked(pid):
                 worker.children.add(pid)
             case Answered():
-                worker.children.send(signal.SIGTERM)
+                worker.children.send(Signal.SIGTERM)
             case Leaving() if not worker.stopping:
                 LOG.info("%s leaves by itself", worker)
                 worker.stopping = True
@@ -410,10 +417,6 @@ class Supervisor(Facts):
         for worker in self._workers:
             self._workers.stop(worker, now, graceful=graceful)
 
-    def _stand(self) -> None:
-        held = self._admin is not None and self._admin.observed.held
-        self._workers.stand(self._phase.standing(held=held))
-
     def _give_up(self, reason: str) -> None:
         """The reload does not work out: its workers go, the present ones stay."""
         coming = self._reload.coming
@@ -430,7 +433,7 @@ class Supervisor(Facts):
         ):
             LOG.warning("no upgrade now: a start, reload or upgrade is under way")
         elif self._upgrade.begin():
-            self._poller.register(self._upgrade.fileno(), select.POLLIN)
+            self._poller.register(self._upgrade.fileno(), IN)
 
     def _watch_upgrade(self, ready: set[int], now: float) -> None:
         self._upgrade.enforce(now)
@@ -438,9 +441,6 @@ class Supervisor(Facts):
             self._poller.unregister(self._upgrade.fileno())
             if self._upgrade.settle():
                 self._stop(now, graceful=True, succeeded=True)
-
-    def _summary(self) -> str:
-        return f"generation {self.generation}, {self._workers.serving} workers ready"
 
     def _notify(self, now: float) -> None:
         """What systemd hears between two events."""

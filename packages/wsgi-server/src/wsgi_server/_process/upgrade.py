@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from wsgi_server._system import forks, unpatched
 from wsgi_server._system.predecessor import READY, SOCKETS
-from wsgi_server._system.signals import blocked
+from wsgi_server._system.signals import Signal, blocked
 
 from .admin.doors import NAME
 
@@ -162,7 +162,7 @@ class _Successor:
         self.unwanted = True
         # ESRCH: it has gone already.
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGTERM)
+            os.kill(self.pid, Signal.SIGTERM)
 
     def has_ended(self) -> bool:
         """Whether it is gone; it is then reaped."""
@@ -208,7 +208,7 @@ def _become(
             os.set_inheritable(fd, True)
         os.chdir(directory)
         # A mask survives exec: let signals through, with the default handlers first.
-        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        for signum in (Signal.SIGTERM, Signal.SIGINT, Signal.SIGQUIT, Signal.SIGHUP):
             signal.signal(signum, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
         gate.release()

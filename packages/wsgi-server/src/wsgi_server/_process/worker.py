@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import faulthandler
 import functools
 import gc
 import logging
@@ -27,17 +26,12 @@ from wsgi_server import hooks, pools
 from wsgi_server._engines import create_engine
 from wsgi_server._logs import rotation
 from wsgi_server._logs import server as log
-from wsgi_server._logs.nonblocking import has_room
 from wsgi_server._scoreboard.slots import WorkerState
 from wsgi_server._scoreboard.standing import Standing
 from wsgi_server._system import forks
-from wsgi_server._system.process import (
-    has_ended,
-    resident,
-    set_title,
-    signal_the_end_of,
-)
-from wsgi_server._system.signals import SignalPipe
+from wsgi_server._system.platform import HAS_FORK
+from wsgi_server._system.process import resident, set_title
+from wsgi_server._system.signals import Signal, SignalPipe
 from wsgi_server.errors import ExitStatus, LoadError, ServerError
 
 from .service import load, not_loaded
@@ -51,11 +45,10 @@ from .worker_pipe import (
     Ready,
     Reporter,
     Stacks,
+    Ties,
 )
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from _typeshed.wsgi import WSGIApplication
 
     from wsgi_server._config.settings import Settings
@@ -67,18 +60,11 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
-#: Asks a worker for its stack. Handled by faulthandler, below Python: it also answers
-#: where no bytecode runs any more.
-DUMP_SIGNAL: Final = signal.SIGUSR2
 #: Ends a worker that is still loading, by their default action; later they are noted.
-FATAL: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+FATAL: Final = (Signal.SIGTERM, Signal.SIGINT, Signal.SIGQUIT)
 #: Never end a worker. All but USR1 are the supervisor's business: they arrive here when
 #: somebody signals the whole process group.
-HARMLESS: Final = (signal.SIGUSR1, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
-#: Sent by the kernel when the supervisor is gone. Ends a worker that is still loading, by
-#: its default action; later it sets a limit.
-ORPHANED: Final = signal.SIGIO
-
+HARMLESS: Final = (Signal.SIGUSR1, Signal.SIGHUP, Signal.SIGTTIN, Signal.SIGTTOU)
 #: Seconds that a worker gets beyond its own deadline before it is ended.
 MARGIN: Final = 2.0
 #: The longest time between two signs of life of an idle loop, in seconds.
@@ -89,14 +75,10 @@ _BEAT: Final = 5.0
 class Assignment:
     """What one worker is to do, and its ties to the supervisor."""
 
-    worker_id: int
-    generation: int
     deployment: Deployment
+    #: Where its number and its generation stand.
     slot: Slot
-    #: Written to by the worker; read by the supervisor, for which its end is our death.
-    report: int
-    #: This worker's own; brings its orders, and its end is the supervisor's death.
-    life: int
+    ties: Ties
     #: Goes to where its generation was configured; called before anything else.
     go: Callable[[], object]
     #: Called before the application is loaded.
@@ -106,28 +88,41 @@ class Assignment:
 
     @property
     def descriptors(self) -> list[int]:
-        """Those of the supervisor's that the worker keeps, and its ends of the pipes."""
+        """Those of the supervisor's that the worker keeps, and its ties."""
         listeners = self.deployment.listeners
         sockets = [listener.sock.fileno() for listener in listeners]
-        return [*sockets, self.report, self.life]
+        return [*sockets, *self.ties.descriptors]
 
 
 def run(
-    job: Assignment, release: Callable[[], object], handled: Iterable[signal.Signals]
+    job: Assignment, release: Callable[[], object], handled: Iterable[Signal]
 ) -> NoReturn:
     """Lives a worker's life and ends the process.
 
     `release` lets signals through again, once this process handles them itself; `handled`
     are those that the supervisor's program handles.
     """
-    status = int(ExitStatus.FAILURE)
-    try:
+
+    def leave_supervisor() -> None:
         job.go()
         forks.leave_behind(job.descriptors)
         for signum in handled:
             signal.signal(signum, signal.SIG_DFL)
         # What the supervisor's program registered is for the supervisor to run.
         atexit._clear()
+
+    end_with(job, leave_supervisor, release)
+
+
+def end_with(
+    job: Assignment,
+    begin: Callable[[], object] = lambda: None,
+    release: Callable[[], object] = lambda: None,
+) -> NoReturn:
+    """Lives a worker's life, from `begin` on, in a process that has no other."""
+    status = int(ExitStatus.FAILURE)
+    try:
+        begin()
         status = int(_live(job, release))
     # The boundary to the process: nothing may fall back into the supervisor's stack.
     except BaseException:
@@ -139,17 +134,15 @@ def run(
 
 
 def _live(job: Assignment, release: Callable[[], object]) -> ExitStatus:
-    reporter = Reporter(job.report)
+    reporter = Reporter(job.ties.send)
     job.slot.pid = os.getpid()
-    faulthandler.register(DUMP_SIGNAL, file=job.report, all_threads=True)
     signals = SignalPipe(HARMLESS)
-    signal.signal(ORPHANED, signal.SIG_DFL)
-    signal_the_end_of(job.life)
+    job.ties.begin()
     forks.on_fork(functools.partial(_on_fork, job, reporter))
     release()
-    if has_ended(job.life):
+    if job.ties.has_ended():
         return ExitStatus.FAILURE  # before the kernel was asked to say so
-    set_title(f"worker {job.worker_id} ({job.deployment.service.name})")
+    set_title(f"worker {job.slot.worker_id} ({job.deployment.service.name})")
     try:
         process = _serve(job, signals, reporter)
     except ServerError as exc:
@@ -167,13 +160,11 @@ def _live(job: Assignment, release: Callable[[], object]) -> ExitStatus:
 
 def _on_fork(job: Assignment, reporter: Reporter, keep: Collection[int]) -> None:
     """In a process that the application forked: tells of it, and has no ties to us."""
-    if has_room(job.report):
+    if job.ties.has_room():
         reporter.send(Forked(os.getpid()))
-    faulthandler.unregister(DUMP_SIGNAL)
-    signal.signal(ORPHANED, signal.SIG_DFL)
     for listener in job.deployment.listeners:
         listener.leave_behind(keep)
-    forks.close((job.report, job.life), keep)
+    job.ties.leave_behind(keep)
 
 
 def _serve(job: Assignment, signals: SignalPipe, reporter: Reporter) -> WorkerProcess:
@@ -189,11 +180,11 @@ def _serve(job: Assignment, signals: SignalPipe, reporter: Reporter) -> WorkerPr
         nonlocal process
         if process is not None:
             raise RuntimeError("this worker has served and is to leave")
-        hooks.started(job.worker_id)
+        hooks.started(job.slot.worker_id)
         engine = create_engine(
             service.settings,
             job.slot,
-            worker_id=job.worker_id,
+            worker_id=job.slot.worker_id,
             request_limit=_request_limit(service.settings),
             on_request_limit=lambda: reporter.send(
                 Due("max_requests", f"{job.slot.requests} requests")
@@ -258,11 +249,13 @@ class WorkerProcess:
 
     def serve(self, app: WSGIApplication) -> None:
         """Serves until drained."""
-        self._signals.add(FATAL)
-        signal.signal(ORPHANED, self._on_orphaned_signal)
+        if HAS_FORK:
+            self._signals.add(FATAL)
+        ties = self._job.ties
+        ties.limit(self._settings.graceful_timeout + MARGIN)
         self._engine.watch(self._signals.fileno(), self._on_signals)
-        self._orders = Orders(self._job.life)
-        self._engine.watch(self._job.life, self._on_orders)
+        self._orders = Orders(ties.receive)
+        self._engine.watch(ties.fileno(), self._on_orders)
         self._beat()
         if self._settings.max_worker_lifetime is not None:
             self._engine.call_at(
@@ -277,12 +270,12 @@ class WorkerProcess:
 
     def _on_signals(self) -> None:
         for signum in self._signals.take():
-            if signum == signal.SIGTERM:
+            if signum == Signal.SIGTERM:
                 self._drain(self._settings.graceful_timeout)
             elif signum in FATAL:
                 self.hurried = True
                 self._drain(0.0)
-            elif signum == signal.SIGUSR1:
+            elif signum == Signal.SIGUSR1:
                 rotation.reopen()
                 self._engine.reopen_logs()
 
@@ -290,31 +283,19 @@ class WorkerProcess:
         for order in self._orders.take():
             if "level" in order:
                 logging.getLogger(order["logger"] or None).setLevel(order["level"])
+            elif "signal" in order:
+                self._signals.send(Signal(order["signal"]))
             elif "stacks" in order:
                 self._reporter.send(Stacks(self._engine.stacks()))
         if not self._orders.open:
             self._on_orphaned()
 
     def _on_orphaned(self) -> None:
-        self._engine.unwatch(self._job.life)
+        self._engine.unwatch(self._job.ties.fileno())
         self._job.slot.standing = Standing.STOPPING
         self._drain(self._settings.graceful_timeout)
         # Last: the handler of a program may wait.
         LOG.warning("worker %d: the supervisor is gone, leaving", os.getpid())
-
-    def _on_orphaned_signal(self, _signum: int, _frame: FrameType | None) -> None:
-        """The signal handler for the supervisor's death; `_on_orphaned` does the rest.
-
-        It does more than take a note, because the loop that would read one may never turn
-        again and nobody is left who watches it. The timer is a native thread without an
-        interpreter: no application can hold it up.
-        """
-        if has_ended(self._job.life):
-            faulthandler.dump_traceback_later(
-                self._settings.graceful_timeout + MARGIN,
-                exit=True,
-                file=log.descriptor(),
-            )
 
     def _on_age(self) -> None:
         self._reporter.send(

@@ -10,9 +10,9 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from wsgi_server._system import unpatched
 from wsgi_server.errors import ExitStatus
@@ -75,11 +75,47 @@ _LONGEST: Final = 1000
 _LONGEST_STACKS: Final = 40_000
 
 
+class Ties(Protocol):
+    """What ties a worker to its supervisor, as the worker has it.
+
+    Two pipes or one socket: messages go one way, orders the other, and each side learns by
+    the end of it that the other is gone.
+    """
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What a worker must not close, and what it forks has to."""
+
+    def fileno(self) -> int:
+        """The descriptor to poll for orders, and for the supervisor's end."""
+
+    def begin(self) -> None:
+        """From now on the supervisor's end ends a worker that is still loading."""
+
+    def limit(self, seconds: float) -> None:
+        """From now on it gives a worker so many seconds, whatever holds up its loop."""
+
+    def has_ended(self) -> bool:
+        """Whether the supervisor is gone."""
+
+    def send(self, data: bytes, /) -> object:
+        """Sends a message. Raises `ConnectionError` where nobody reads any more."""
+
+    def receive(self) -> bytes:
+        """Orders, empty for the end. Raises `BlockingIOError` where none has come."""
+
+    def has_room(self) -> bool:
+        """Whether a message can be sent without waiting."""
+
+    def leave_behind(self, keep: Collection[int]) -> None:
+        """In a process that the application forked: unties it."""
+
+
 class Reporter:
     """The worker's end of the pipe."""
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self.write = write
 
     def send(self, message: Message) -> None:
         """Writes one message."""
@@ -89,17 +125,19 @@ class Reporter:
             for name, value in dataclasses.asdict(message).items()
         }
         line = json.dumps({type(message).__name__: fields})
-        # EPIPE: the supervisor is gone. The other pipe says so too, and what to do.
-        with contextlib.suppress(BrokenPipeError):
-            unpatched.write(self.fd, line.encode() + b"\n")
+        # EPIPE: the supervisor is gone. Where orders come from says so too, and what to do.
+        with contextlib.suppress(ConnectionError):
+            self.write(line.encode() + b"\n")
 
 
 class Inbox:
     """The supervisor's end: messages, and whatever else the worker wrote."""
 
     def __init__(self, fd: int) -> None:
-        os.set_blocking(fd, False)
         self.fd = fd
+        self._unblock()
+        #: Whether it has said anything.
+        self.heard = False
         #: False once the worker, and whoever inherited its end, is gone.
         self.open = True
         self._partial = b""
@@ -114,6 +152,7 @@ class Inbox:
                 self._dump.append(line)
             else:
                 messages.append(message)
+        self.heard = self.heard or bool(messages)
         return messages
 
     @property
@@ -131,13 +170,19 @@ class Inbox:
         os.close(self.fd)
         self.fd = -1
 
+    def _unblock(self) -> None:
+        os.set_blocking(self.fd, False)
+
+    def _read(self) -> bytes:
+        return unpatched.read(self.fd, 65536)
+
     def _lines(self) -> list[str]:
         if self.fd < 0:
             return []
         data = self._partial
         # EAGAIN: that was all for now.
         with contextlib.suppress(BlockingIOError):
-            while chunk := unpatched.read(self.fd, 65536):
+            while chunk := self._read():
                 data += chunk
             self.open = False
         *lines, self._partial = data.split(b"\n")
@@ -147,9 +192,8 @@ class Inbox:
 class Orders:
     """The worker's end of the other pipe: what the supervisor tells it."""
 
-    def __init__(self, fd: int) -> None:
-        os.set_blocking(fd, False)
-        self._fd = fd
+    def __init__(self, receive: Callable[[], bytes]) -> None:
+        self._receive = receive
         #: False once the supervisor is gone.
         self.open = True
         self._partial = b""
@@ -158,7 +202,7 @@ class Orders:
         """The orders that have arrived; never waits."""
         # EAGAIN: that was all for now.
         with contextlib.suppress(BlockingIOError):
-            while chunk := unpatched.read(self._fd, 65536):
+            while chunk := self._receive():
                 self._partial += chunk
             self.open = False
         *lines, self._partial = self._partial.split(b"\n")

@@ -1,38 +1,35 @@
-"""The workers there are: forked, heard, timed, signalled, reaped. Decides nothing.
+"""The workers there are: started, heard, timed, signalled, reaped. Decides nothing.
 
-Every worker is tied to the supervisor by two pipes of its own. One it writes to; its end
-says that the worker is gone. The other brings it orders; its end says that the supervisor is
-gone.
+How one comes to be, and what then ties it to us, is the business of `births`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
 import os
-import select
-import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from wsgi_server._engines import preload
 from wsgi_server._scoreboard.slots import Scoreboard, Slot, WorkerState
 from wsgi_server._system import forks, unpatched
 from wsgi_server._system.children import Children
-from wsgi_server._system.signals import SignalPipe, blocked
+from wsgi_server._system.platform import IN
+from wsgi_server._system.signals import Signal
 
 from .admin.multiprocess import mark_dead
+from .births.pipes import DUMP_SIGNAL
 from .plan import complete
-from .worker import DUMP_SIGNAL, MARGIN, Assignment, run
+from .worker import MARGIN
 from .worker_pipe import Failed, Forked, Inbox, Message
 
 if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
     from wsgi_server._scoreboard.standing import Standing
 
+    from .births import Births, Process
     from .generation import Generation
     from .service import Deployment
 
@@ -58,8 +55,7 @@ class Worker:
     settings: Settings
     slot: Slot
     inbox: Inbox
-    #: The writing end of the pipe that ends with us.
-    life: int
+    process: Process
     started: float
     ready_since: float | None = None
     stopping: bool = False
@@ -122,17 +118,12 @@ class Workers:
     def __init__(
         self,
         poller: Any,
-        signals: SignalPipe,
-        *,
-        in_child: Callable[[], object] | None,
-        before_exit: Callable[[float], object] | None,
-        observed: bool = False,
+        births: Births,
+        board: Scoreboard,
     ) -> None:
         self._poller = poller
-        self._signals = signals
-        self._in_child = in_child
-        self._before_exit = before_exit
-        self._board = Scoreboard(SLOTS, observed=observed)
+        self._births = births
+        self._board = board
         #: Called when a worker has ended, before its slot is free, with its CPU seconds.
         self.on_end: Callable[[Worker, int | None, float], object] | None = None
         self._by_fd: dict[int, Worker] = {}
@@ -164,48 +155,26 @@ class Workers:
         now: float,
         go: Callable[[], object],
     ) -> Worker:
-        """Forks a worker, which begins with `go`. Raises `OSError` when there is no room."""
-        preload(deployment.service.settings.engine)
+        """Starts a worker, which begins with `go`. Raises `OSError` when there is no room."""
         with contextlib.ExitStack() as undo:
             slot = self._claim(worker_id, generation, now)
             undo.callback(setattr, slot, "state", WorkerState.FREE)
-            inbox, report = _pipe(undo)
-            ending, life = _pipe(undo)
-            job = Assignment(
-                worker_id,
-                generation,
-                deployment,
-                slot,
-                report,
-                ending,
-                go,
-                self._in_child,
-                self._before_exit,
-            )
-            handled = self._signals.handled
-            with blocked(signal.valid_signals()) as gate:
-                pid = forks.fork()
-                if pid == 0:
-                    forks.close((inbox, life))
-                    run(job, gate.release, handled)
+            process = self._births.bear(deployment, slot, go)
             undo.pop_all()
-        os.close(report)
-        os.close(ending)
-        os.set_blocking(life, False)
         worker = Worker(
-            pid,
+            process.pid,
             worker_id,
             generation,
             deployment.service.name,
             deployment.service.settings,
             slot,
-            Inbox(inbox),
-            life,
+            process.inbox,
+            process,
             now,
         )
-        self._by_pid[pid] = worker
-        self._by_fd[inbox] = worker
-        self._poller.register(inbox, select.POLLIN)
+        self._by_pid[worker.pid] = worker
+        self._by_fd[worker.inbox.fd] = worker
+        self._poller.register(worker.inbox.fd, IN)
         return worker
 
     def complete(self, generation: Generation) -> bool:
@@ -246,7 +215,7 @@ class Workers:
             return
         limit = worker.settings.graceful_timeout if graceful else 0.0
         worker.leave_by = min(worker.leave_by, now + limit + MARGIN)
-        self.signal(worker, signal.SIGTERM if graceful else signal.SIGQUIT)
+        self.signal(worker, Signal.SIGTERM if graceful else Signal.SIGQUIT)
 
     def tell(self, worker: Worker, order: Mapping[str, Any]) -> None:
         """Sends a worker an order, over the pipe that ends with us.
@@ -255,15 +224,11 @@ class Workers:
         """
         if not worker.ready:
             return
-        # EPIPE: it is gone. EAGAIN: it has not read for long, and will be dealt with.
-        with contextlib.suppress(BrokenPipeError, BlockingIOError):
-            unpatched.write(worker.life, json.dumps(order).encode() + b"\n")
+        worker.process.tell(order)
 
-    def signal(self, worker: Worker, signum: signal.Signals) -> None:
+    def signal(self, worker: Worker, signum: Signal) -> None:
         """Sends a signal; a worker that is gone but not yet reaped takes no notice."""
-        # ESRCH: the embedding program has reaped it.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker.pid, signum)
+        worker.process.signal(signum)
 
     def enforce(self, now: float, asked: float) -> list[tuple[Worker, str]]:
         """Asks workers that are overdue for their stack, and kills them a little later.
@@ -277,7 +242,7 @@ class Workers:
         for kill_at, children in self._left[:]:
             children.prune()
             if now >= kill_at:
-                children.send(signal.SIGKILL)
+                children.send(Signal.SIGKILL)
             if now >= kill_at or not children:
                 self._left.remove((kill_at, children))
                 self._poller.unregister(children.fds()[0])
@@ -309,14 +274,9 @@ class Workers:
         """The workers that have ended, with exit code (minus the signal) where known."""
         ended = []
         for worker in list(self._by_pid.values()):
-            try:
-                pid, status, usage = unpatched.wait4(worker.pid, os.WNOHANG)
-                cpu = usage.ru_utime + usage.ru_stime
-            except ChildProcessError:
-                # ECHILD: the embedding program reaps children itself.
-                pid, status, cpu = worker.pid, None, 0.0
-            if pid:
-                code = None if status is None else os.waitstatus_to_exitcode(status)
+            end = worker.process.end()
+            if end is not None:
+                code, cpu = end
                 self._hear_last(worker)
                 if self.on_end is not None:
                     self.on_end(worker, code, cpu)
@@ -344,13 +304,13 @@ class Workers:
         for worker in list(self._by_fd.values()):
             self._close_inbox(worker)
         for worker in self._by_pid.values():
-            os.close(worker.life)
+            worker.process.close()
             worker.children.close()
 
     def _on_fork(self, keep: Collection[int]) -> None:
         held = [children for _, children in self._left]
         held += [worker.children for worker in self._by_pid.values()]
-        lives = [worker.life for worker in self._by_pid.values()]
+        lives = [fd for worker in self._by_pid.values() for fd in worker.process.fds()]
         pids = [fd for children in held for fd in children.fds()]
         forks.close([*self._by_fd, *lives, *pids], keep)
 
@@ -368,7 +328,7 @@ class Workers:
             LOG.error("%s stood at\n%s", worker, dump)
         else:
             LOG.error("%s gave no stack: it is stopped or in the kernel", worker)
-        self.signal(worker, signal.SIGKILL)
+        self.signal(worker, Signal.SIGKILL)
         worker.kill_at = math.inf
 
     def _hear_last(self, worker: Worker) -> None:
@@ -381,14 +341,14 @@ class Workers:
     def _remove(self, worker: Worker, now: float) -> None:
         del self._by_pid[worker.pid]
         # What it forked ends with it.
-        worker.children.send(signal.SIGTERM)
+        worker.children.send(Signal.SIGTERM)
         if worker.children:
             self._left.append((now + MARGIN, worker.children))
-            self._poller.register(worker.children.fds()[0], select.POLLIN)
+            self._poller.register(worker.children.fds()[0], IN)
         else:
             worker.children.close()
         self._close_inbox(worker)
-        os.close(worker.life)
+        worker.process.close()
         worker.slot.state = WorkerState.FREE
 
     def _close_inbox(self, worker: Worker) -> None:
@@ -398,14 +358,6 @@ class Workers:
             worker.inbox.close()
 
 
-def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
-    """A pipe that `undo` closes."""
-    ends = os.pipe()
-    for fd in ends:
-        undo.callback(os.close, fd)
-    return ends
-
-
 def how_it_ended(code: int | None) -> str:
     """An exit code in words: `was killed by SIGSEGV`, `ended with status 3`."""
     if code is None:
@@ -413,6 +365,6 @@ def how_it_ended(code: int | None) -> str:
     if code >= 0:
         return f"ended with status {code}"
     try:
-        return f"was killed by {signal.Signals(-code).name}"
+        return f"was killed by {Signal(-code).name}"
     except ValueError:
         return f"was killed by signal {-code}"

@@ -198,15 +198,20 @@ class Slot:
 
 
 class Scoreboard:
-    """`slots` slots in anonymous shared memory; the kernel backs only what is used.
+    """`slots` slots in shared memory; the kernel backs only what is used.
 
-    With `observed` each has counts and a board of what runs.
+    It is anonymous where `memory` of `board_size` bytes is not given. With `observed` each
+    slot has counts and a board of what runs.
     """
 
-    def __init__(self, slots: int, *, observed: bool = False) -> None:
-        size = 8 * _WIDTH + (counts.SIZE + running.SIZE if observed else 0)
+    def __init__(
+        self, slots: int, *, observed: bool = False, memory: mmap.mmap | None = None
+    ) -> None:
+        size = _slot_size(observed=observed)
         # In front what is the server's, as wide as a row.
-        self._memory = mmap.mmap(-1, 8 * _WIDTH + slots * size)
+        if memory is None:
+            memory = mmap.mmap(-1, board_size(slots, observed=observed))
+        self._memory = memory
         table = memoryview(self._memory)
         self._server = table[:8].cast("d")
         self.slots = [
@@ -234,3 +239,12 @@ class Scoreboard:
         rest = memory[8 * _WIDTH :]
         board = RunningBoard(rest[counts.SIZE :])
         return Slot(row, self._server, Counts(rest), board)
+
+
+def board_size(slots: int, *, observed: bool) -> int:
+    """How many bytes a board takes."""
+    return 8 * _WIDTH + slots * _slot_size(observed=observed)
+
+
+def _slot_size(*, observed: bool) -> int:
+    return 8 * _WIDTH + (counts.SIZE + running.SIZE if observed else 0)

@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from . import unpatched
+from .signals import Signal
 
 
 class Children:
@@ -47,7 +48,7 @@ class Children:
             for fd, _ in self._epoll.poll(seconds):
                 self._forget(fd)
 
-    def send(self, signum: signal.Signals) -> None:
+    def send(self, signum: Signal) -> None:
         """Signals those that live and are in our process group; forgets the others."""
         self.prune()
         for fd, pid in list(self._pids.items()):
@@ -61,10 +62,10 @@ class Children:
     def end(self, seconds: float) -> None:
         """Asks them to end, and ends after `seconds` those that have not."""
         deadline = time.monotonic() + seconds
-        self.send(signal.SIGTERM)
+        self.send(Signal.SIGTERM)
         while self._pids and (left := deadline - time.monotonic()) > 0:
             self.prune(left)
-        self.send(signal.SIGKILL)
+        self.send(Signal.SIGKILL)
         self.close()
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ class WorkingDirectory:
             raise ConfigError("the working directory has been removed") from exc
         self._known = _identity()
         #: The directory that a reload came from, and what could be imported there.
-        self._before: tuple[int, str, list[str]] | None = None
+        self._before: tuple[int | str, str, list[str]] | None = None
 
     def follow(self) -> None:
         """Goes to where the path leads now; `back` returns, `stay` does not.
@@ -53,11 +53,11 @@ class WorkingDirectory:
         """
         if _identity() != self._known:
             return
-        before = unpatched.open(".", os.O_PATH | os.O_DIRECTORY)
+        before = _hold()
         try:
             os.chdir(self.path)
         except OSError as exc:
-            os.close(before)
+            _release(before)
             raise ConfigError(
                 f"cannot go to the working directory {self.path}: {exc.strerror}"
             ) from exc
@@ -71,19 +71,20 @@ class WorkingDirectory:
 
     def fds(self) -> list[int]:
         """What is open of it while a reload is under way."""
-        return [] if self._before is None else [self._before[0]]
+        held = None if self._before is None else self._before[0]
+        return [held] if isinstance(held, int) else []
 
     def stay(self) -> None:
         """The reload is accepted."""
         if self._before is not None:
-            os.close(self._before[0])
+            _release(self._before[0])
             self._before = None
 
     def back(self) -> None:
         """The reload is given up: what is replaced is loaded from where it was."""
         if self._before is not None:
-            fd, self._real, sys.path[:] = self._before
-            os.fchdir(fd)
+            held, self._real, sys.path[:] = self._before
+            os.chdir(held)
             self._known = _identity()
             self.stay()
 
@@ -103,3 +104,15 @@ def _identity() -> tuple[int, int]:
     # Also there where the directory has been removed.
     status = os.stat(".")
     return status.st_dev, status.st_ino
+
+
+def _hold() -> int | str:
+    """The working directory, also for when it has been removed; on Windows its path."""
+    if not hasattr(os, "O_PATH"):
+        return os.getcwd()
+    return unpatched.open(".", os.O_PATH | os.O_DIRECTORY)
+
+
+def _release(held: int | str) -> None:
+    if isinstance(held, int):
+        os.close(held)

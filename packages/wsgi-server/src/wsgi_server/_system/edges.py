@@ -42,6 +42,10 @@ class WakeUp:
         """The descriptor to poll for reading."""
         return self.reader.fileno()
 
+    def writer(self) -> int:
+        """The descriptor to write to, for `signal.set_wakeup_fd`."""
+        return self._writer.fileno()
+
     def wake(self) -> None:
         """From whatever thread."""
         # EAGAIN: so many bytes wait that nobody sleeps.

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from wsgi_server.errors import ConfigError
 
+from .platform import HAS_USERS
+
 # grp and pwd are imported where they are used: Windows has neither, and binds all the same.
 if TYPE_CHECKING:
     import pwd
@@ -66,6 +68,15 @@ def resolve(user: str | None, group: str | None) -> Identity:
     """
     uid = gid = None
     name = None
+    if not HAS_USERS:
+        wanted = [("user", user), ("group", group)]
+        for option, value in wanted:
+            if value is not None:
+                raise ConfigError(
+                    f"{option} = {value}: on this system a process keeps the account that "
+                    "it was started with"
+                )
+        return Identity()
     if user is not None:
         account = _account(user)
         if account is None:

@@ -3,15 +3,82 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import os
 import signal
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server.errors import ServerError
 
 from . import forks, unpatched
+from .edges import WakeUp
+
+if TYPE_CHECKING or sys.platform != "win32":
+    Signal = signal.Signals
+else:
+    #: What the server is told, where few signals exist; the numbers are those of Linux.
+    Signal = enum.IntEnum(
+        "Signal",
+        {
+            "SIGHUP": 1,
+            "SIGINT": 2,
+            "SIGQUIT": 3,
+            "SIGKILL": 9,
+            "SIGUSR1": 10,
+            "SIGUSR2": 12,
+            "SIGTERM": 15,
+            "SIGCHLD": 17,
+            "SIGIO": 29,
+            "SIGTTIN": 51,
+            "SIGTTOU": 52,
+        },
+    )
+#: Ctrl-C and Ctrl-Break: the first time as TERM.
+_OF_CONSOLE: Final[frozenset[Any]] = (
+    frozenset({signal.SIGINT, signal.SIGBREAK})
+    if hasattr(signal, "SIGBREAK")
+    else frozenset()
+)
+
+
+def that_exist(signals: Iterable[Signal]) -> list[Any]:
+    """Those of `signals` that this platform sends; for the interrupt, also its break."""
+    if not _OF_CONSOLE:
+        return list(signals)
+    return [*_OF_CONSOLE] if Signal.SIGINT in signals else []
+
+
+class _Pipe:
+    """What `WakeUp` is, where a pipe can be polled."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def writer(self) -> int:
+        return self._writer
+
+    def wake(self) -> None:
+        # EAGAIN means that the pipe is full, so the loop wakes anyway.
+        with contextlib.suppress(BlockingIOError):
+            unpatched.write(self._writer, b"\0")
+
+    def lower(self) -> None:
+        # EAGAIN: nothing was written since the last time.
+        with contextlib.suppress(BlockingIOError):
+            while len(unpatched.read(self._reader, 4096)) == 4096:
+                continue
+
+    def close(self) -> None:
+        os.close(self._reader)
+        os.close(self._writer)
 
 
 class SignalPipe:
@@ -22,72 +89,66 @@ class SignalPipe:
     that were there before.
     """
 
-    def __init__(self, signals: Iterable[signal.Signals]) -> None:
+    def __init__(self, signals: Iterable[Signal]) -> None:
         self._notes: list[int] = []
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        os.set_blocking(self._writer, False)
+        self._pipe = WakeUp() if _OF_CONSOLE else _Pipe()
         try:
             self._old_wakeup = signal.set_wakeup_fd(
-                self._writer, warn_on_full_buffer=False
+                self._pipe.writer(), warn_on_full_buffer=False
             )
         except ValueError as exc:
-            os.close(self._reader)
-            os.close(self._writer)
+            self._pipe.close()
             raise ServerError(
                 "the server must be started in the main thread: only there can it "
                 "receive signals"
             ) from exc
         self._old: dict[signal.Signals, Any] = {}
         #: Those that interrupt now.
-        self._raising: list[signal.Signals] = []
+        self._raising: list[Signal] = []
         self.add(signals)
         self._stay = forks.on_fork(self._on_fork)
 
     @property
-    def handled(self) -> list[signal.Signals]:
+    def handled(self) -> list[Signal]:
         """The signals that it handles."""
         return list(self._old)
 
-    def add(self, signals: Iterable[signal.Signals]) -> None:
+    def add(self, signals: Iterable[Signal]) -> None:
         """Handles these as well."""
-        for signum in signals:
+        for signum in that_exist(signals):
             self._old[signum] = signal.signal(signum, self._note)
 
     def fileno(self) -> int:
         """The descriptor to poll."""
-        return self._reader
+        return self._pipe.fileno()
 
-    def take(self) -> list[signal.Signals]:
+    def take(self) -> list[Signal]:
         """The signals since the last call, in order; never waits."""
         # Empty the pipe first: a note taken after that leaves a byte for the next poll.
-        try:
-            while len(unpatched.read(self._reader, 4096)) == 4096:
-                continue
-        except BlockingIOError:
-            # EAGAIN: nothing was written since the last time.
-            pass
+        self._pipe.lower()
         # One by one: a handler may run between any two steps.
         taken = []
         while self._notes:
-            taken.append(signal.Signals(self._notes.pop(0)))
+            taken.append(Signal(self._notes.pop(0)))
         return taken
 
-    def send(self, signum: signal.Signals) -> None:
+    def send(self, signum: Signal) -> None:
         """Behaves as if `signum` had arrived; from any thread of this process."""
         self._notes.append(signum)
-        # EAGAIN means that the pipe is full, so the loop wakes anyway.
-        with contextlib.suppress(BlockingIOError):
-            unpatched.write(self._writer, b"\0")
+        self._pipe.wake()
 
     @contextlib.contextmanager
-    def interrupting(self, signals: Iterable[signal.Signals]) -> Iterator[None]:
+    def interrupting(self, signals: Iterable[Signal]) -> Iterator[None]:
         """In the block `signals` raise `KeyboardInterrupt`, those noted before as well.
 
         Not in another thread than the main one, nor where the program has put a handler of
         its own in our place.
         """
-        ours = [signum for signum in signals if signal.getsignal(signum) == self._note]
+        ours = [
+            signum
+            for signum in that_exist(signals)
+            if signal.getsignal(signum) == self._note
+        ]
         try:
             # ValueError: another thread.
             with contextlib.suppress(ValueError):
@@ -109,8 +170,7 @@ class SignalPipe:
         for signum, handler in self._old.items():
             _put_back(signum, handler)
         signal.set_wakeup_fd(self._old_wakeup, warn_on_full_buffer=False)
-        os.close(self._reader)
-        os.close(self._writer)
+        self._pipe.close()
 
     def _on_fork(self, _keep: Collection[int]) -> None:
         # What was there before, where the program has put nothing else there since; and
@@ -122,17 +182,16 @@ class SignalPipe:
                 raises = handler is signal.default_int_handler
                 _put_back(signum, signal.SIG_DFL if raises else handler)
         self._notes.clear()
-        forks.close((self._reader, self._writer))
+        self._pipe.close()
 
     def _note(self, signum: int, _frame: FrameType | None) -> None:
         # Python's own wake-up byte comes before the handler runs, and another thread may
         # have taken it already: the note brings its own.
-        self._notes.append(signum)
-        with contextlib.suppress(BlockingIOError):
-            unpatched.write(self._writer, b"\0")
+        self._notes.append(Signal.SIGTERM if signum in _OF_CONSOLE else signum)
+        self._pipe.wake()
 
 
-def _put_back(signum: signal.Signals, handler: Any) -> None:
+def _put_back(signum: Signal, handler: Any) -> None:
     # None: the handler was not installed from Python and cannot be put back.
     signal.signal(signum, signal.SIG_DFL if handler is None else handler)
 
@@ -143,7 +202,7 @@ class blocked:
     `release` ends it early, in a child that leaves the block by `os._exit` alone.
     """
 
-    def __init__(self, signals: Iterable[signal.Signals]) -> None:
+    def __init__(self, signals: Iterable[Signal]) -> None:
         self._signals = set(signals)
         self._mask: set[int | signal.Signals] = set()
 

@@ -67,6 +67,8 @@ class Notifier:
 
     def reloading(self) -> None:
         """A reload began; the time stamp is what `Type=notify-reload` waits for."""
+        if not self._path:
+            return
         usec = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         lines = ("RELOADING=1", f"MONOTONIC_USEC={usec}", "STATUS=reloading")
         self._send(*lines, patient=True)

@@ -27,6 +27,7 @@ __all__ = [
     "getaddrinfo",
     "open",
     "poll",
+    "popen",
     "read",
     "select",
     "sleep",
@@ -52,6 +53,11 @@ def _original(name: str) -> Any:
     if _is_patched(name.strip("_")):
         return sys.modules["eventlet.patcher"].original(name)
     return importlib.import_module(name)
+
+
+def popen(*args: Any, **keywords: Any) -> Any:
+    """As `subprocess.Popen`, which only those import who start something."""
+    return _original("subprocess").Popen(*args, **keywords)
 
 
 if TYPE_CHECKING:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
+
+from wsgi_server._system.signals import Signal
 
 if TYPE_CHECKING:
     from wsgi_server._process.main_process import MainProcess, Phase
     from wsgi_server._process.reload import Reload
     from wsgi_server._process.workers import Workers
+
+    from .side import AdminSide
 
 
 class Facts:
@@ -18,6 +21,7 @@ class Facts:
     _phase: Phase
     _reload: Reload
     _workers: Workers
+    _admin: AdminSide | None
 
     @property
     def phase(self) -> Phase:
@@ -26,11 +30,11 @@ class Facts:
 
     def stop(self, *, graceful: bool = True) -> None:
         """Stops as SIGTERM does, or as SIGINT does."""
-        self._main.signals.send(signal.SIGTERM if graceful else signal.SIGINT)
+        self._main.signals.send(Signal.SIGTERM if graceful else Signal.SIGINT)
 
     def reload(self) -> None:
         """Reloads as SIGHUP does."""
-        self._main.signals.send(signal.SIGHUP)
+        self._main.signals.send(Signal.SIGHUP)
 
     @property
     def generation(self) -> int:
@@ -65,3 +69,10 @@ class Facts:
     def urls(self) -> list[str]:
         """Where clients find the services."""
         return [listener.url for listener in self._main.present.listeners]
+
+    def _summary(self) -> str:
+        return f"generation {self.generation}, {self._workers.serving} workers ready"
+
+    def _stand(self) -> None:
+        held = self._admin is not None and self._admin.observed.held
+        self._workers.stand(self._phase.standing(held=held))

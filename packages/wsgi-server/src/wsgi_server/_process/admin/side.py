@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -14,6 +13,7 @@ from wsgi_server._admin.events import Event
 from wsgi_server._admin.http import AdminServer
 from wsgi_server._admin.state import Outcome, State, Tell
 from wsgi_server._system import forks
+from wsgi_server._system.signals import Signal
 
 from .doors import Doors
 from .stacks import Stacks
@@ -42,7 +42,7 @@ class Steering:
     present: Callable[[], Generation]
     reload: Reload
     #: Behaves as if the signal had arrived.
-    send: Callable[[signal.Signals], object]
+    send: Callable[[Signal], object]
     #: The workers there are; empty where one process serves by itself.
     workers: Callable[[], Sequence[Worker]]
     #: Whether the end was ordered.
@@ -56,7 +56,7 @@ class Steering:
     succeeded: Callable[[], bool]
     #: Tells a worker something: its level of logs, or that its stack is wanted.
     tell_worker: Callable[[Worker, Mapping[str, Any]], object]
-    send_signal: Callable[[Worker, signal.Signals], object]
+    send_signal: Callable[[Worker, Signal], object]
     #: The upgrade that is under way, or none.
     upgrade: Upgrade
 
@@ -176,7 +176,7 @@ class AdminSide:
             return
         under_way = self._steering.reload.under_way
         self._waiting.append((self._ended_reloads() + 1 + under_way, tell))
-        self._steering.send(signal.SIGHUP)
+        self._steering.send(Signal.SIGHUP)
 
     def scale(self, tell: Tell, *, workers: int | None, by: int | None) -> None:
         """As SIGTTIN and SIGTTOU, to a number or by some."""
@@ -195,7 +195,7 @@ class AdminSide:
             one.extra = number - one.service.settings.workers
             LOG.info("%s: %d workers wanted", name, number)
         # Wakes the loop: the supervisor does the rest.
-        self._steering.send(signal.SIGCHLD)
+        self._steering.send(Signal.SIGCHLD)
         text = ", ".join(f"{name}: {number}" for name, number in wanted.items())
         tell(Outcome(True, f"workers wanted: {text}", {"workers": wanted}))
 
@@ -218,7 +218,7 @@ class AdminSide:
             worker.due_reason = worker.due_reason or "an operator asked for it"
             worker.due_kind = worker.due_kind or "scale"
             LOG.info("%s is to be replaced: an operator asked for it", worker)
-        self._steering.send(signal.SIGCHLD)
+        self._steering.send(Signal.SIGCHLD)
         pids = [worker.pid for worker in found]
         tell(Outcome(True, f"worker {number} is being replaced", {"pids": pids}))
 
@@ -248,11 +248,11 @@ class AdminSide:
     def stop(self, tell: Tell, *, graceful: bool) -> None:
         """As SIGTERM, or as SIGINT."""
         tell(Outcome(True, "stopping" if graceful else "stopping at once"))
-        self._steering.send(signal.SIGTERM if graceful else signal.SIGINT)
+        self._steering.send(Signal.SIGTERM if graceful else Signal.SIGINT)
 
     def reopen_logs(self, tell: Tell) -> None:
         """As SIGUSR1."""
-        self._steering.send(signal.SIGUSR1)
+        self._steering.send(Signal.SIGUSR1)
         tell(Outcome(True, "the log files are opened anew"))
 
     def upgrade(self, tell: Tell) -> None:
@@ -267,7 +267,7 @@ class AdminSide:
         if obstacle is not None:
             tell(Outcome(False, f"no upgrade: {obstacle}"))
             return
-        self._steering.send(signal.SIGUSR2)
+        self._steering.send(Signal.SIGUSR2)
         tell(Outcome(True, "a new server is being started; its log says more"))
 
     def stacks(self, tell: Tell, number: int | None) -> None:

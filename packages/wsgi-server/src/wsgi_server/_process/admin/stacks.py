@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._admin.state import Outcome, Tell
-from wsgi_server._process.worker import DUMP_SIGNAL
+from wsgi_server._process.births.pipes import DUMP_SIGNAL
+from wsgi_server._system.signals import Signal
 
 if TYPE_CHECKING:
     from wsgi_server._process.workers import Worker
@@ -44,7 +44,7 @@ class Stacks:
     def __init__(
         self,
         tell_worker: Callable[[Worker, Mapping[str, Any]], object],
-        send_signal: Callable[[Worker, signal.Signals], object],
+        send_signal: Callable[[Worker, Signal], object],
     ) -> None:
         self._tell_worker = tell_worker
         self._send_signal = send_signal
