@@ -51,6 +51,10 @@ PHASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"workers": (worker(1, beat_age=45.0), worker(2))},
         ["no beat for 45 s", "SERVING"],
     ),
+    "a dead worker": (
+        {"workers": (worker(1), worker(2, state=WorkerState.STARTING))},
+        ["SERVING", "1 of 2 workers ready", "worker 2 starting"],
+    ),
     "no worker": ({"workers": ()}, ["NOT READY", "no worker runs"]),
 }
 

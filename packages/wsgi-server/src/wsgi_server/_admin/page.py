@@ -22,6 +22,8 @@ _SCRIPT: Final = (_FILES / "page.js").read_text("utf-8")
 CELLS: Final = 64
 #: Seconds from which a request is shown darker, and darkest.
 AGES: Final = (0.1, 1.0)
+#: Seconds without a beat after which a worker is shown as one that hangs.
+HUNG: Final = 10.0
 
 
 def _hash(text: str) -> str:
@@ -95,10 +97,20 @@ def _header(status: Mapping[str, Any]) -> str:
         f'<header><h1 class={colour} data-title="{escape(word)}">{escape(word)}'
         f"<small>{escape(detail)}</small></h1>"
         f"<span>up {_duration(server['uptime'])}</span>"
-        f"<span>generation {status['generation']}</span>"
+        f"<span>generation {status['generation']}</span>{_missing(status)}"
         f"<span class=dim>wsgi-server {escape(server['version'])}, Python "
         f"{escape(server['python'])}, process {server['pid']}{alone}</span></header>"
     )
+
+
+def _missing(status: Mapping[str, Any]) -> str:
+    """How many workers are ready, where that is not as many as there should be."""
+    counts = [service["workers"] for service in status["services"]]
+    ready = sum(one["ready"] for one in counts)
+    wanted = sum(one["wanted"] for one in counts)
+    if ready >= wanted or status["phase"] != "SERVING":
+        return ""
+    return f"<span class=warn>{ready} of {wanted} workers ready</span>"
 
 
 def _numbers(status: Mapping[str, Any]) -> str:
@@ -110,7 +122,13 @@ def _numbers(status: Mapping[str, Any]) -> str:
     full = "bad" if wait >= 1 else "warn" if wait >= 0.1 or now["busy"] >= 0.9 else ""
     return (
         "<section class=numbers aria-label=Now>"
-        + _number("", f"{now['requests']:.0f}", "requests/s", past["requests"], "")
+        + _number(
+            "",
+            f"{now['requests']:.0f}",
+            f"requests/s · {max(past['requests'], default=0):.0f} at most",
+            past["requests"],
+            "the last five minutes, as in each picture",
+        )
         + _number(
             slow,
             _seconds(now["p95"]),
@@ -141,7 +159,7 @@ def _number(
 ) -> str:
     return (
         f'<div class="number {colour}"><b>{value}</b><p>{what}</p>{_sparkline(past)}'
-        f"<p>{rule or 'the last five minutes'}</p></div>"
+        f"<p>{rule}</p></div>"
     )
 
 
@@ -161,7 +179,9 @@ def _sparkline(values: Sequence[float | None]) -> str:
 
 
 def _scoreboard(status: Mapping[str, Any]) -> str:
-    rows = "".join(map(_worker, status["workers"]))
+    # A service that is alone needs no name.
+    named = len(status["services"]) > 1
+    rows = "".join(_worker(row, named=named) for row in status["workers"])
     return (
         "<h2>Workers</h2><p class=hint>A cell is a thread, or a share of the greenlets. "
         "Empty: free. The darker, the longer its request runs (0.1 s, 1 s). The colour is "
@@ -170,7 +190,7 @@ def _scoreboard(status: Mapping[str, Any]) -> str:
     )
 
 
-def _worker(row: Mapping[str, Any]) -> str:
+def _worker(row: Mapping[str, Any], *, named: bool) -> str:
     places = max(1, row["threads"])
     count = min(CELLS, places)
     ages = sorted(row["ages"], reverse=True)
@@ -182,22 +202,24 @@ def _worker(row: Mapping[str, Any]) -> str:
     cells = "".join(f"<i class=a{_shade(age)}></i>" for age in shown)
     cells += "<i></i>" * (count - busy)
     slow = "".join(
-        f"<p>{one['seconds']:.0f} s: {escape(one['method'])} {escape(one['path'])}</p>"
+        f"<p class=wait>{one['seconds']:.0f} s: {escape(one['method'])} "
+        f"{escape(one['path'])}</p>"
         for one in row["slow"]
     )
     facts = [f"process {row['pid']}", f"{row['requests']} requests"]
     if row["resident"] is not None:
         facts.append(f"{row['resident'] / 1048576:.0f} MiB")
-    if row["beat_age"] > 10:
-        facts.append(f"<span class=warn>no beat for {row['beat_age']:.0f} s</span>")
-    queued = f"<span>+{row['queued']} wait</span>" if row["queued"] else ""
-    name = f"{row['service']} {row['number']}"
+    hung = row["beat_age"] > HUNG
+    if hung:
+        facts.append(f"<span class=bad>no beat for {row['beat_age']:.0f} s</span>")
+    queued = f"<p class=wait>{row['queued']} wait</p>" if row["queued"] else ""
+    name = f"{row['service'] if named else 'worker'} {row['number']}"
     colour = {"ready": "", "starting": "warn", "draining": "warn"}[row["state"]]
     return (
-        f'<div class="row g{row["generation"] % 4}" tabindex=0 id=w{row["pid"]}>'
+        f'<div class="row g{row["generation"] % 4}{" hung" * hung}" tabindex=0 id=w{row["pid"]}>'
         f"<div><i class=tag></i>{escape(name)} <span class={colour or 'dim'}>"
         f"{row['state']}</span><p>{', '.join(facts)}</p></div>"
-        f"<div><div class=cells>{cells}{queued}</div>{slow}</div></div>"
+        f"<div><div class=cells>{cells}</div>{queued}{slow}</div></div>"
     )
 
 
@@ -283,4 +305,6 @@ def _duration(seconds: float) -> str:
     days, hours = divmod(hours, 24)
     if days:
         return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
