@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._connection.scheduler import Next
 from wsgi_server._system import unpatched
-from wsgi_server._system.platform import IN, OUT
+from wsgi_server._system.platform import IN, OUT, PATIENT_LOCK
 
 from .entry import READABLE, WRITABLE
 from .loop import Loop
@@ -148,7 +148,8 @@ class ThreadsEngine(Loop):
                 self._watching = False
                 # Whoever enters from here on sees that nobody watches.
                 if not self._entered:
-                    self._alarm.wait()
+                    while not self._alarm.wait(PATIENT_LOCK):
+                        continue
                     self._alarm.clear()
                 self._watching = True
                 quiet = 0

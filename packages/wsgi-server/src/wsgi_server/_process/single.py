@@ -22,6 +22,7 @@ from wsgi_server._logs.nonblocking import has_room
 from wsgi_server._scoreboard.slots import Slot, WorkerState
 from wsgi_server._system import forks, unpatched
 from wsgi_server._system.children import Children
+from wsgi_server._system.platform import HAS_FORK
 from wsgi_server._system.process import set_title
 from wsgi_server._system.signals import Signal
 from wsgi_server.errors import ServerError
@@ -74,7 +75,8 @@ class SingleProcess:
                 return
             self._engine = engine
             engine.watch(self._main.signals.fileno(), self._on_signals)
-            engine.watch(self._inbox.fd, self._hear)
+            if HAS_FORK:
+                engine.watch(self._inbox.fd, self._hear)
             with forks.during(lambda _keep: engine.abandon()), self._shown(engine):
                 engine.serve(self._main.present.listeners, self._app, self._on_ready)
             hooks.ended()
@@ -120,6 +122,9 @@ class SingleProcess:
     @contextlib.contextmanager
     def _told_of_forks(self) -> Iterator[None]:
         """In the block, what the application forks tells of itself; it ends with us."""
+        if not HAS_FORK:
+            yield
+            return
         reader, writer = os.pipe()
         self._inbox, reporter = (
             Inbox(reader),

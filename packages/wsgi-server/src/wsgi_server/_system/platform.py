@@ -30,3 +30,6 @@ HAS_FORK: Final = hasattr(os, "fork")
 HAS_USERS: Final = hasattr(os, "setuid")
 #: Pipes and terminals say whether they take something; elsewhere who writes has to wait.
 HAS_PATIENT_PIPES: Final = hasattr(os, "O_NONBLOCK")
+#: Seconds that the main thread may wait for a lock and hear of signals in time; None where
+#: they end its wait.
+PATIENT_LOCK: Final = 0.5 if os.name == "nt" else None
