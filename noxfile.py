@@ -46,6 +46,10 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 DISTRIBUTIONS = ("wsgi-server", "wsgi-api", "wsgi-paste", "wsgi-stack")
 SOURCES = tuple(f"packages/{name}/src" for name in DISTRIBUTIONS)
 UPSTREAM = ("glance", "gunicorn", "heat", "routes")
+#: CPython's DLLs and extension modules, for `windows`.
+WINDOWS_PARTS = "panda3d==1.10.16"
+WINDOWS_SUITES = ("tests/windows", "tests/server/http11", "tests/paste")
+WINDOWS_TESTS = ("pytest", "pytest-timeout", "hypothesis", "h11", "httptools", "Paste")
 EXAMPLE = Path("docs/examples/images")
 SAMPLE = Path("docs/reference/wsgi-server.conf.sample")
 METRICS = Path("docs/reference/metrics.md")
@@ -219,6 +223,57 @@ def minimums(session: nox.Session) -> None:
         session, *_group("test"), constraints=str(floors), extras=True
     )
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python="3.11")
+def windows(session: nox.Session) -> None:
+    """Test on a CPython for Windows under Wine, which is made once; not part of CI.
+
+    Needs `wine wine64 gcc-mingw-w64-x86-64-win32` of Debian, installed here where that is
+    allowed. Arguments go to pytest.
+    """
+    tools = ("wine", "x86_64-w64-mingw32-gcc", "openssl")
+    if any(shutil.which(tool) is None for tool in tools):
+        packages = ("wine", "wine64", "gcc-mingw-w64-x86-64-win32", "openssl")
+        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+            session.skip(f"needs the packages {', '.join(packages)}")
+        apt = ("apt-get", "-qq", "install", "--yes", "--no-install-recommends")
+        session.run(*apt, *packages, external=True)
+    rig = (session.cache_dir / "windows").resolve()
+    python = str(rig / "python.sh")
+    made = rig / "made"
+    if not made.exists():
+        wheels = Path(session.create_tmp(), "wheels").resolve()
+        session.install("pip")
+        session.run(
+            *("python", "-m", "pip", "download", "-q", "--no-deps", "-d", str(wheels)),
+            *("--platform", "win_amd64", "--only-binary", ":all:", WINDOWS_PARTS),
+        )
+        wheel = next(wheels.glob("*.whl"))
+        session.run("python", "tests/windows/rig.py", str(rig), str(wheel))
+        session.run(python, "-m", "ensurepip", external=True, silent=True)
+        made.touch()
+    pip = (python, "-m", "pip", "install", "-q", "--disable-pip-version-check")
+    pins = ("--no-warn-script-location", "-c", "constraints.txt")
+    ours = [f"./packages/{name}" for name in DISTRIBUTIONS]
+    fresh = ("--force-reinstall", "--no-deps")
+    session.run(*pip, *pins, *ours, *WINDOWS_TESTS, external=True)
+    session.run(*pip, *fresh, *ours, external=True)
+    session.run(
+        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+        *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+        *("-keyout", str(rig / "key.pem"), "-out", str(rig / "cert.pem")),
+        external=True,
+        silent=True,
+    )
+    # Wine's programs see the whole machine as Z:.
+    env = {"WINDOWS_TEST_PAIR": f"Z:{rig}", "PYTHONUTF8": "1"}
+    what = session.posargs or WINDOWS_SUITES
+    session.run(
+        *(python, "-m", "pytest", "-p", "no:cacheprovider", *what),
+        env=env,
+        external=True,
+    )
 
 
 @nox.session

@@ -37,7 +37,7 @@ def test_what_workers_share_is_loaded_without_an_engine(engine: str) -> None:
     script = (
         "import sys; from wsgi_server._engines import preload; "
         f"preload({engine!r}); names = ('eventlet', 'greenlet', "
-        "'wsgi_server._engines.threads', 'wsgi_server._connection.connection'); "
+        "'wsgi_server._connection.connection'); "
         "print([name for name in names if name in sys.modules])"
     )
     words = [sys.executable, "-W", "error", "-c", script]

@@ -7,10 +7,12 @@ jobs, it ends them with it.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from typing import Any
 
+from ._process.births import MARK
 from ._system.job_object import JobObject
 from .errors import ExitStatus, ServerError
 from .server import BaseServer
@@ -64,6 +66,12 @@ class Win32Server(BaseServer):
     """
 
     spawns = True
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether this process was started as a worker, for what only the parent does."""
+        supervisor = self._supervisor
+        return MARK in os.environ or (supervisor is not None and supervisor.is_worker)
 
     def run_child(self) -> None:
         """Starts the program again as a worker that is missing, or as one more.

@@ -291,7 +291,7 @@ class BaseServer(ServiceServer):
         """
         if self._starting:
             self._starting = False
-            self._staging = _check_premises()
+            self._prepare_premises()
         with _start_errors():
             super().configure_socket(old_conf, has_changed)
 
@@ -305,13 +305,19 @@ class BaseServer(ServiceServer):
 
     def run_server(self) -> None:
         """Serves in this worker; the first of all clears the staging store before."""
+        self._clear_once()
+        super().run_server()
+
+    def _prepare_premises(self) -> None:
+        self._staging = _check_premises()
+
+    def _clear_once(self) -> None:
         if self._staging is not None and os.read(self._staging, 1):
             try:
                 _clear_staging()
             # Old files are no reason not to serve.
             except Exception:
                 LOG.exception("the staging store cannot be cleared")
-        super().run_server()
 
 
 def _clear_staging() -> None:
@@ -350,6 +356,12 @@ class PosixServer(BaseServer, wsgi_server.PosixServer):
 
 class Win32Server(BaseServer, wsgi_server.Win32Server):
     """The server of platforms that do not fork."""
+
+    def _prepare_premises(self) -> None:
+        # A worker inherits no turn there, and must not clear what others are about.
+        if not self.is_worker:
+            super()._prepare_premises()
+            self._clear_once()
 
 
 Server: type[BaseServer] = Win32Server if os.name == "nt" else PosixServer

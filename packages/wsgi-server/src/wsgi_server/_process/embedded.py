@@ -43,6 +43,11 @@ class Embedded(Supervisor):
             self._told = self._configure()
 
     @property
+    def is_worker(self) -> bool:
+        """Whether this process was started anew as a worker."""
+        return self._reborn is not None
+
+    @property
     def children(self) -> set[int]:
         """The workers of the present configuration, by process id."""
         return super().children if self._reborn is None else set()

@@ -171,8 +171,9 @@ def _interpreter(environ: dict[str, str]) -> str:
 
     Sockets are given to a process by its number, and that one would be another's.
     """
-    base: str = getattr(sys, "_base_executable", sys.executable)
-    if sys.platform == "win32" and base != sys.executable:
-        environ["__PYVENV_LAUNCHER__"] = sys.executable
-        return base
+    if sys.platform == "win32" and sys.prefix != sys.base_prefix:
+        base = os.path.join(sys.base_prefix, os.path.basename(sys.executable))
+        if os.path.isfile(base):
+            environ["__PYVENV_LAUNCHER__"] = sys.executable
+            return base
     return sys.executable
