@@ -208,6 +208,9 @@ def test_a_virtual_environment_serves(start: Start, tmp_path: Path) -> None:
         env={"RIG_BASE_PYTHON": sys.executable},
     )
     assert server.get("/whole") == b"onetwo"
+    # What was started is not the server itself, which would outlive it.
+    server.press(0)
+    assert server.wait() == 0
 
 
 def test_the_drop_in_of_glance_serves(start: Start, tmp_path: Path) -> None:
