@@ -16,7 +16,6 @@ HELLO = """
 import sys
 from types import SimpleNamespace
 
-arguments = sys.argv[1:]
 
 def app(environ, start_response):
     start_response("200 OK", [])
@@ -72,24 +71,6 @@ def call(app: Any) -> list[bytes]:
 )
 def test_a_uri_names_a_callable_or_a_factory(uri: str, body: list[bytes]) -> None:
     assert call(load(uri, cfg.ConfigOpts())) == body
-
-
-def test_the_application_does_not_see_our_arguments(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["wsgi-server", "hello:app", "--workers", "2"])
-    load("hello:app", cfg.ConfigOpts())
-    assert sys.modules["hello"].arguments == []
-    assert sys.argv == ["wsgi-server", "hello:app", "--workers", "2"]
-
-
-def test_our_arguments_come_back_after_a_failure(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["wsgi-server", "nowhere:app"])
-    with pytest.raises(LoadError):
-        load("nowhere:app", cfg.ConfigOpts())
-    assert sys.argv == ["wsgi-server", "nowhere:app"]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def by_the_command(folder: Path, text: str, *arguments: str) -> Settings:
     """The settings of a command with `text` as its file."""
     (folder / "server.conf").write_text(text)
     file = ("--config-file", str(folder / "server.conf"))
-    return configuration.read(parse([HELLO, *file, *arguments])).settings
+    return configuration.read(parse([HELLO, *file, *arguments]))[0].settings
 
 
 def service(folder: Path, text: str) -> cfg.ConfigOpts:

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wsgi_server._process.backoff import (
+from wsgi_server._process.pace.backoff import (
     ACCIDENTS,
     ALONE,
     LONGEST,
@@ -19,8 +19,8 @@ from wsgi_server._process.backoff import (
     History,
     Ration,
 )
+from wsgi_server._process.pace.replacements import Replacements
 from wsgi_server._process.plan import Spawn, plan
-from wsgi_server._process.replacements import Replacements
 
 #: Doubled until it is the longest.
 WAITS = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, LONGEST, LONGEST]

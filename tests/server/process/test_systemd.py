@@ -84,6 +84,16 @@ def test_ready_is_said_when_the_workers_are_ready_and_not_before(
 
 
 @pytest.mark.forks
+def test_a_start_that_is_tried_for_long_says_so(
+    service: Service, manager: Manager, tmp_path: Path
+) -> None:
+    service.configure(start_retry=100, worker_ready_timeout=20)
+    service.start(env=env(tmp_path))
+    manager.hear("EXTEND_TIMEOUT_USEC=120000000")
+    manager.hear("READY=1")
+
+
+@pytest.mark.forks
 def test_a_reload_is_announced_with_its_time_and_ends_with_ready(
     service: Service, manager: Manager, tmp_path: Path
 ) -> None:
@@ -173,6 +183,7 @@ def test_the_service_unit_fits_the_server() -> None:
     _, *arguments = shlex.split(service["ExecStart"])
     parsed = parse(arguments)
     assert parsed.app.startswith("config:")
+    assert parsed.start_retry > 0
     conf = cfg.ConfigOpts()
     register_opts(conf)
     conf([], default_config_files=[], default_config_dirs=[])

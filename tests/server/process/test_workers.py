@@ -72,9 +72,9 @@ def test_the_process_title_says_who_is_who(service: Service) -> None:
         for pid in (server.pid, *server.worker_pids())
     }
     assert titles == {
-        b"wsgi-server: supervisor",
-        b"wsgi-server: worker 1 (application:app)",
-        b"wsgi-server: worker 2 (application:app)",
+        b"wsgi-server:supervisor",
+        b"wsgi-server:worker 1 (application:app)",
+        b"wsgi-server:worker 2 (application:app)",
     }
 
 

@@ -13,8 +13,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from ._command import configuration, loader
-from ._command.arguments import PROG, SUBCOMMANDS, parse
+from ._command.arguments import SUBCOMMANDS, complain, parse, split
 from .errors import ExitStatus, ServerError
 
 LOG = logging.getLogger(__name__)
@@ -35,9 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(parse(arguments))
     except ServerError as exc:
         # The log is set up by then, or the file was never read.
-        if "--debug" in arguments or LOG.isEnabledFor(logging.DEBUG):
+        if "--debug" in split(arguments)[0] or LOG.isEnabledFor(logging.DEBUG):
             traceback.print_exception(exc)
-        _complain(exc)
+        complain(exc)
         return exc.exit_status
     except KeyboardInterrupt:  # before the supervisor could take signals over
         return ExitStatus.OK
@@ -46,30 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Serves, or checks only, as the parsed `arguments` say; returns the exit status."""
     if arguments.check_config:
-        return _check(arguments)
+        from ._command.check import check
+
+        return check(arguments)
     # Imported here, because --help and --check-config need no supervisor.
     from ._command.run import Run
 
     status, reason = Run(arguments).serve()
     if status:
-        _complain(reason)
+        complain(reason)
     return status
-
-
-def _check(arguments: argparse.Namespace) -> int:
-    from ._process.checks import examine
-    from ._process.service import Service
-
-    read = configuration.read(arguments)
-    app = arguments.app
-    service = Service(app, read.settings, lambda: loader.load(app, read.conf))
-    untried = list(examine(service))
-    print(f"{PROG}: the configuration and {app} are fine")
-    for what in untried:
-        print(f"{PROG}: not tried: {what}")
-    return ExitStatus.OK
-
-
-def _complain(reason: object) -> None:
-    # Parsers of files and certificates like to write paragraphs.
-    print(f"{PROG}: error: {' '.join(str(reason).split())}", file=sys.stderr)

@@ -42,9 +42,11 @@ class Trait(enum.Flag):
     NEEDS_RESTART = enum.auto()
     #: A listening socket, or who serves it, depends on it.
     OF_SOCKET = enum.auto()
+    #: It is one for all applications that a server serves.
+    OF_SERVER = enum.auto()
 
 
-COMMON, CAN_BE_OFF, OF_WORKERS, NEEDS_RESTART, OF_SOCKET = Trait
+COMMON, CAN_BE_OFF, OF_WORKERS, NEEDS_RESTART, OF_SOCKET, OF_SERVER = Trait
 _PLAIN: Final = Trait(0)
 
 
@@ -209,7 +211,16 @@ OPTIONS: Final[dict[str, Sequence[Option]]] = {
             "moment in which it serves: a full one then takes no tenth of a second any "
             "more, and workers go on sharing what was loaded before the fork."
         ),
-        _file("pid-file", None, COMMON | CAN_BE_OFF | NEEDS_RESTART)(
+        _text("prog-name", None, COMMON | CAN_BE_OFF, metavar="NAME")(
+            "Name of the program that the application finds in sys.argv[0], such as "
+            "cinder-api: oslo.config looks for files of this name, and oslo.log writes "
+            "one. Without a value it is derived from the application. For the command."
+        ),
+        _text("app-args", "", metavar="ARGUMENTS")(
+            "Arguments that the application finds in sys.argv, quoted as in a shell. What "
+            "stands behind -- on the command line wins. For the command."
+        ),
+        _file("pid-file", None, COMMON | CAN_BE_OFF | NEEDS_RESTART | OF_SERVER)(
             "File to write the supervisor's process id to."
         ),
         _text("user", None, COMMON | CAN_BE_OFF | NEEDS_RESTART, metavar="NAME")(
@@ -238,6 +249,10 @@ OPTIONS: Final[dict[str, Sequence[Option]]] = {
         _seconds("worker-ready-timeout", 60, min=0.1)(
             "How long a new worker may take to load the application and accept. Where "
             "workers = 0 it counts at an upgrade alone."
+        ),
+        _seconds("start-retry", 0, COMMON | OF_SERVER)(
+            "How long a start goes on trying where no worker of an application becomes "
+            "ready, because a database comes late for example. With 0 it ends at once."
         ),
         _count("max-requests", 0, COMMON | OF_WORKERS, zero="never does")(
             "Requests after which a worker is replaced, one at a time and drained."
@@ -322,10 +337,10 @@ OPTIONS: Final[dict[str, Sequence[Option]]] = {
         ),
     ),
     "logs": (
-        _file("log-file", None, COMMON | CAN_BE_OFF)(
+        _file("log-file", None, COMMON | CAN_BE_OFF | OF_SERVER)(
             "File for the server's log; stderr without it."
         ),
-        _switch("debug", False, COMMON)(
+        _switch("debug", False, COMMON | OF_SERVER)(
             "Log more, and show tracebacks of start-up errors."
         ),
         _file("access-log", "-", COMMON | CAN_BE_OFF)(
@@ -344,21 +359,21 @@ OPTIONS: Final[dict[str, Sequence[Option]]] = {
         ),
     ),
     "to see and to steer": (
-        _address("admin-bind", None, COMMON | CAN_BE_OFF | NEEDS_RESTART)(
+        _address("admin-bind", None, COMMON | CAN_BE_OFF | NEEDS_RESTART | OF_SERVER)(
             "Where health, metrics and the status page are answered, as HOST:PORT or "
             "unix:/path. Nothing can be changed from there. Without a value: nowhere."
         ),
-        _names("admin-hosts", [], NEEDS_RESTART)(
+        _names("admin-hosts", [], NEEDS_RESTART | OF_SERVER)(
             "Names that the Host field of a request to admin_bind may have, beside "
             "addresses and localhost: a name that anybody controls could be made to point "
             "here from a page in a browser."
         ),
-        _file("control-socket", None, COMMON | CAN_BE_OFF | NEEDS_RESTART)(
+        _file("control-socket", None, COMMON | CAN_BE_OFF | NEEDS_RESTART | OF_SERVER)(
             "Unix socket over which the server answers everything and takes orders: "
             "`wsgi-server status`, `reload`, `scale` and others. Without a value: "
             "control.sock where systemd gives the service a RuntimeDirectory=, else none."
         ),
-        _text("control-socket-mode", "0600", NEEDS_RESTART)(
+        _text("control-socket-mode", "0600", NEEDS_RESTART | OF_SERVER)(
             "Permissions of the control socket, in octal: who may give orders."
         ),
         _switch("health-on-service", False, COMMON)(
@@ -375,7 +390,7 @@ OPTIONS: Final[dict[str, Sequence[Option]]] = {
             cfg.IntOpt,
             "drain-status",
             503,
-            NEEDS_RESTART,
+            NEEDS_RESTART | OF_SERVER,
             choices=[
                 (503, "Service Unavailable"),
                 (404, "Not Found, for HAProxy's disable-on-404"),

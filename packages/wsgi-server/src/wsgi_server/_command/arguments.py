@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import platform
+import re
+import shlex
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
 from oslo_config import cfg
 
 from wsgi_server import __version__, opts
+from wsgi_server._config.values import SECTION
 from wsgi_server._system import directory
 from wsgi_server.errors import ExitStatus, ServerError
 
@@ -24,11 +28,15 @@ SUBCOMMANDS: Final = (
     *("log-level", "drain", "undrain", "stop", "reopen-logs", "upgrade", "events"),
 )
 
+#: What names an application: a label of metrics, and a part of a section.
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
+
 _DESCRIPTION: Final = """\
 Serves a WSGI application from pre-forked worker processes.
 
 APP is module:callable, module:factory() or, with wsgi-paste installed,
-config:api-paste.ini#main.
+config:api-paste.ini#main. What stands behind -- are the arguments of the application:
+it finds them in sys.argv, and in the place of the command's name that of its service.
 """
 
 _EPILOG: Final = """\
@@ -68,7 +76,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     Raises `UsageError`; leaves by `SystemExit` after `--help` and `--version`.
     """
     parser = _parser()
-    arguments, unknown = parser.parse_known_args(argv)
+    ours, theirs = split(argv)
+    arguments, unknown = parser.parse_known_args(ours)
     options = [word for word in unknown if word.startswith("-")]
     if options:
         name = options[0].partition("=")[0]
@@ -76,15 +85,53 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.error(f"there is no option {name}{near}")
     if unknown:
         parser.error(f"one application, please: {unknown[0]!r} is one too many")
-    if arguments.app is None:
-        parser.error("name an application, such as module:callable")
+    _check_applications(parser, arguments)
+    if theirs is not None:
+        if len(arguments.apps) > 1:
+            parser.error(
+                "arguments behind -- are those of one application; with several set "
+                "app_args in the section of each"
+            )
+        arguments.app_args = shlex.join(theirs)
     return arguments
+
+
+def split(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:
+    """Returns the server's arguments, and those of the application; None without `--`."""
+    if "--" not in argv:
+        return argv, None
+    end = argv.index("--")
+    return argv[:end], argv[end + 1 :]
+
+
+def _check_applications(parser: _Parser, arguments: argparse.Namespace) -> None:
+    """Makes `arguments.apps` what `--app` names: URIs by their names, or nothing."""
+    named: Sequence[tuple[str, str]] = arguments.apps
+    if arguments.app is None and not named:
+        parser.error("name an application, such as module:callable")
+    if arguments.app is not None and named:
+        parser.error(f"{arguments.app!r} beside --app: give each of several a name")
+    names = [name for name, _ in named]
+    for name in names:
+        if names.count(name) > 1:
+            parser.error(f"--app {name}: the name is given to more than one")
+    arguments.apps = dict(named)
+
+
+def _named_application(text: str) -> tuple[str, str]:
+    name, _, uri = text.partition("=")
+    if not _NAME.fullmatch(name) or not uri:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: write NAME=URI, such as heat_api=heat.wsgi.api:application; a "
+            "name has letters, digits, '_', '-' and '.'"
+        )
+    return name, uri
 
 
 def _parser() -> _Parser:
     parser = _Parser(
         PROG,
-        usage=f"{PROG} APP [--config-file FILE] [options]",
+        usage=f"{PROG} APP [--config-file FILE] [options] [-- ARGUMENTS]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -93,6 +140,17 @@ def _parser() -> _Parser:
     )
     parser.add_argument("app", metavar="APP", nargs="?", help=argparse.SUPPRESS)
     general = parser.add_argument_group("general")
+    general.add_argument(
+        "--app",
+        dest="apps",
+        metavar="NAME=URI",
+        action="append",
+        default=[],
+        type=_named_application,
+        help="an application by a name of its own, in the place of APP; may be given "
+        f"several times. What it does not share with the others stands in the section "
+        f"[{SECTION}:NAME]",
+    )
     for name, what in (("file", "FILE"), ("dir", "DIR")):
         general.add_argument(
             f"--config-{name}",
@@ -156,3 +214,9 @@ def _converter(option: opts.Option) -> Callable[[str], Any]:
 def _version() -> str:
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return f"{PROG} {__version__} ({python})"
+
+
+def complain(reason: object) -> None:
+    """Says in one line on stderr what is wrong."""
+    # Parsers of files and certificates like to write paragraphs.
+    print(f"{PROG}: error: {' '.join(str(reason).split())}", file=sys.stderr)

@@ -45,15 +45,14 @@ def load(uri: str, conf: Any) -> WSGIApplication:
 
     `uri` is `module:name`, `module:name.attribute` or `module:factory(literals...)`, or
     `SCHEME:REST` for an installed loader; `conf` (a `ConfigOpts`) is for loaders only.
-    The current directory can be imported from, as with `python -m`, and `sys.argv` holds
-    no arguments meanwhile: services parse it while they are imported. Raises `LoadError`.
+    The current directory can be imported from, as with `python -m`. Raises `LoadError`.
     """
     sys.path[:] = _search_path()
     scheme, colon, rest = uri.partition(":")
     if not colon or not rest:
         raise LoadError(f"cannot load {uri!r}: {_what_to_write(uri)}")
     entry = _find_loader(scheme)
-    with _without_arguments(), _faults(uri, explained=entry is not None):
+    with _faults(uri, explained=entry is not None):
         app = entry.load()(rest, conf) if entry else _load_object(uri, scheme, rest)
     return _checked(uri, app)
 
@@ -183,16 +182,6 @@ def _search_path() -> list[str]:
     if careful or here in sys.path or "" in sys.path:
         return sys.path
     return [here, *sys.path]
-
-
-@contextmanager
-def _without_arguments() -> Iterator[None]:
-    arguments = sys.argv[1:]
-    del sys.argv[1:]
-    try:
-        yield
-    finally:
-        sys.argv[1:] = arguments
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 from typing import TYPE_CHECKING
@@ -11,18 +10,17 @@ from wsgi_server import pools
 from wsgi_server._logs import server as server_log
 from wsgi_server._process.service import Service
 from wsgi_server._process.supervisor import Supervisor
-from wsgi_server.errors import ConfigError, LoadError
+from wsgi_server.errors import ConfigError
 
-from . import configuration, loader
+from . import configuration
 
 if TYPE_CHECKING:
     import argparse
 
-    from _typeshed.wsgi import WSGIApplication
-    from oslo_config import cfg
-
     from wsgi_server._config.settings import Settings
     from wsgi_server.errors import ExitStatus
+
+    from .application import Application
 
 LOG = logging.getLogger(__name__)
 
@@ -33,8 +31,9 @@ class Run:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._arguments = arguments
         #: What the first generation is made of.
-        self._first: configuration.Configuration | None = configuration.read(arguments)
-        self._settings = self._first.settings
+        self._first: list[Application] | None = configuration.read(arguments)
+        #: Those of the first application; what is one for all, it has as well as any.
+        self._settings = self._first[0].settings
         #: Those of the generation that goes on if a reload fails.
         self._served = self._settings
         # The log file is one of those that it is meant for.
@@ -61,10 +60,9 @@ class Run:
         if read is None:
             read = configuration.read(self._arguments)
         self._served = self._settings
-        self._adopt(read.settings)
+        self._adopt(read[0].settings)
         loader.look_up()
-        load = functools.partial(self._load, read.conf)
-        return [Service(self._arguments.app, read.settings, load)]
+        return [Service(app.name, app.settings, app.load, app.around) for app in read]
 
     def _return_to_old(self) -> None:
         try:
@@ -78,10 +76,3 @@ class Run:
         old, self._settings = self._settings, settings
         if (old.log_file, old.debug) != (settings.log_file, settings.debug):
             server_log.set_up(settings.log_file, debug=settings.debug)
-
-    def _load(self, conf: cfg.ConfigOpts) -> WSGIApplication:
-        try:
-            return loader.load(self._arguments.app, conf)
-        except LoadError as exc:
-            # The line says it all; the traceback is for those who debug.
-            raise LoadError(str(exc)) from (exc if self._settings.debug else None)

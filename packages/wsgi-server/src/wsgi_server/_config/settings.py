@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import shlex
 import socket
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
@@ -41,6 +42,11 @@ RESTART_ONLY: Final = frozenset(
     name for name, option in opts.BY_NAME.items() if opts.NEEDS_RESTART in option.traits
 )
 
+#: Options that all applications of a server share.
+OF_SERVER: Final = frozenset(
+    name for name, option in opts.BY_NAME.items() if opts.OF_SERVER in option.traits
+)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -64,6 +70,9 @@ class Settings:
     queue_timeout: float
     preload_app: bool
     gc_freeze: bool
+    prog_name: str | None
+    #: What the application finds in `sys.argv[1:]`.
+    app_args: tuple[str, ...]
     pid_file: str | None
     user: str | None
     group: str | None
@@ -73,6 +82,7 @@ class Settings:
     drain_idle_timeout: float
     worker_timeout: float | None
     worker_ready_timeout: float
+    start_retry: float
     max_requests: int | None
     max_requests_jitter: int
     max_worker_lifetime: float | None
@@ -117,14 +127,20 @@ class Settings:
 
     @classmethod
     def from_conf(
-        cls, conf: Any, *, default_port: int | None = None, **overrides: Any
+        cls,
+        conf: Any,
+        *,
+        default_port: int | None = None,
+        section: str | None = None,
+        **overrides: Any,
     ) -> Settings:
         """Returns a checked snapshot of `conf`.
 
-        `conf` is as for `Values`. `default_port` stands in for a missing bind_port.
+        `conf` and `section` are as for `Values`. `default_port` stands in for a missing
+        bind_port.
         `overrides` replace single values after reading. Raises `ConfigError`.
         """
-        found = Values(conf)
+        found = Values(conf, section)
         values = {
             name: option.meaning(
                 overrides[name] if name in overrides else found[option]
@@ -143,6 +159,7 @@ class Settings:
             values["binds"] = (_tcp_address(host, port, default_port),)
         values["admin_bind"] = _admin_address(values["admin_bind"])
         values["admin_hosts"] = tuple(values["admin_hosts"])
+        values["app_args"] = _words("app_args", values["app_args"])
         for name in _OCTAL:
             values[name] = _octal(name, values[name])
         for name in ("forwarded_allow", "proxy_protocol"):
@@ -216,6 +233,13 @@ def _tcp_address(host: str, port: int | None, default_port: int | None) -> TcpAd
     if port is None:
         raise ConfigError("bind_port is not set and the service has no default port")
     return TcpAddress(host, port)
+
+
+def _words(name: str, text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as exc:
+        raise ConfigError(f"{name} = {text}: {exc} (quote as in a shell)") from exc
 
 
 def _admin_address(text: str | None) -> TcpAddress | UnixAddress | None:

@@ -35,13 +35,17 @@ class Values:
     """The values of our options in `conf`, or else in the section of ours.
 
     `conf` is a `ConfigOpts`, one of its groups, or an object that has options of `cfg.CONF`
-    as attributes; `cfg.CONF` where it is None.
+    as attributes; `cfg.CONF` where it is None. What stands in `section` of its files wins
+    over what stands elsewhere in them.
     """
 
-    def __init__(self, conf: Any = None) -> None:
+    def __init__(self, conf: Any = None, section: str | None = None) -> None:
         self._conf = cfg.CONF if conf is None else conf
         self._view = View(root(self._conf))
         self._view.register_missing(opts.ALL_OPTS, SECTION)
+        self._section = section
+        if section is not None:
+            self._view.register_missing(opts.ALL_OPTS, section)
         #: The group in which options are looked for first.
         self._group = None
         if isinstance(conf, cfg.ConfigOpts.GroupAttr):
@@ -52,8 +56,7 @@ class Values:
         try:
             if not isinstance(self._conf, cfg.ConfigOpts | cfg.ConfigOpts.GroupAttr):
                 return self._attribute(option)
-            has = self._view.has(option.name, self._group)
-            return self._view.read(option, self._group if has else SECTION)
+            return self._view.read(option, self._place(option))
         except RecursionError:
             raise ConfigError(f"option {option.name}: its value names itself") from None
         except (cfg.Error, ValueError) as exc:
@@ -64,24 +67,31 @@ class Values:
         """Tells whether somebody says what it is: a file, the command line, the program."""
         group: str | None = SECTION
         if isinstance(self._conf, cfg.ConfigOpts | cfg.ConfigOpts.GroupAttr):
-            if self._view.has(option.name, self._group):
-                group = self._group
+            group = self._place(option)
         elif option.name in dir(type(self._conf)):
             return True
-        where = self._view.get_location(option.name, group)
-        return where is not None and where.location not in _BY_DEFAULT
+        return self._view.is_set(option.name, group)
 
     def source(self, option: opts.Option) -> str:
         """Where the value stands, for people."""
         if not self.is_set(option):
             return "default"
         own = isinstance(self._conf, cfg.ConfigOpts | cfg.ConfigOpts.GroupAttr)
-        has = own and self._view.has(option.name, self._group)
-        where = self._view.get_location(option.name, self._group if has else SECTION)
+        where = self._view.get_location(
+            option.name, self._place(option) if own else SECTION
+        )
         if where is None:
             return "the program"
         kind = where.location.name.replace("_", " ")
         return str(where.detail or {"set override": "command line"}.get(kind, kind))
+
+    def _place(self, option: opts.Option) -> str | None:
+        """The group of `conf` in which the value stands."""
+        if self._section is not None and self._view.is_set(option.name, self._section):
+            where = self._view.get_location(option.name, self._group)
+            if where is None or where.location is not cfg.Locations.set_override:
+                return self._section
+        return self._group if self._view.has(option.name, self._group) else SECTION
 
     def _attribute(self, option: opts.Option) -> Any:
         try:
@@ -128,6 +138,20 @@ class View(cfg.ConfigOpts):
         if group is None:
             return name in self._opts
         return group in self._groups and name in self._groups[group]._opts
+
+    def is_set(self, name: str, group: str | None = None) -> bool:
+        """Tells whether somebody says what that option, which is there, is."""
+        where = self.get_location(name, group)
+        return where is not None and where.location not in _BY_DEFAULT
+
+    def sections(self) -> dict[str, set[str]]:
+        """The sections of the files, and the names that each of them sets."""
+        found: dict[str, set[str]] = {}
+        for parsed in getattr(self._namespace, "_parsed", ()):
+            for section, values in parsed.items():
+                names = {name.replace("-", "_") for name in values}
+                found.setdefault(section, set()).update(names)
+        return found
 
     def register_missing(self, options: Any, group: str | None = None) -> None:
         """Registers those of `options` that are not there."""

@@ -24,11 +24,12 @@ from wsgi_server._system.pid_file import PidFile
 from wsgi_server._system.predecessor import Predecessor
 from wsgi_server._system.signals import Signal, SignalPipe
 from wsgi_server._system.systemd import Notifier, listen_fds
-from wsgi_server.errors import BootError
+from wsgi_server.errors import BootError, LoadError
 
 from . import generation as generations
 from .admin.doors import open_admin_listeners
 from .generation import Generation
+from .pace.start import Start
 from .service import Service, check
 
 LOG = logging.getLogger(__name__)
@@ -129,16 +130,20 @@ class MainProcess:
             self.close()
             raise
 
-    def announce(self) -> None:
+    def announce(self, summary: str) -> None:
         """The server answers: says so, and sends a predecessor home."""
-        for listener in self.present.listeners:
-            LOG.info("listening on %s", listener.url)
+        several = len(self.present.deployments) > 1
+        for name, deployment in self.present.deployments.items():
+            for listener in deployment.listeners:
+                whose = f" ({name})" if several else ""
+                LOG.info("listening on %s%s", listener.url, whose)
         self.say_grace()
         if self.predecessor:
             self._write_pid()
             self.predecessor.dismiss()
             self.hand_over(os.getpid())
             generations.apply_options(self.present, to=self.present.listeners)
+        self.notifier.ready(summary)
 
     def say_grace(self) -> None:
         """Under Kubernetes: says how long an end may take, where that is news."""
@@ -191,10 +196,14 @@ class MainProcess:
             listener.close()
 
     def _open(self, configure: Callable[[], Sequence[Service]]) -> Generation:
-        """The first generation; waits a while for an address that is in use."""
+        """The first generation; waits a while for an address in use, or to load it."""
         retry = Retry(self.bind_retry)
         services = configure()
         check(services)
+        settings = services[0].settings
+        self.start = Start(settings, whole=bool(self.predecessor))
+        if self.start.longest:
+            self.notifier.starting(self.start.longest + settings.worker_ready_timeout)
         while True:
             try:
                 self.admin = self.admin or open_admin_listeners(
@@ -205,6 +214,8 @@ class MainProcess:
                 )
             except AddressInUse as exc:
                 self.wait_for_signals(retry.pause(exc))
+            except LoadError as exc:
+                self.wait_for_signals(self.start.pause(exc))
             else:
                 self.inheritance.close()
                 return generation

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from wsgi_server._config.settings import RESTART_ONLY
+from wsgi_server._config.settings import OF_SERVER, RESTART_ONLY
 from wsgi_server._net.binding import AddressInUse
 from wsgi_server._net.retry import Retry
 from wsgi_server.errors import ConfigError, ServerError
@@ -221,13 +221,18 @@ def _log_changes(old: Generation, new: Sequence[Service]) -> None:
 
 def _restart_bound(old: Generation, new: Sequence[Service]) -> list[Service]:
     """`new`, with what only a restart can change left as it is."""
-    kept = {name: getattr(old.settings, name) for name in RESTART_ONLY}
-    return [
-        dataclasses.replace(
-            service, settings=dataclasses.replace(service.settings, **kept)
+    found = []
+    for service in new:
+        before = old.deployments.get(service.name)
+        names = RESTART_ONLY if before is not None else RESTART_ONLY & OF_SERVER
+        settings = old.settings if before is None else before.service.settings
+        kept = {name: getattr(settings, name) for name in names}
+        found.append(
+            dataclasses.replace(
+                service, settings=dataclasses.replace(service.settings, **kept)
+            )
         )
-        for service in new
-    ]
+    return found
 
 
 def _shown(value: object) -> str:

@@ -25,7 +25,7 @@ from wsgi_server._system.children import Children
 from wsgi_server._system.platform import HAS_FORK
 from wsgi_server._system.process import set_title
 from wsgi_server._system.signals import Signal
-from wsgi_server.errors import ServerError
+from wsgi_server.errors import LoadError, ServerError
 
 from .admin import admin_of_one
 from .admin.wanted import TICK, is_wanted
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .admin.side import AdminSide
     from .generation import Generation
     from .reload import Reload
+    from .service import Service
     from .upgrade import Upgrade
 
 LOG = logging.getLogger(__name__)
@@ -90,13 +91,20 @@ class SingleProcess:
             deployment.identity.assume()
             # No loop runs yet that could be told to end.
             with self._main.signals.interrupting(STOPPING):
-                self._app = load(deployment.service)
+                self._app = self._load(deployment.service)
             hooks.started(0)
         except KeyboardInterrupt:
             LOG.info("stopping before the application was loaded")
             return None
         set_title(deployment.service.name)
         return create_engine(deployment.service.settings, self._slot)
+
+    def _load(self, service: Service) -> WSGIApplication:
+        while True:
+            try:
+                return load(service)
+            except LoadError as exc:
+                unpatched.sleep(self._main.start.pause(exc))
 
     @contextlib.contextmanager
     def _shown(self, engine: Engine) -> Iterator[None]:
@@ -165,8 +173,7 @@ class SingleProcess:
         self._slot.state = WorkerState.READY
         self._phase = Phase.SERVING
         self._stand()
-        self._main.announce()
-        self._main.notifier.ready("serving in one process")
+        self._main.announce("serving in one process")
         if self._admin is not None:
             self._admin.turn()
         self._live()

@@ -23,9 +23,9 @@ from .admin.facts import Facts
 from .admin.wanted import is_wanted
 from .births.choice import make_workers, reborn_if_any
 from .main_process import LONGEST_WAIT, MainProcess, Phase
+from .pace.replacements import Replacements
 from .plan import Spawn, plan
 from .reload import Reload
-from .replacements import Replacements
 from .service import Deployment, Service
 from .upgrade import Upgrade
 from .worker import MARGIN
@@ -200,6 +200,7 @@ class Supervisor(Facts):
             self._replacements.due,
             self._main.notifier.due,
             self._close_at,
+            self._main.start.due if self._phase is Phase.BOOTING else math.inf,
         ]
         if self._admin is not None:
             deadlines.append(self._admin.deadline)
@@ -278,7 +279,10 @@ class Supervisor(Facts):
         if coming is not None and worker.generation == coming.number:
             self._give_up(reason)
         elif self._phase is Phase.BOOTING:
-            self._fail(reason, status)
+            if self._main.start.survives(worker.service, reason, status, self._workers):
+                self._remember(worker, now)
+            else:
+                self._fail(reason, status)
         else:
             self._remember(worker, now)
             return self._phase.going
@@ -293,11 +297,8 @@ class Supervisor(Facts):
 
     def _act(self, now: float) -> None:
         """Brings the workers to what is wanted, as far as that may be done now."""
-        if self._phase is Phase.BOOTING and self._workers.complete(self._main.present):
-            self._phase = Phase.SERVING
-            self._stand()
-            self._main.announce()
-            self._main.notifier.ready(self._summary())
+        if self._phase is Phase.BOOTING:
+            self._try_to_serve(now)
         coming = self._reload.coming
         if (
             coming is not None
@@ -314,6 +315,14 @@ class Supervisor(Facts):
             self._reload.begin()
         if not self._phase.going:
             self._bring_about(now)
+
+    def _try_to_serve(self, now: float) -> None:
+        if self._main.start.suffices(self._main.present, self._workers):
+            self._phase = Phase.SERVING
+            self._stand()
+            self._main.announce(self._summary())
+        elif failure := self._main.start.is_over(self._workers, now):
+            self._fail(*failure)
 
     def _bring_about(self, now: float) -> None:
         """Carries out what `plan` says about each service."""
@@ -340,7 +349,7 @@ class Supervisor(Facts):
                     self._spawn(coming.deployments[name], step, now)
             stay = [w for w in self._workers.of(name) if not w.stopping]
             needs.append((name, stay, missing))
-        if self._phase is Phase.BOOTING:
+        if self._phase is Phase.BOOTING and not self._main.start.failures:
             turns = [(name, step) for name, _, missing in needs for step in missing]
         else:
             turns = self._replacements.choose(needs, now)

@@ -62,12 +62,17 @@ def cpu_seconds(pid: int) -> float:
 
 
 def set_title(role: str) -> None:
-    """Names the process in `ps`, where setproctitle is installed."""
+    """Names the process in `ps`, where setproctitle is installed.
+
+    The kernel keeps the first 15 characters as well, in `/proc/PID/stat`. They have no
+    blank: Python 3.12 counts fields there to see whether a process that forks has threads.
+    """
     try:
         setproctitle: Any = importlib.import_module("setproctitle")
     except ImportError:
         return
-    setproctitle.setproctitle(f"wsgi-server: {role}")
+    title = f"wsgi-server:{role}"
+    setproctitle.setproctitle(title[:15].replace(" ", "_") + title[15:])
 
 
 def cpus() -> int:

@@ -61,6 +61,11 @@ class Notifier:
         ):
             self.interval = int(usec) / 2e6
 
+    def starting(self, seconds: float) -> None:
+        """The start may take so long."""
+        usec = math.ceil(seconds * 1e6)
+        self._send(f"EXTEND_TIMEOUT_USEC={usec}", "STATUS=starting", patient=True)
+
     def ready(self, status: str) -> None:
         """The service answers: after a start, or again after a reload."""
         self._send("READY=1", f"STATUS={status}", patient=True)

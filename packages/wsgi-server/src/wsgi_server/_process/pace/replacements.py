@@ -8,11 +8,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from wsgi_server._process.plan import Spawn, in_turn
+
 from .backoff import LONGEST, History, Ration
-from .plan import Spawn, in_turn
 
 if TYPE_CHECKING:
-    from .workers import Worker
+    from wsgi_server._process.workers import Worker
 
 LOG = logging.getLogger(__name__)
 
