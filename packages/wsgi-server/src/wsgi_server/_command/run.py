@@ -12,7 +12,7 @@ from wsgi_server._process.service import Service
 from wsgi_server._process.supervisor import Supervisor
 from wsgi_server.errors import ConfigError
 
-from . import configuration
+from . import configuration, loader
 
 if TYPE_CHECKING:
     import argparse

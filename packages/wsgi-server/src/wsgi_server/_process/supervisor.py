@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Collection, Sequence
 
@@ -177,12 +176,11 @@ class Supervisor(Facts):
             self._on_message(worker, message, now)
         self._watch_upgrade(ready, now)
         for worker, complaint in self._workers.enforce(now, asked):
-            self._on_loss(worker, complaint, ExitStatus.BOOT, now)
+            self._on_loss(worker, Failed(complaint, ExitStatus.BOOT), now)
         for worker, code in self._workers.reap(now):
             self._on_end(worker, code, now)
         self._upgrade.reap()
-        if os.getpid() == 1:
-            self._workers.reap_orphans()
+        self._workers.reap_orphans()
         if now >= self._reload.due:
             self._reload.open()
         if now >= self._close_at:
@@ -200,7 +198,7 @@ class Supervisor(Facts):
             self._replacements.due,
             self._main.notifier.due,
             self._close_at,
-            self._main.start.due if self._phase is Phase.BOOTING else math.inf,
+            self._main.start.due,
         ]
         if self._admin is not None:
             deadlines.append(self._admin.deadline)
@@ -262,27 +260,20 @@ class Supervisor(Facts):
             else:
                 LOG.warning("%s %s", worker, how_it_ended(code))
             return
-        if worker.failure is not None:
-            reason, status = worker.failure.reason, worker.failure.status
-        else:
-            reason, status = f"{worker} {how_it_ended(code)}", ExitStatus.BOOT
-            if not worker.ready:
-                reason += " before it was ready"
-        if not self._on_loss(worker, reason, status, now):
-            LOG.error("%s; it is replaced", reason)
+        loss = worker.failure_with(code)
+        if not self._on_loss(worker, loss, now):
+            LOG.error("%s; it is replaced", loss.reason)
 
-    def _on_loss(
-        self, worker: Worker, reason: str, status: ExitStatus, now: float
-    ) -> bool:
+    def _on_loss(self, worker: Worker, loss: Failed, now: float) -> bool:
         """What else the loss of a worker means; false when it is merely replaced."""
         coming = self._reload.coming
         if coming is not None and worker.generation == coming.number:
-            self._give_up(reason)
+            self._give_up(loss.reason)
         elif self._phase is Phase.BOOTING:
-            if self._main.start.survives(worker.service, reason, status, self._workers):
+            if self._main.start.survives(worker.service, loss, self._workers):
                 self._remember(worker, now)
             else:
-                self._fail(reason, status)
+                self._fail(loss)
         else:
             self._remember(worker, now)
             return self._phase.going
@@ -322,7 +313,7 @@ class Supervisor(Facts):
             self._stand()
             self._main.announce(self._summary())
         elif failure := self._main.start.is_over(self._workers, now):
-            self._fail(*failure)
+            self._fail(failure)
 
     def _bring_about(self, now: float) -> None:
         """Carries out what `plan` says about each service."""
@@ -371,7 +362,7 @@ class Supervisor(Facts):
             if here:
                 self._give_up(reason)
             elif self._phase is Phase.BOOTING:
-                self._fail(reason, ExitStatus.BOOT)
+                self._fail(Failed(reason, ExitStatus.BOOT))
             else:
                 LOG.error("%s", reason)  # noqa: TRY400  one line says it
                 self._replacements.died(deployment.service.name, now, None, alone=False)
@@ -388,10 +379,9 @@ class Supervisor(Facts):
         if self._upgrade.under_way:
             forks.close([self._upgrade.fileno()], keep)
 
-    def _fail(self, reason: str, status: ExitStatus) -> None:
+    def _fail(self, loss: Failed) -> None:
         """The first generation does not come up: says why and leaves."""
-        self.reason = reason
-        self._status = status
+        self.reason, self._status = loss.reason, loss.status
         self._life = logging.DEBUG if self._quiet_start else logging.INFO
         self._say_failed()
         self._stop(time.monotonic(), graceful=False)

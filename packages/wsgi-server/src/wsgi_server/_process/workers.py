@@ -18,6 +18,7 @@ from wsgi_server._system import forks, unpatched
 from wsgi_server._system.children import Children
 from wsgi_server._system.platform import IN
 from wsgi_server._system.signals import Signal
+from wsgi_server.errors import ExitStatus
 
 from .admin.multiprocess import mark_dead
 from .births.pipes import DUMP_SIGNAL
@@ -89,6 +90,13 @@ class Worker:
 
     def __str__(self) -> str:
         return f"worker {self.pid} ({self.service} {self.worker_id})"
+
+    def failure_with(self, code: int | None) -> Failed:
+        """What its end with this exit code means where nobody had asked for it."""
+        if self.failure is not None:
+            return self.failure
+        early = "" if self.ready else " before it was ready"
+        return Failed(f"{self} {how_it_ended(code)}{early}", ExitStatus.BOOT)
 
     def deadline(self, awake_since: float) -> float:
         """When something has to be done about it if it does not move."""
@@ -287,7 +295,7 @@ class Workers:
 
     def reap_orphans(self) -> None:
         """As PID 1 of a container: reaps the orphans that were left to us."""
-        while True:
+        while os.getpid() == 1:
             try:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:

@@ -18,8 +18,9 @@ from .backoff import History
 if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
     from wsgi_server._process.generation import Generation
+    from wsgi_server._process.worker_pipe import Failed
     from wsgi_server._process.workers import Workers
-    from wsgi_server.errors import ExitStatus, LoadError
+    from wsgi_server.errors import LoadError
 
 LOG = logging.getLogger(__name__)
 
@@ -35,8 +36,8 @@ class Start:
         self._patience = 0.0 if whole else settings.start_retry
         self._until = time.monotonic() + self._patience
         self._history = History()
-        #: Why the last worker of each service failed, and the status that it means.
-        self.failures: dict[str, tuple[str, ExitStatus]] = {}
+        #: Why the last worker of each service failed that did.
+        self.failures: dict[str, Failed] = {}
 
     @property
     def longest(self) -> float:
@@ -48,11 +49,9 @@ class Start:
         """When a service without workers has been tried for long enough."""
         return self._until if self.failures and self._patience else math.inf
 
-    def survives(
-        self, service: str, reason: str, status: ExitStatus, workers: Workers
-    ) -> bool:
+    def survives(self, service: str, loss: Failed, workers: Workers) -> bool:
         """Tells whether the start goes on without a worker that failed."""
-        self.failures[service] = reason, status
+        self.failures[service] = loss
         others = [worker for worker in workers.of(service) if not worker.stopping]
         if self._whole:
             return False
@@ -61,15 +60,15 @@ class Start:
             LOG.log(
                 logging.WARNING if any(w.ready for w in others) else logging.DEBUG,
                 "%s; it is tried again",
-                reason,
+                loss.reason,
             )
             return True
         if time.monotonic() >= self._until:
             return False
-        LOG.warning("%s; it is tried again for %g s", reason, self._left)
+        LOG.warning("%s; it is tried again for %g s", loss.reason, self._left)
         return True
 
-    def is_over(self, workers: Workers, now: float) -> tuple[str, ExitStatus] | None:
+    def is_over(self, workers: Workers, now: float) -> Failed | None:
         """Why it has failed; None where it goes on."""
         if now < self.due:
             return None
@@ -83,6 +82,7 @@ class Start:
     def suffices(self, present: Generation, workers: Workers) -> bool:
         """Tells whether all are ready, or those are enough that have not failed."""
         if workers.complete(present):
+            self._patience = 0.0
             return True
         if not self.failures:
             return False
@@ -91,10 +91,12 @@ class Start:
                 return False
         wanted = sum(d.wanted for d in present.deployments.values())
         LOG.warning(
-            "%d of %d workers serve; the others are tried again",
+            "%d of %d workers serve; the others are tried again: %s",
             workers.serving,
             wanted,
+            "; ".join(loss.reason for loss in self.failures.values()),
         )
+        self._patience = 0.0
         return True
 
     def pause(self, exc: LoadError) -> float:
