@@ -12,6 +12,7 @@ from wsgi_server._process.checks import examine
 from wsgi_server._process.service import Service
 from wsgi_server._process.service import check as check_together
 from wsgi_server._system import forks
+from wsgi_server._system.platform import HAS_FORK
 from wsgi_server.errors import ExitStatus, ServerError
 
 from . import configuration
@@ -29,15 +30,16 @@ def check(arguments: argparse.Namespace) -> int:
     """Says what is fine and what is not tried; returns the status that a start would have.
 
     Raises the `ServerError` that a start would end with. Each of several applications is
-    loaded in a process of its own, as it would be served.
+    loaded in a process of its own where the system forks, as it would be served.
     """
     applications = configuration.read(arguments)
     services = [_service(application) for application in applications]
     check_together(services)
-    if len(services) == 1:
+    if len(services) == 1 or not HAS_FORK:
         before = sys.argv[:]
         try:
-            _examine(services[0])
+            for service in services:
+                _examine(service)
         finally:
             sys.argv[:] = before
         return ExitStatus.OK
