@@ -225,7 +225,7 @@ def test_what_is_wrong_with_applications_is_one_line(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[wsgi_server:secon]\n", "no section [wsgi_server:second] in the config"),
+        ("[wsgi_server:scnd]\n", "no section [wsgi_server:second] in the config"),
         ("[wsgi_server:second]\nwokers = 1\n", "wokers: there is no such option; did"),
         ("[wsgi_server:second]\nlog_file = x\n", "log_file: the server has one for"),
         ("[wsgi_server:second]\nworkers = -1\n", "--app second: option workers: "),
