@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from wsgi_server._process.checks import examine
 from wsgi_server._process.service import Service
 from wsgi_server._process.service import check as check_together
-from wsgi_server._system import forks
+from wsgi_server._system import forks, unpatched
 from wsgi_server._system.platform import HAS_FORK
 from wsgi_server.errors import ExitStatus, ServerError
 
@@ -63,7 +63,7 @@ def _examine_apart(service: Service) -> int:
     sys.stdout.flush()
     pid = forks.fork()
     if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return os.waitstatus_to_exitcode(unpatched.waitpid(pid, 0)[1])
     status = int(ExitStatus.FAILURE)
     try:
         _examine(service)
