@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from wsgi_server._connection import probed
 from wsgi_server._connection.connection import Connection
 from wsgi_server._connection.state import State
-from wsgi_server._engines import loop
 
 from .exercise import TEXT, Environ, StartResponse
 from .exercise import app as exercise
@@ -37,8 +37,8 @@ class Traced(Connection):
         self._now = new
 
 
-# What the engine makes from now on.
-vars(loop)["Connection"] = Traced
+# What a client is from now on.
+vars(probed)["Connection"] = Traced
 
 
 def app(environ: Environ, start: StartResponse) -> Iterable[bytes]:

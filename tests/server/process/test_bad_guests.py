@@ -194,10 +194,10 @@ def test_scrapes_meet_ends_reloads_and_busy_workers_and_no_client_does(
 
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_an_unprivileged_server_in_a_directory_it_may_not_write_in_is_quiet(
-    tmp_path: Path, workers: str
+    tmp_path: Path, control: Path, workers: str
 ) -> None:
     """Where systemd gives it a directory that it cannot use, that is one line at INFO."""
-    closed = tmp_path / "closed"
+    closed = control.parent / "closed"
     closed.mkdir(mode=0o555)
     drop: list[str] = []
     if os.geteuid() == 0:

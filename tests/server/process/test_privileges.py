@@ -178,6 +178,7 @@ def test_a_user_that_cannot_become_another_is_refused(service: Service) -> None:
     service.configure(user="daemon")
     code = (
         "import os, locale, wsgi_server.cli, wsgi_server._process.supervisor\n"
+        "import wsgi_server._command.run\n"
         "os.setgid(65534), os.setuid(65534)\n"
         "raise SystemExit(wsgi_server.cli.main())\n"
     )
