@@ -12,6 +12,7 @@ from routes.util import URLGenerator
 from wsgi_api._rendering import ErrorAnswer, ErrorFormat, check_format
 from wsgi_api._request import FORMS, Request
 from wsgi_api._routing.mapper import APIMapper
+from wsgi_api._routing.template import note_route
 from wsgi_api.errors import (
     UndecodablePath,
     translate_exception,
@@ -117,8 +118,9 @@ class Router:
     def route(self, environ: WSGIEnvironment) -> Any:
         """Returns the application that answers, after noting the match in ``environ``.
 
-        Leaves ``wsgiorg.routing_args``, ``routes.route`` and ``routes.url``, and moves
-        what a ``{path_info:.*}`` did not match from ``PATH_INFO`` to ``SCRIPT_NAME``.
+        Leaves ``wsgiorg.routing_args``, ``routes.route``, ``routes.url`` and, for a server
+        that counts by it, the template of the route as ``wsgi_server.route``; moves what a
+        ``{path_info:.*}`` did not match from ``PATH_INFO`` to ``SCRIPT_NAME``.
         """
         path = environ.get("PATH_INFO", "")
         if not path.isascii() and self.decode_path:
@@ -146,6 +148,7 @@ class Router:
             return _Redirect(route.redirect_status, location)
         if not arguments:
             return self._nothing(environ, path)
+        note_route(environ, route)
         if "path_info" in arguments:
             _shift(environ, arguments["path_info"] or "", decoded=self.decode_path)
         return arguments["controller"]
