@@ -122,7 +122,7 @@ def test_the_combination_accepts_the_present_versions_by_range() -> None:
 #: The floors of wsgi_server, the lowest first. A module imports from floors below its own
 #: and from its own folder; what only a type checker reads counts like everything else.
 FLOORS = (
-    ("errors", "hooks", "opts"),
+    ("_options", "errors", "hooks", "opts"),
     ("_http11",),
     ("_system",),
     ("_scoreboard",),

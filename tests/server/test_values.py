@@ -13,7 +13,7 @@ import live
 import pytest
 import tools
 from oslo_config import cfg
-from wsgi_server import cli, opts, stores
+from wsgi_server import _options, cli, opts, stores
 from wsgi_server._command import configuration, paste_runner
 from wsgi_server._command.arguments import parse
 from wsgi_server._config.settings import Settings
@@ -241,18 +241,18 @@ def test_options_of_glance_are_looked_up_in_the_same_way(
 EMPTY_IS_OFF = {"access_log"}
 
 
-def in_a_file(folder: Path, option: opts.Option) -> Settings:
+def in_a_file(folder: Path, option: _options.Option) -> Settings:
     return by_the_command(folder, f"[DEFAULT]\n{option.name} =\n")
 
 
-def in_the_section(folder: Path, option: opts.Option) -> Settings:
+def in_the_section(folder: Path, option: _options.Option) -> Settings:
     conf = cfg.ConfigOpts()
     (folder / "s.conf").write_text(f"[wsgi_server]\n{option.name} =\n")
     conf(["--config-file", str(folder / "s.conf")], project="service")
     return Settings.from_conf(conf, default_port=8080)
 
 
-def as_an_option_of_the_service(folder: Path, option: opts.Option) -> Settings:
+def as_an_option_of_the_service(folder: Path, option: _options.Option) -> Settings:
     conf = cfg.ConfigOpts()
     opts.register_opts(conf, "api")
     (folder / "s.conf").write_text(f"[api]\n{option.name} =\n")
@@ -260,19 +260,19 @@ def as_an_option_of_the_service(folder: Path, option: opts.Option) -> Settings:
     return Settings.from_conf(conf.api, default_port=8080)
 
 
-def in_a_paste_file(folder: Path, option: opts.Option) -> Settings:
+def in_a_paste_file(folder: Path, option: _options.Option) -> Settings:
     return paste_runner.read({option.name: ""})
 
 
-def as_an_argument(folder: Path, option: opts.Option) -> Settings:
-    if opts.COMMON not in option.traits:
+def as_an_argument(folder: Path, option: _options.Option) -> Settings:
+    if _options.COMMON not in option.traits:
         pytest.skip("it has no command-line form")
     if option.metavar is None:
         pytest.skip("a switch takes no value on the command line")
     return by_the_command(folder, "[DEFAULT]\n", f"--{option.opt.name}", "")
 
 
-def by_the_environment(folder: Path, option: opts.Option) -> Settings:
+def by_the_environment(folder: Path, option: _options.Option) -> Settings:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(f"OS_DEFAULT__{option.name.upper()}", "")
         return by_the_command(folder, "[DEFAULT]\n")
@@ -292,8 +292,8 @@ def by_the_environment(folder: Path, option: opts.Option) -> Settings:
 )
 def test_an_empty_value_is_no_value(
     tmp_path: Path,
-    channel: Callable[[Path, opts.Option], Settings],
-    option: opts.Option,
+    channel: Callable[[Path, _options.Option], Settings],
+    option: _options.Option,
 ) -> None:
     found = channel(tmp_path, option)
     expected = by_the_command(tmp_path, "[DEFAULT]\n")

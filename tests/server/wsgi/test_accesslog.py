@@ -16,7 +16,7 @@ from typing import Any
 import live
 import pytest
 from wsgi_server._http11 import Request
-from wsgi_server._logs.access import AccessLog
+from wsgi_server._logs.access import AccessLog, LineMaker, line_maker
 from wsgi_server.errors import ConfigError
 
 Start = Callable[..., live.LiveServer]
@@ -39,7 +39,16 @@ class Answered:
     headers: list[tuple[str, str]] = field(default_factory=list)
     sent: int = 6
     seconds: float = 0.5
+    ttfb: float = 0.0
+    waited: float = 0.0
+    error: str = ""
+    request_id: str = ""
     request: Request = field(default_factory=make_request)
+
+
+def lines(form: str) -> LineMaker:
+    """What makes lines of this form."""
+    return line_maker(form, worker_id=0, generation=1)
 
 
 @pytest.mark.forks
@@ -138,7 +147,7 @@ def test_no_thread_writes_lines_into_a_file_of_somebody_else(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, meanwhile: str
 ) -> None:
     """Who closes a descriptor lets others run, and they may be given its number."""
-    log = AccessLog(str(tmp_path / "access.log"), "{status}")
+    log = AccessLog(str(tmp_path / "access.log"), lines("{status}"))
     victim = tmp_path / "victim"
     really_close = os.close
     others: list[int] = []
@@ -165,9 +174,9 @@ def test_a_journal_that_stalls_holds_nobody_up() -> None:
     ours, journal = socket.socketpair()
     program = """if True:
         import sys
-        from wsgi_server._logs.access import AccessLog
+        from wsgi_server._logs.access import AccessLog, line_maker
         from types import SimpleNamespace
-        log = AccessLog("-", "{status} {bytes}")
+        log = AccessLog("-", line_maker("{status} {bytes}", worker_id=0, generation=1))
         for number in range(1000):
             log.record(SimpleNamespace(status="200 OK", sent="x" * 1000))
             log.flush()
@@ -198,7 +207,7 @@ def test_what_the_application_leaves_in_its_environ_breaks_no_line(
     tmp_path: Path, environ: dict[str, Any], line: str
 ) -> None:
     path = tmp_path / "access.log"
-    log = AccessLog(str(path), "{client} {port} {user} {scheme}")
+    log = AccessLog(str(path), lines("{client} {port} {user} {scheme}"))
     log.record(Answered(environ))
     log.close()
     assert path.read_text() == f"{line}\n"
@@ -208,7 +217,7 @@ def test_a_line_that_cannot_be_made_costs_nothing_else(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     path = tmp_path / "access.log"
-    log = AccessLog(str(path), "{status} {request_id}")
+    log = AccessLog(str(path), lines("{status} {request_id}"))
     log.record(Answered(headers=[None]))  # type: ignore[list-item]
     log.record(Answered())
     log.close()
@@ -220,13 +229,13 @@ def test_a_line_that_cannot_be_made_costs_nothing_else(
 def test_a_number_is_not_made_of_text(tmp_path: Path, name: str) -> None:
     path = str(tmp_path / "access.log")
     with pytest.raises(ConfigError, match="access_log_format: "):
-        AccessLog(path, f"{{{name}:d}}")
-    AccessLog(path, f"{{{name}:s}}").close()
+        AccessLog(path, lines(f"{{{name}:d}}"))
+    AccessLog(path, lines(f"{{{name}:s}}")).close()
 
 
 def test_numbers_have_the_forms_of_numbers(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
-    log = AccessLog(str(path), "{bytes:04x} {seconds:.2f} {worker:d} {pid:s}")
+    log = AccessLog(str(path), lines("{bytes:04x} {seconds:.2f} {worker:d} {pid:s}"))
     log.record(Answered())
     log.close()
     assert path.read_text() == f"0006 0.50 0 {os.getpid()}\n"

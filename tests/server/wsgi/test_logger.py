@@ -21,7 +21,7 @@ from wsgi_server._logs.logger import LoggerLog
 from wsgi_server._logs.nonblocking import BUFFER
 from wsgi_server.errors import ConfigError
 
-from .test_accesslog import Answered, make_request
+from .test_accesslog import Answered, lines, make_request
 
 FORM = '{clients} - - [{date_time}] "{request}" {status} {bytes} {seconds:.6f}'
 
@@ -42,7 +42,7 @@ def own() -> Iterator[logging.Logger]:
 
 @contextmanager
 def opened(logger: Any, form: str = "{status} {bytes}") -> Iterator[LoggerLog]:
-    log = LoggerLog(logger, form)
+    log = LoggerLog(logger, lines(form))
     try:
         yield log
     finally:
@@ -169,7 +169,7 @@ class Unspeakable:
 
 def test_an_unknown_field_is_a_fault_of_the_configuration(own: logging.Logger) -> None:
     with pytest.raises(ConfigError, match="unknown field 'nothing'"):
-        LoggerLog(own, "{nothing}")
+        LoggerLog(own, lines("{nothing}"))
 
 
 def test_a_file_that_is_reopened_is_followed(
@@ -358,7 +358,7 @@ def test_a_syslog_that_nobody_reads_holds_nobody_up(
         daemon.bind(str(tmp_path / "log"))
         handler = SysLogHandler(str(tmp_path / "log"))
         own.addHandler(handler)
-        log = LoggerLog(own, "{bytes}")
+        log = LoggerLog(own, lines("{bytes}"))
         for number in range(200):
             log.record(Answered(sent=number))
             log.flush()
@@ -372,7 +372,7 @@ def test_a_syslog_that_nobody_reads_holds_nobody_up(
 def test_what_comes_after_the_end_is_handled_at_once(own: logging.Logger) -> None:
     handler, stream = text_handler()
     own.addHandler(handler)
-    log = LoggerLog(own, "{status}")
+    log = LoggerLog(own, lines("{status}"))
     log.close()
     log.put(own.makeRecord(own.name, logging.INFO, "", 0, "late", (), None))
     assert stream.getvalue() == "late\n"

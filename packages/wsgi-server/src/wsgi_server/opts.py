@@ -11,14 +11,32 @@ is switched off, everything else has its default.
 
 from __future__ import annotations
 
-import enum
-import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from oslo_config import cfg
-from oslo_config import types as cfg_types
+
+from ._options import (
+    CAN_BE_OFF,
+    COMMON,
+    NEEDS_RESTART,
+    OF_SERVER,
+    OF_SOCKET,
+    OF_WORKERS,
+    Option,
+    address,
+    addresses,
+    count,
+    declare,
+    file,
+    host,
+    names,
+    networks,
+    port,
+    seconds,
+    switch,
+    text,
+)
 
 __all__ = [
     "ALL_OPTS",
@@ -28,160 +46,61 @@ __all__ = [
     "register_opts",
 ]
 
-
-class Trait(enum.Flag):
-    """What the server knows of an option beside what oslo.config is told of it."""
-
-    #: It has a command-line form.
-    COMMON = enum.auto()
-    #: Zero, or an empty text, switches off what it sets: None in the settings.
-    CAN_BE_OFF = enum.auto()
-    #: It says nothing to a process without workers.
-    OF_WORKERS = enum.auto()
-    #: Only a restart can change it.
-    NEEDS_RESTART = enum.auto()
-    #: A listening socket, or who serves it, depends on it.
-    OF_SOCKET = enum.auto()
-    #: It is one for all applications that a server serves.
-    OF_SERVER = enum.auto()
-
-
-COMMON, CAN_BE_OFF, OF_WORKERS, NEEDS_RESTART, OF_SOCKET, OF_SERVER = Trait
-_PLAIN: Final = Trait(0)
-
-
-@dataclass(frozen=True)
-class Option:
-    """An option: oslo.config's, what stands for a value in the help, and its traits."""
-
-    opt: cfg.Opt
-    metavar: str | None
-    traits: Trait
-
-    @property
-    def name(self) -> str:
-        """Its name in files and in the settings, with underscores."""
-        return str(self.opt.dest)
-
-    def parse(self, text: str) -> Any:
-        """Returns the value that a text means; None for no value. Raises `ValueError`."""
-        return self.opt.type(text) if text or keeps_empty(self.opt) else None
-
-    def meaning(self, value: Any) -> Any:
-        """Returns `value`, the default where that says nothing; None for "off"."""
-        can_be_off = CAN_BE_OFF in self.traits
-        if value is None or (value == "" and not can_be_off):
-            value = self.opt.default
-        return None if can_be_off and not value else value
-
-
-def keeps_empty(opt: cfg.Opt) -> bool:
-    """Tells whether an empty text is one of its values: to the others it says nothing."""
-    return isinstance(opt.type, cfg_types.String) and not opt.type.choices
-
-
-def _declare(
-    kind: Callable[..., cfg.Opt],
-    name: str,
-    default: Any = None,
-    traits: Trait = _PLAIN,
-    *,
-    metavar: str | None = None,
-    zero: str = "",
-    **keywords: Any,
-) -> Callable[[str], Option]:
-    """Returns what makes the option from its help text.
-
-    `zero` ends the sentence that says what 0 does, where it switches the option off.
-    """
-    if zero:
-        traits |= CAN_BE_OFF
-    if "choices" in keywords:
-        metavar = "|".join(str(name) for name, _ in keywords["choices"])
-
-    def described(text: str) -> Option:
-        if zero:
-            text = f"{text} 0 {zero}."
-        if OF_WORKERS in traits:
-            text = f"{text} Without effect where workers = 0."
-        return Option(
-            kind(name, default=default, help=text, **keywords), metavar, traits
-        )
-
-    return described
-
-
-_seconds = functools.partial(_declare, cfg.FloatOpt, metavar="SECONDS", min=0)
-_count = functools.partial(_declare, cfg.IntOpt, metavar="N", min=0)
-_text = functools.partial(_declare, cfg.StrOpt)
-_file = functools.partial(_declare, cfg.StrOpt, metavar="FILE")
-_switch = functools.partial(_declare, cfg.BoolOpt)
-_networks = functools.partial(
-    _declare, cfg.ListOpt, metavar="LIST", item_type=cfg_types.String()
-)
-_host = functools.partial(_declare, cfg.HostAddressOpt, metavar="HOST")
-_port = functools.partial(_declare, cfg.PortOpt, metavar="PORT")
-_address = functools.partial(_declare, cfg.StrOpt, metavar="ADDRESS")
-_addresses = functools.partial(_declare, cfg.MultiStrOpt, metavar="ADDRESS")
-_names = functools.partial(
-    _declare, cfg.ListOpt, metavar="LIST", item_type=cfg_types.String()
-)
-
 #: By the sections of the command's help, in the order of a reader's questions.
 OPTIONS: Final[dict[str, Sequence[Option]]] = {
     "where to listen": (
         # The seeds' default: a service is there to be reached.
-        _host("bind-host", "0.0.0.0", COMMON | OF_SOCKET)(  # noqa: S104
+        host("bind-host", "0.0.0.0", COMMON | OF_SOCKET)(  # noqa: S104
             "Address or host name to listen on. A name with several addresses is bound "
             "on each."
         ),
-        _port("bind-port", None, COMMON | OF_SOCKET)(
+        port("bind-port", None, COMMON | OF_SOCKET)(
             "TCP port to listen on; 0 lets the kernel choose one and the log tells "
             "which. Without a value the service's own default port is used."
         ),
-        _addresses("bind", [], COMMON | OF_SOCKET)(
+        addresses("bind", [], COMMON | OF_SOCKET)(
             "Where to listen, instead of bind_host and bind_port; may be given several "
             "times. Forms: HOST:PORT, [V6ADDRESS]:PORT, unix:/path/to/socket, fd://N (a "
             "listening descriptor that was inherited), systemd or systemd:NAME (socket "
             "activation)."
         ),
-        _count("backlog", 4096, COMMON | OF_SOCKET, min=1)(
+        count("backlog", 4096, COMMON | OF_SOCKET, min=1)(
             "Connections that the kernel may hold completed but not yet accepted."
         ),
-        _count("tcp-keepidle", 600, OF_SOCKET, min=1, max=32767)(
+        count("tcp-keepidle", 600, OF_SOCKET, min=1, max=32767)(
             "Seconds of silence after which TCP starts to probe whether the client "
             "still exists."
         ),
-        _switch("reuse-port", False, COMMON)(
+        switch("reuse-port", False, COMMON)(
             "Set SO_REUSEPORT, so that another server may listen on the same address "
             "(for handing a port over between two installations)."
         ),
-        _text("unix-socket-mode", "0660", metavar="MODE")(
+        text("unix-socket-mode", "0660", metavar="MODE")(
             "Permissions of Unix sockets that the server creates, in octal."
         ),
     ),
     "TLS": (
-        _file("cert-file", None, COMMON | CAN_BE_OFF | OF_SOCKET)(
+        file("cert-file", None, COMMON | CAN_BE_OFF | OF_SOCKET)(
             "PEM file with the server's certificate and its chain; turns TLS on."
         ),
-        _file("key-file", None, COMMON | CAN_BE_OFF | OF_SOCKET)(
+        file("key-file", None, COMMON | CAN_BE_OFF | OF_SOCKET)(
             "PEM file with the certificate's private key; without it the key is looked "
             "for in cert_file."
         ),
-        _file("ca-file", None, COMMON | CAN_BE_OFF | OF_SOCKET)(
+        file("ca-file", None, COMMON | CAN_BE_OFF | OF_SOCKET)(
             "PEM file with the authorities whose client certificates are accepted; "
             "every client must then present one."
         ),
-        _text("tls-ciphers", None, CAN_BE_OFF, metavar="LIST")(
+        text("tls-ciphers", None, CAN_BE_OFF, metavar="LIST")(
             "OpenSSL cipher list for TLS 1.2. Without it Python's own choice is used."
         ),
     ),
     "processes": (
-        _count("workers", None, COMMON | OF_SOCKET)(
+        count("workers", None, COMMON | OF_SOCKET)(
             "Worker processes. Without a value: one per CPU, at most 8. 0 serves in the "
             "one process that was started, without forking."
         ),
-        _text(
+        text(
             "engine",
             "eventlet",
             COMMON,
@@ -190,96 +109,96 @@ OPTIONS: Final[dict[str, Sequence[Option]]] = {
                 ("threads", "native threads; eventlet is not imported"),
             ],
         )("What runs requests inside a worker."),
-        _count("threads", None, COMMON, min=1)(
+        count("threads", None, COMMON, min=1)(
             "Requests that may run at the same time in one worker; connections are not "
             "counted. Default: 1000 greenlets, or 32 threads."
         ),
-        _count("queue-size", 1024, min=1)(
+        count("queue-size", 1024, min=1)(
             "Requests that may wait in one worker for a free place; more are answered "
             "with 503."
         ),
-        _seconds("queue-timeout", 30, min=0.001)(
+        seconds("queue-timeout", 30, min=0.001)(
             "How long a request may wait for a free place before it is answered with "
             "503."
         ),
-        _switch("preload-app", False, COMMON)(
+        switch("preload-app", False, COMMON)(
             "Load the application once before the workers are forked. Saves memory; new "
             "code is then served only after a restart."
         ),
-        _switch("gc-freeze", True, COMMON)(
+        switch("gc-freeze", True, COMMON)(
             "Leave what a worker has loaded out of its garbage collections, from the "
             "moment in which it serves: a full one then takes no tenth of a second any "
             "more, and workers go on sharing what was loaded before the fork."
         ),
-        _text("prog-name", None, COMMON | CAN_BE_OFF, metavar="NAME")(
+        text("prog-name", None, COMMON | CAN_BE_OFF, metavar="NAME")(
             "Name of the program that the application finds in sys.argv[0], such as "
             "cinder-api: oslo.config looks for files of this name, and oslo.log writes "
             "one. Without a value it is derived from the application. For the command."
         ),
-        _text("app-args", "", metavar="ARGUMENTS")(
+        text("app-args", "", metavar="ARGUMENTS")(
             "Arguments that the application finds in sys.argv, quoted as in a shell. What "
             "stands behind -- on the command line wins. For the command."
         ),
-        _file("pid-file", None, COMMON | CAN_BE_OFF | NEEDS_RESTART | OF_SERVER)(
+        file("pid-file", None, COMMON | CAN_BE_OFF | NEEDS_RESTART | OF_SERVER)(
             "File to write the supervisor's process id to."
         ),
-        _text("user", None, COMMON | CAN_BE_OFF | NEEDS_RESTART, metavar="NAME")(
+        text("user", None, COMMON | CAN_BE_OFF | NEEDS_RESTART, metavar="NAME")(
             "User name or id to become once the sockets are bound (root only)."
         ),
-        _text("group", None, COMMON | CAN_BE_OFF | NEEDS_RESTART, metavar="NAME")(
+        text("group", None, COMMON | CAN_BE_OFF | NEEDS_RESTART, metavar="NAME")(
             "Group name or id to become once the sockets are bound (root only)."
         ),
-        _text("umask", "027", COMMON, metavar="MODE")(
+        text("umask", "027", COMMON, metavar="MODE")(
             "File creation mask of the supervisor and the workers, in octal."
         ),
     ),
     "workers that go": (
-        _seconds("graceful-timeout", 60, COMMON)(
+        seconds("graceful-timeout", 60, COMMON)(
             "How long a retiring worker may finish the requests it has. What still runs "
             "then is logged and cut."
         ),
-        _seconds("drain-idle-timeout", 2)(
+        seconds("drain-idle-timeout", 2)(
             "How long a retiring worker waits for a next request on idle keep-alive "
             "connections before it closes them."
         ),
-        _seconds("worker-timeout", 60, COMMON | OF_WORKERS, zero="never does")(
+        seconds("worker-timeout", 60, COMMON | OF_WORKERS, zero="never does")(
             "A worker whose loop has not turned for so long is dumped to the log and "
             "replaced."
         ),
-        _seconds("worker-ready-timeout", 60, min=0.1)(
+        seconds("worker-ready-timeout", 60, min=0.1)(
             "How long a new worker may take to load the application and accept. Where "
             "workers = 0 it counts at an upgrade alone."
         ),
-        _seconds("start-retry", 0, COMMON | OF_SERVER)(
+        seconds("start-retry", 0, COMMON | OF_SERVER)(
             "How long a start goes on trying where no worker of an application becomes "
             "ready, because a database comes late for example. With 0 it ends at once."
         ),
-        _count("max-requests", 0, COMMON | OF_WORKERS, zero="never does")(
+        count("max-requests", 0, COMMON | OF_WORKERS, zero="never does")(
             "Requests after which a worker is replaced, one at a time and drained."
         ),
-        _count("max-requests-jitter", 0, OF_WORKERS)(
+        count("max-requests-jitter", 0, OF_WORKERS)(
             "Random extra added to max_requests for each worker, so that they do not "
             "all go at once."
         ),
-        _seconds("max-worker-lifetime", 0, OF_WORKERS, zero="never does")(
+        seconds("max-worker-lifetime", 0, OF_WORKERS, zero="never does")(
             "Age at which a worker is replaced."
         ),
-        _count("max-worker-rss", 0, OF_WORKERS, zero="never does")(
+        count("max-worker-rss", 0, OF_WORKERS, zero="never does")(
             "Resident bytes at which a worker is replaced."
         ),
     ),
     "requests": (
-        _switch("http-keepalive", True, COMMON)(
+        switch("http-keepalive", True, COMMON)(
             "Keep connections open between requests. When false every response says "
             "'Connection: close'."
         ),
-        _seconds("keepalive-timeout", 75, COMMON, min=0.001)(
+        seconds("keepalive-timeout", 75, COMMON, min=0.001)(
             "How long an idle connection is kept for a next request."
         ),
-        _count("max-keepalive-requests", 0, zero="sets no limit")(
+        count("max-keepalive-requests", 0, zero="sets no limit")(
             "Requests after which a connection is closed."
         ),
-        _seconds(
+        seconds(
             "client-socket-timeout",
             900,
             zero="sets no limit beside body_timeout and write_timeout",
@@ -287,38 +206,38 @@ OPTIONS: Final[dict[str, Sequence[Option]]] = {
             "How long a single read or write may wait for the client while a request is "
             "running."
         ),
-        _seconds("header-timeout", 10, min=0.001)(
+        seconds("header-timeout", 10, min=0.001)(
             "How long a client may take to send a whole request head, and a TLS client "
             "to complete its handshake; answered with 408."
         ),
-        _seconds("body-timeout", 60, zero="sets no limit")(
+        seconds("body-timeout", 60, zero="sets no limit")(
             "How long a client may take for each 64 KiB of a request body (a minimum "
             "rate of about 1 KiB/s); answered with 408."
         ),
-        _seconds("write-timeout", 60, zero="sets no limit")(
+        seconds("write-timeout", 60, zero="sets no limit")(
             "How long a client may keep the server waiting for room in the send buffer "
             "while it takes 64 KiB of a response (a minimum rate of about 1 KiB/s); "
             "then the response is given up."
         ),
-        _seconds("request-timeout", 0, COMMON, zero="sets no limit")(
+        seconds("request-timeout", 0, COMMON, zero="sets no limit")(
             "How long an application may take for one request."
         ),
-        _count("max-request-line", 8190, min=16)("Longest request line."),
-        _count("max-header-line", 16384, zero="leaves only max_header_bytes")(
+        count("max-request-line", 8190, min=16)("Longest request line."),
+        count("max-header-line", 16384, zero="leaves only max_header_bytes")(
             "Longest header line; raise it for large Keystone tokens."
         ),
-        _count("max-headers", 100, min=1)("Most header lines in one request."),
-        _count("max-header-bytes", 65536, min=64)(
+        count("max-headers", 100, min=1)("Most header lines in one request."),
+        count("max-header-bytes", 65536, min=64)(
             "Largest request head: request line and all headers together."
         ),
-        _count("max-request-body", 0, COMMON, zero="sets no limit")(
+        count("max-request-body", 0, COMMON, zero="sets no limit")(
             "Largest request body, sized or chunked; refused with 413."
         ),
-        _count("max-connections", 10000, min=1)(
+        count("max-connections", 10000, min=1)(
             "Connections one worker keeps open; beyond it the longest idle ones are "
             "closed first."
         ),
-        _text(
+        text(
             "underscore-headers",
             "drop",
             choices=[("drop", "ignore the field"), ("refuse", "answer 400")],
@@ -326,67 +245,91 @@ OPTIONS: Final[dict[str, Sequence[Option]]] = {
             "What to do with header names that contain '_': they cannot be told from "
             "those with '-' in a WSGI environ."
         ),
-        _networks("forwarded-allow", [], COMMON)(
+        networks("forwarded-allow", [], COMMON)(
             "Networks (CIDR) of proxies whose Forwarded and X-Forwarded-* headers are "
             "believed; 'unix' stands for peers on Unix sockets. From all others these "
             "headers are removed."
         ),
-        _networks("proxy-protocol", [])(
+        networks("proxy-protocol", [])(
             "Networks (CIDR) of balancers that begin each connection with a PROXY "
             "protocol header (version 1 or 2)."
         ),
     ),
     "logs": (
-        _file("log-file", None, COMMON | CAN_BE_OFF | OF_SERVER)(
+        file("log-file", None, COMMON | CAN_BE_OFF | OF_SERVER)(
             "File for the server's log; stderr without it."
         ),
-        _switch("debug", False, COMMON | OF_SERVER)(
+        switch("debug", False, COMMON | OF_SERVER)(
             "Log more, and show tracebacks of start-up errors."
         ),
-        _file("access-log", "-", COMMON | CAN_BE_OFF)(
+        file("access-log", "-", COMMON | CAN_BE_OFF)(
             "File for one line per request; '-' is stdout, empty switches it off. A "
             "program may have these lines in its own log while this is not set."
         ),
-        _text(
+        text(
             "access-log-format",
             '{client} - {user} [{time}] "{request}" {status} {bytes} "{referer}" "{agent}" {seconds:.6f}',
             metavar="FORMAT",
         )(
             "Form of an access line. Fields: client, clients (with what X-Forwarded-For "
             "says before it), port, user, time, date_time (without zone), request, method, "
-            "path, query, protocol, status, bytes, referer, agent, seconds, pid, "
-            "worker, host, scheme, request_id."
+            "path, query, protocol, status, bytes, referer, agent, seconds, queue and ttfb "
+            "(seconds of waiting for a place, and to the first byte), pid, worker, "
+            "generation, host, scheme, route, error, http_request_id, request_id "
+            "(OpenStack's), trace_id. Or the word json, for an object with the names of "
+            "OpenTelemetry in each line; url.query behind it for the query as well, which "
+            "may hold secrets."
+        ),
+        text("request-id-header", "X-Request-Id", CAN_BE_OFF, metavar="NAME")(
+            "Header field with the id of a request. That of a client is taken where "
+            "forwarded_allow trusts it, else one is made; the application finds it as "
+            "wsgi_server.request_id, both logs and the response have it, the latter unless "
+            "the application sets the field. Empty: no ids."
+        ),
+        switch("request-id-openstack", False)(
+            "Give the id to oslo.middleware as well, which then logs it and hands it on to "
+            "other services; that of a trusted caller is the id of the request. Needs "
+            "request_id_header."
+        ),
+        seconds("slow-request-time", 10, COMMON, zero="reports nothing")(
+            "A request that runs for longer is reported: a warning that says where it "
+            "stands, and how long it took in the end."
         ),
     ),
     "to see and to steer": (
-        _address("admin-bind", None, COMMON | CAN_BE_OFF | NEEDS_RESTART | OF_SERVER)(
+        address("admin-bind", None, COMMON | CAN_BE_OFF | NEEDS_RESTART | OF_SERVER)(
             "Where health, metrics and the status page are answered, as HOST:PORT or "
             "unix:/path. Nothing can be changed from there. Without a value: nowhere."
         ),
-        _names("admin-hosts", [], NEEDS_RESTART | OF_SERVER)(
+        names("admin-hosts", [], NEEDS_RESTART | OF_SERVER)(
             "Names that the Host field of a request to admin_bind may have, beside "
             "addresses and localhost: a name that anybody controls could be made to point "
             "here from a page in a browser."
         ),
-        _file("control-socket", None, COMMON | CAN_BE_OFF | NEEDS_RESTART | OF_SERVER)(
+        file("control-socket", None, COMMON | CAN_BE_OFF | NEEDS_RESTART | OF_SERVER)(
             "Unix socket over which the server answers everything and takes orders: "
             "`wsgi-server status`, `reload`, `scale` and others. Without a value: "
             "control.sock where systemd gives the service a RuntimeDirectory=, else none."
         ),
-        _text("control-socket-mode", "0600", NEEDS_RESTART | OF_SERVER)(
+        text("control-socket-mode", "0600", NEEDS_RESTART | OF_SERVER)(
             "Permissions of the control socket, in octal: who may give orders."
         ),
-        _switch("health-on-service", False, COMMON)(
+        switch("health-on-service", False, COMMON)(
             "Answer /livez, /readyz, /healthz and /startupz on the service's own addresses "
             "as well, for probes that cannot reach admin_bind: whatever the application "
             "does, without a line in the access log, and in its place where it has such "
             "paths."
         ),
-        _seconds("drain-delay", 0, COMMON)(
+        switch("metrics-by-route", False)(
+            "Tell requests apart by the route of the application as well (http_route, such "
+            "as /v2/images/{id}), where it says one as wsgi_server.route; wsgi_api does. A "
+            "worker tells 64 kinds of requests apart, by method, status, error and this."
+        ),
+        seconds("drain-delay", 0, COMMON)(
             "How long a server that was told to stop goes on listening, not ready any more, "
             "so that balancers notice before it refuses their clients."
         ),
-        _declare(
+        declare(
             cfg.IntOpt,
             "drain-status",
             503,

@@ -33,6 +33,7 @@ from ._config.settings import DEFAULT_THREADS, Settings
 from ._config.snapshot import Reading
 from ._config.values import Values
 from ._logs.standard_streams import open_closed
+from ._options import OF_SOCKET
 from .errors import ConfigError, ExitStatus, LoadError, ServerError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ LOG = logging.getLogger(__name__)
 UMASK: Final = 0o027
 
 #: Options that `stash_conf_values` remembers: those that a socket is made of.
-_STASHED: Final = tuple(o for o in opts.BY_NAME.values() if opts.OF_SOCKET in o.traits)
+_STASHED: Final = tuple(o for o in opts.BY_NAME.values() if OF_SOCKET in o.traits)
 
 HasChanged = Callable[[str], bool]
 
@@ -301,8 +302,7 @@ class BaseServer(ABC):
     def cache_images(self) -> None:
         """Runs the prefetcher once, in this process.
 
-        The server calls it in one of its workers. Raises `StoreError` without Glance and
-        without a `prefetcher` of the service's own.
+        One of the workers calls it. Raises `StoreError` without Glance or a `prefetcher`.
         """
         if self.prefetcher is None:
             self.prefetcher = stores.find_prefetcher()

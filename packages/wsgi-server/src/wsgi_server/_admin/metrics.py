@@ -128,7 +128,8 @@ METRICS: Final[tuple[Metric, ...]] = (
             Label("url_scheme", ("http", "https")),
             Label(
                 "http_route",
-                "the template that `wsgi_server.route` in the environ names, else empty",
+                "with `metrics_by_route` the template that `wsgi_server.route` in the environ names, "
+                "else empty",
             ),
             Label("error_type", "`timeout`, `client_gone`, an exception, or empty"),
         ),

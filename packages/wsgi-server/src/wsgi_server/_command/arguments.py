@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 from oslo_config import cfg
 
-from wsgi_server import __version__, opts
+from wsgi_server import __version__, _options, opts
 from wsgi_server._config.values import SECTION
 from wsgi_server._system import directory
 from wsgi_server.errors import ExitStatus, ServerError
@@ -173,12 +173,12 @@ def _parser() -> _Parser:
     for title, options in opts.OPTIONS.items():
         section = parser.add_argument_group(title)
         for option in options:
-            if opts.COMMON in option.traits:
+            if _options.COMMON in option.traits:
                 _add(section, option)
     return parser
 
 
-def _add(section: argparse._ArgumentGroup, option: opts.Option) -> None:
+def _add(section: argparse._ArgumentGroup, option: _options.Option) -> None:
     keywords: dict[str, Any] = {
         "dest": option.name,
         "default": argparse.SUPPRESS,
@@ -201,7 +201,7 @@ def _help(opt: cfg.Opt) -> str:
     return text.replace("%", "%%")
 
 
-def _converter(option: opts.Option) -> Callable[[str], Any]:
+def _converter(option: _options.Option) -> Callable[[str], Any]:
     def convert(text: str) -> Any:
         try:
             return option.parse(text)

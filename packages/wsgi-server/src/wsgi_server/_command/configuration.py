@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from oslo_config import cfg
 
-from wsgi_server import opts
+from wsgi_server import _options, opts
 from wsgi_server._config.settings import Settings
 from wsgi_server._config.values import SECTION, View
 from wsgi_server.errors import ConfigError
@@ -78,7 +78,7 @@ def _check_sections(
         if name not in opts.BY_NAME:
             near = did_you_mean(name, opts.BY_NAME)
             raise ConfigError(f"[{wanted}] {name}: there is no such option{near}")
-        if opts.OF_SERVER in opts.BY_NAME[name].traits:
+        if _options.OF_SERVER in opts.BY_NAME[name].traits:
             raise ConfigError(
                 f"[{wanted}] {name}: the server has one for all its applications; set "
                 "it in [DEFAULT]"

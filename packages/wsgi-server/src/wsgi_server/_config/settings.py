@@ -14,7 +14,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from wsgi_server import opts
+from wsgi_server import _options, opts
 from wsgi_server._system.process import cpus
 from wsgi_server.errors import ConfigError
 
@@ -37,14 +37,32 @@ MAX_DEFAULT_WORKERS: Final = 8
 #: Options that are written in octal.
 _OCTAL: Final = ("umask", "unix_socket_mode", "control_socket_mode")
 
+#: Fields of a response that have a meaning of their own, or that only the server sends.
+_OURS: Final = frozenset(
+    {
+        *(
+            "connection",
+            "content-length",
+            "content-type",
+            "date",
+            "keep-alive",
+            "server",
+        ),
+        *("proxy-authenticate", "proxy-connection", "te", "trailer", "upgrade"),
+        *("transfer-encoding", "set-cookie", "location", "content-encoding", "vary"),
+    }
+)
+
 #: Options that only a restart can change.
 RESTART_ONLY: Final = frozenset(
-    name for name, option in opts.BY_NAME.items() if opts.NEEDS_RESTART in option.traits
+    name
+    for name, option in opts.BY_NAME.items()
+    if _options.NEEDS_RESTART in option.traits
 )
 
 #: Options that all applications of a server share.
 OF_SERVER: Final = frozenset(
-    name for name, option in opts.BY_NAME.items() if opts.OF_SERVER in option.traits
+    name for name, option in opts.BY_NAME.items() if _options.OF_SERVER in option.traits
 )
 
 
@@ -110,12 +128,16 @@ class Settings:
     debug: bool
     access_log: str | None
     access_log_format: str
+    request_id_header: str | None
+    request_id_openstack: bool
+    slow_request_time: float | None
 
     admin_bind: TcpAddress | UnixAddress | None
     admin_hosts: tuple[str, ...]
     control_socket: str | None
     control_socket_mode: int
     health_on_service: bool
+    metrics_by_route: bool
     drain_delay: float
     drain_status: int
 
@@ -176,7 +198,9 @@ class Settings:
         for name, option in opts.BY_NAME.items():
             value = getattr(self, name, None)
             if isinstance(value, float) and not math.isfinite(value):
-                off = "; 0 sets no limit" if opts.CAN_BE_OFF in option.traits else ""
+                off = (
+                    "; 0 sets no limit" if _options.CAN_BE_OFF in option.traits else ""
+                )
                 raise ConfigError(f"{name} = {value}: not a number of seconds{off}")
         if self.reuse_port and not hasattr(socket, "SO_REUSEPORT"):
             raise ConfigError("reuse_port is set: this system has no SO_REUSEPORT")
@@ -195,6 +219,12 @@ class Settings:
             path = getattr(self, name)
             if path is not None:
                 _check_readable(name, path)
+        if self.request_id_header is not None:
+            _check_header_name("request_id_header", self.request_id_header)
+        elif self.request_id_openstack:
+            raise ConfigError(
+                "request_id_openstack is set without request_id_header: name the field"
+            )
         if self.max_requests_jitter and not self.max_requests:
             raise ConfigError(
                 "max_requests_jitter is set without max_requests: it has no effect"
@@ -281,6 +311,13 @@ def _peers(name: str, entries: list[str]) -> PeerSet:
         except ValueError as exc:
             raise ConfigError(f"{name}: {exc} (use CIDR such as 10.0.0.0/8)") from exc
     return PeerSet(tuple(networks), unix="unix" in entries)
+
+
+def _check_header_name(name: str, value: str) -> None:
+    if re.fullmatch("[A-Za-z0-9-]{1,64}", value) is None:
+        raise ConfigError(f"{name} = {value}: use letters, digits and -")
+    if value.lower() in _OURS:
+        raise ConfigError(f"{name} = {value}: this field says something else")
 
 
 def _check_readable(name: str, path: str) -> None:

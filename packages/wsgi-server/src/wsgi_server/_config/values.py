@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from oslo_config import cfg
 
-from wsgi_server import opts
+from wsgi_server import _options, opts
 from wsgi_server.errors import ConfigError
 
 #: The section for the options that a service does not have.
@@ -51,7 +51,7 @@ class Values:
         if isinstance(conf, cfg.ConfigOpts.GroupAttr):
             self._group = conf._group.name
 
-    def __getitem__(self, option: opts.Option) -> Any:
+    def __getitem__(self, option: _options.Option) -> Any:
         """Returns the value; the default where it is empty. Raises `ConfigError`."""
         try:
             if not isinstance(self._conf, cfg.ConfigOpts | cfg.ConfigOpts.GroupAttr):
@@ -63,7 +63,7 @@ class Values:
             plain = _LOCATION.sub(r"\1", str(exc))
             raise ConfigError(f"option {option.name}: {plain}") from exc
 
-    def is_set(self, option: opts.Option) -> bool:
+    def is_set(self, option: _options.Option) -> bool:
         """Tells whether somebody says what it is: a file, the command line, the program."""
         group: str | None = SECTION
         if isinstance(self._conf, cfg.ConfigOpts | cfg.ConfigOpts.GroupAttr):
@@ -72,7 +72,7 @@ class Values:
             return True
         return self._view.is_set(option.name, group)
 
-    def source(self, option: opts.Option) -> str:
+    def source(self, option: _options.Option) -> str:
         """Where the value stands, for people."""
         if not self.is_set(option):
             return "default"
@@ -85,7 +85,7 @@ class Values:
         kind = where.location.name.replace("_", " ")
         return str(where.detail or {"set override": "command line"}.get(kind, kind))
 
-    def _place(self, option: opts.Option) -> str | None:
+    def _place(self, option: _options.Option) -> str | None:
         """The group of `conf` in which the value stands."""
         if self._section is not None and self._view.is_set(option.name, self._section):
             where = self._view.get_location(option.name, self._group)
@@ -93,7 +93,7 @@ class Values:
                 return self._section
         return self._group if self._view.has(option.name, self._group) else SECTION
 
-    def _attribute(self, option: opts.Option) -> Any:
+    def _attribute(self, option: _options.Option) -> Any:
         try:
             return getattr(self._conf, option.name)
         except cfg.NoSuchOptError as exc:
@@ -163,12 +163,12 @@ class View(cfg.ConfigOpts):
         """Takes an option out again: `unregister_opt` is for the time before parsing."""
         del (self._opts if group is None else self._groups[group]._opts)[name]
 
-    def read(self, option: opts.Option, group: str | None) -> Any:
+    def read(self, option: _options.Option, group: str | None) -> Any:
         """Returns the value in that group, where it is empty its registrant's default."""
         # By name it is not known to every version of oslo.config.
         where = None if group is None else self._get_group(group)
         value = self._get(option.name, where)
-        if value is None or (value == "" and opts.CAN_BE_OFF not in option.traits):
+        if value is None or (value == "" and _options.CAN_BE_OFF not in option.traits):
             info = self._get_opt_info(option.name, where)
             value = info.get("default", info["opt"].default)
             value = self._convert_value(self._substitute(value, where), info["opt"])
@@ -178,7 +178,7 @@ class View(cfg.ConfigOpts):
         """Makes no value of an empty one, whatever the type would make of it."""
         if opt.multi:
             value = [item for item in value or () if item != ""]
-        elif value is None or (value == "" and not opts.keeps_empty(opt)):
+        elif value is None or (value == "" and not _options.keeps_empty(opt)):
             return None
         return super()._convert_value(value, opt)
 

@@ -10,8 +10,6 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING, Final
 
-from wsgi_server._http11 import error_response
-
 if TYPE_CHECKING:
     from .stream import Stream
 
@@ -53,9 +51,8 @@ class Closing:
         return self._received <= LINGER_LIMIT
 
 
-def dismiss(stream: Stream, date: bytes) -> None:
+def dismiss(stream: Stream, answer: bytes) -> None:
     """Answers from outside, while the application still runs; it stays its own."""
-    answer = error_response(503, "The request took too long.", date)
     with contextlib.suppress(OSError):  # who is gone misses nothing
         stream.transport.send(answer)
         stream.transport.shutdown(socket.SHUT_WR)

@@ -12,12 +12,7 @@ from math import inf as _NEVER
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from wsgi_server._http11 import (
-    ProtocolError,
-    Request,
-    RequestReader,
-    error_response,
-)
+from wsgi_server._http11 import ProtocolError, Request, RequestReader
 from wsgi_server._wsgi.exchange import Exchange
 from wsgi_server._wsgi.input import BodyInput
 
@@ -129,8 +124,7 @@ class Connection:
         """Runs the request that is ready, and waited for so many seconds, to its end."""
         request = self._request
         assert request is not None  # noqa: S101  what READY means
-        endpoint = self.endpoint
-        self._request = None
+        endpoint, self._request = self.endpoint, None
         self._count += 1
         self.state = _RUNNING
         environ = endpoint.environs.make(request, self._peer, self._extra)
@@ -138,7 +132,10 @@ class Connection:
             environ["wsgi.input"] = self._input(request)
             if request.chunked:
                 environ["wsgi_server.trailers"] = self._reader.trailers()
-        exchange = self._exchange = Exchange(self, request, environ, now)
+        known = (
+            "" if endpoint.ids is None else endpoint.ids.give(environ, self._peer[0])
+        )
+        exchange = self._exchange = Exchange(self, request, environ, now, known)
         environ["wsgi.early_hints"] = exchange.early_hints
         environ["wsgi_server.client_gone"] = self.stream.client_gone
         if endpoint.settings.request_timeout is not None:
@@ -150,9 +147,12 @@ class Connection:
         finally:
             self._exchange = None
             self.answered = done = monotonic()
+            exchange.seconds = done - now
+            if exchange.seconds >= endpoint.slow:
+                endpoint.note_slow(exchange)
             if endpoint.log is not None or endpoint.recorder is not None:
-                exchange.seconds = done - now
-                endpoint.note_answered(exchange, waited)
+                exchange.waited = waited
+                endpoint.note_answered(exchange)
             exchange.environ = {}  # it holds a method of the exchange: a circle
         if self.state is not _RUNNING:
             return self._wanted()
@@ -204,7 +204,7 @@ class Connection:
         """Where it is, in the words of metrics, and the request that runs."""
         state = "draining" if self.endpoint.draining else SHOWN[self.state]
         exchange = self._exchange
-        return state, None if exchange is None else Running(*exchange.about())
+        return state, None if exchange is None else Running(*exchange.about(), exchange)
 
     def request_due(self, now: float) -> float:
         """When the running request has lasted for `request_timeout`, or infinity."""
@@ -225,7 +225,8 @@ class Connection:
         text = "%s exceeded request_timeout; %s; it stands at\n%s"
         LOG.error(text, exchange, fate, where)
         if answer and exchange.claim():
-            dismiss(self.stream, self.endpoint.date)
+            detail = "The request took too long."
+            dismiss(self.stream, self.endpoint.short_answer(503, detail, exchange))
         return True
 
     def cut(self, now: float, where: str) -> None:
@@ -278,8 +279,7 @@ class Connection:
         exchange = self._exchange
         if exchange is None:
             self.endpoint.note_rejected(status, in_body=self.state is _BODY)
-        head_request = exchange is not None and exchange.request.method == "HEAD"
-        answer = error_response(status, detail, self.endpoint.date, head_request)
+        answer = self.endpoint.short_answer(status, detail, exchange)
         self._linger(monotonic(), answer)
         return self._wanted()
 

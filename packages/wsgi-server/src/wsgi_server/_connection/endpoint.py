@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from wsgi_server._http11 import Limits, RequestHeads, ResponseHeads
+from wsgi_server._http11 import Limits, RequestHeads, ResponseHeads, error_response
 from wsgi_server._wsgi.environ import SOFTWARE, EnvironFactory
+from wsgi_server._wsgi.forwarded import TrustedPeers
+from wsgi_server._wsgi.request_id import RequestIds
 
 from .patience import LINGER_SECONDS
 from .state import State
@@ -45,6 +48,9 @@ class Endpoint:
         self.slot = slot
         #: Counts what happens here, where somebody may want to know.
         self.recorder: Recorder | None = None
+        #: Seconds after which a request is slow, and who is told when such a one has ended.
+        self.slow = settings.slow_request_time or math.inf
+        self.note_slow: Callable[[Exchange], object] = lambda _: None
         self.tls = listener.tls
         self.draining = False
         #: Requests that a connection may bring, and seconds that it may wait for the next.
@@ -78,7 +84,16 @@ class Endpoint:
         )
         if log is not None and log.put is not None:
             self.environs.add("wsgi_server.log", log.put)
-        self._heads = ResponseHeads(SOFTWARE)
+        #: Gives requests their ids; None where they have none.
+        self.ids: RequestIds | None = None
+        if settings.request_id_header is not None:
+            trusted = TrustedPeers(settings.forwarded_allow)
+            self.ids = RequestIds(
+                settings.request_id_header,
+                trusted if settings.forwarded_allow else None,
+                openstack=settings.request_id_openstack,
+            )
+        self._heads = ResponseHeads(SOFTWARE, id_name=settings.request_id_header)
         self.declarations = self._heads.declarations
         self._second = 0.0
         self._next_second = 0.0
@@ -104,10 +119,10 @@ class Endpoint:
         if self.recorder is not None:
             self.recorder.accepted()
 
-    def note_answered(self, exchange: Exchange, waited: float) -> None:
-        """A request has ended, which waited so many seconds for a place."""
+    def note_answered(self, exchange: Exchange) -> None:
+        """A request has ended."""
         if self.recorder is not None:
-            self.recorder.answered(exchange, exchange.error, waited)
+            self.recorder.answered(exchange)
         if self.log is not None:
             self.log.record(exchange)
 
@@ -148,10 +163,16 @@ class Endpoint:
         self.patience -= self.linger
         self.last_head = now + self.patience
 
-    @property
-    def date(self) -> bytes:
-        """This second as an IMF-fixdate (RFC 9110 5.6.7)."""
-        return formatdate(time.time(), usegmt=True).encode("ascii")
+    def short_answer(
+        self, status: int, detail: str, exchange: Exchange | None
+    ) -> bytes:
+        """Of the server's own; `exchange` is what it answers, where that came so far."""
+        date = formatdate(time.time(), usegmt=True).encode("ascii")
+        if exchange is None:
+            return error_response(status, detail, date)
+        more = "" if self.ids is None else self.ids.line(exchange.request_id)
+        is_head = exchange.request.method == "HEAD"
+        return error_response(status, detail, date, is_head, more=more)
 
 
 def _least(*limits: float | None) -> float:

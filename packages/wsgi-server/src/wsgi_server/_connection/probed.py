@@ -55,7 +55,12 @@ class ProbedConnection(Connection):
         status, kind, body = verdict.rendered(
             request.headers.get("HTTP_ACCEPT", ""), endpoint.settings.drain_status
         )
-        fields = (("Content-Type", kind), ("Cache-Control", "no-store"))
+        fields: tuple[tuple[str, str], ...] = (
+            ("Content-Type", kind),
+            ("Cache-Control", "no-store"),
+        )
+        if endpoint.ids is not None:
+            fields += ((endpoint.ids.name, endpoint.ids.make()),)
         self._request = None
         self._count += 1
         self.state = State.RUNNING

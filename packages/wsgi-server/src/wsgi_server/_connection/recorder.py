@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from wsgi_server._logs.access import Answered
+    from wsgi_server._logs.answered import Answered
     from wsgi_server._scoreboard.counts import Counts
 
 #: Methods that are told apart (RFC 9110 9, RFC 5789).
@@ -37,11 +37,13 @@ class Recorder:
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
+        #: Whether requests are told apart by their routes as well.
+        self.by_route = False
         self._notes: deque[tuple[Any, ...]] = deque()
         self._routes: set[str] = set()
 
-    def answered(self, exchange: Answered, error: str, waited: float) -> None:
-        """A request has ended; `waited` is how long it waited for a place, in seconds."""
+    def answered(self, exchange: Answered) -> None:
+        """A request has ended."""
         environ = exchange.environ
         request = exchange.request
         self._notes.append(
@@ -49,14 +51,22 @@ class Recorder:
                 request.method,
                 (exchange.status or "")[:3],
                 environ.get("wsgi.url_scheme", ""),
-                environ.get("wsgi_server.route", ""),
-                error,
+                environ.get("wsgi_server.route", "") if self.by_route else "",
+                exchange.error,
                 exchange.seconds,
                 exchange.sent,
                 request.content_length or 0,
-                waited,
+                exchange.waited,
             )
         )
+
+    def slow(self) -> None:
+        """A request has lasted for `slow_request_time`."""
+        self._notes.append(("slow_requests",))
+
+    def dropped(self, lines: int) -> None:
+        """So many lines of the access log were lost; for the loop to say."""
+        self._counts.add("access_log_lines_dropped", lines)
 
     def accepted(self) -> None:
         """A connection was accepted."""

@@ -19,6 +19,14 @@ class Next(enum.Enum):
     NOTHING = "never: it is closed"
 
 
+class Timed(Protocol):
+    """A request, whose text names it for people while it runs."""
+
+    @property
+    def seconds(self) -> float:
+        """What it took; 0 while it runs."""
+
+
 class Running(NamedTuple):
     """A request that runs: since when (monotonic seconds), and which it is."""
 
@@ -27,6 +35,8 @@ class Running(NamedTuple):
     #: Without the query, which may hold secrets.
     path: str
     request_id: str
+    #: The same one each time.
+    itself: Timed
 
 
 class Client(Protocol):

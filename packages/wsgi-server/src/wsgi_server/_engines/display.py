@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Sized
 from time import monotonic
+from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from wsgi_server._connection.recorder import Recorder
@@ -15,13 +18,18 @@ from wsgi_server._logs.access import escaped
 from wsgi_server._scoreboard.running import Named
 
 if TYPE_CHECKING:
+    from wsgi_server._config.settings import Settings
+    from wsgi_server._logs.access import RequestLog
     from wsgi_server._scoreboard.slots import Slot
 
     from .entry import Entry
 
-#: Seconds between two looks, and after which a request is shown by its name.
+#: Seconds between two looks.
 PAUSE: Final = 1.0
-SLOW: Final = 10.0
+#: Frames of an application's stack that are shown, the innermost.
+STACK: Final = 12
+#: Where our own code is, of which a stack shows nothing.
+_OURS: Final = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
 class Display:
@@ -43,9 +51,20 @@ class Display:
         self._queue = queue
         self._call_at = call_at
         self.recorder = None if slot.counts is None else Recorder(slot.counts)
+        #: Seconds after which a request is shown by its name; None for never.
+        self.slow: float | None = None
         self._next = 0.0
+        #: The log whose losses are counted, and those that are.
+        self.log: RequestLog | None = None
+        self._counted: tuple[RequestLog | None, int] = (None, 0)
         #: Whether something has happened since the last look, and the loop will call back.
         self._changed = self._called = False
+
+    def follow(self, settings: Settings) -> None:
+        """Shows from now on what these settings want to be seen."""
+        self.slow = settings.slow_request_time
+        if self.recorder is not None:
+            self.recorder.by_route = settings.metrics_by_route
 
     def turn(self, now: float) -> None:
         """Adds what was noted since the last turn; shows what runs, now and then."""
@@ -61,18 +80,42 @@ class Display:
             self._called = True
             self._call_at(self._next, self._come_back)
 
+    def count_slow(self) -> None:
+        """A request has lasted for `slow`."""
+        if self.recorder is not None:
+            self.recorder.slow()
+
     def _come_back(self) -> None:
         self._called = False
         self.turn(monotonic())
 
     def _show(self, now: float) -> None:
+        self._count_dropped()
         seen = [entry.conn.seen() for entry in list(self._entries.values())]
         self._slot.count_connections(Counter(state for state, _ in seen))
         self._slot.queued = len(self._queue)
         if self._slot.running is not None:
             running = [one for _, one in seen if one is not None]
-            named = [Named(*one) for one in running if now - one.since >= SLOW]
+            slow = math.inf if self.slow is None else self.slow
+            named = [Named(*one[:4]) for one in running if now - one.since >= slow]
             self._slot.running.write([one.since for one in running], named)
+
+    def _count_dropped(self) -> None:
+        log, before = self.log, 0
+        if log is self._counted[0]:
+            before = self._counted[1]
+        lost = 0 if log is None else log.dropped
+        if lost > before and self.recorder is not None:
+            self.recorder.dropped(lost - before)
+        self._counted = log, lost
+
+
+def stack_of(frame: FrameType | None) -> str:
+    """Where a request stands that stands at `frame`, in its application, for people."""
+    found = [] if frame is None else traceback.extract_stack(frame)
+    theirs = [one for one in found if not one.filename.startswith(_OURS)]
+    lines = traceback.format_list((theirs or found)[-STACK:])
+    return "".join(lines).rstrip() or "  (nowhere)"
 
 
 def stacks(entries: Sequence[Entry], where: Callable[[Entry], str], now: float) -> str:
@@ -81,7 +124,7 @@ def stacks(entries: Sequence[Entry], where: Callable[[Entry], str], now: float) 
     for entry in entries:
         running = entry.conn.seen()[1]
         if running is not None:
-            since, method, path, known = running
+            since, method, path, known, _ = running
             about = f"{method} {escaped(path)} for {now - since:.1f} s {known}"
             found.append(f"{about.rstrip()}\n{where(entry)}")
     frames = sys._current_frames()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._system.platform import EDGE, ERR, HUP, IN, OUT, RDHUP
@@ -42,3 +44,10 @@ class Entry:
             return self.conn.run(now)
         waited, self.queued_at = now - self.queued_at, 0.0
         return self.conn.run(now, waited)
+
+
+def longest_idle(entries: Mapping[int, Entry], most: int) -> Sequence[Client]:
+    """Up to `most` connections that bring nothing, those first that will be closed first."""
+    all_ = list(entries.values())
+    idle = [e.conn for e in all_ if e.runner is None and e.conn.idle]
+    return heapq.nsmallest(most, idle, key=lambda conn: conn.deadline)

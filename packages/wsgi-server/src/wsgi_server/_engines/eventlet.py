@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import math
-import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextvars import Context
@@ -27,6 +26,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from wsgi_server._connection.scheduler import Next
 from wsgi_server.errors import RequestTimeout
 
+from .display import stack_of
 from .entry import INPUT, READABLE, WRITABLE
 from .hubs import leave_on_fork, lift_limit
 from .loop import Loop
@@ -341,10 +341,7 @@ class EventletEngine(Loop):
     def _where(self, entry: Entry) -> str:
         # One that waits in the queue has no greenlet yet.
         runner = entry.runner
-        frame = runner.gr_frame if isinstance(runner, greenlet) else None
-        if frame is None:
-            return "  (nowhere)"
-        return "".join(traceback.format_stack(frame)[-4:]).rstrip()
+        return stack_of(runner.gr_frame if isinstance(runner, greenlet) else None)
 
     def _wake_if_finished(self) -> None:
         if self._main is not None and self._finished():

@@ -6,7 +6,6 @@ somebody is woken, is the business of the engine that inherits it.
 
 from __future__ import annotations
 
-import heapq
 import logging
 import math
 from abc import ABC, abstractmethod
@@ -26,10 +25,11 @@ from wsgi_server._scoreboard.slots import Slot
 from .acceptor import Acceptor
 from .callbacks import Callbacks
 from .display import Display, stacks
-from .entry import ENDED, READABLE, WRITABLE, Entry
+from .entry import ENDED, READABLE, WRITABLE, Entry, longest_idle
 from .faults import Faults
 from .pollers import make_flag, open_poller
 from .request_queue import QUEUED, RequestQueue
+from .slow_requests import SlowRequests
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -66,14 +66,15 @@ class Loop(ABC):
         on_request_limit: Callable[[], object] | None = None,
     ) -> None:
         self._queue = RequestQueue(settings.queue_size, settings.queue_timeout)
+        self._entries: dict[int, Entry] = {}
+        self._display = Display(slot, self._entries, self._queue, self.call_at)
+        self._slow = SlowRequests(self._display)
         self._follow(settings)
         self._slot = slot
         self._worker_id = worker_id
         self._request_limit = math.inf if request_limit is None else request_limit
         self._on_request_limit = on_request_limit
-        self._log = open_request_log(settings, worker_id)
-        self._entries: dict[int, Entry] = {}
-        self._display = Display(slot, self._entries, self._queue, self.call_at)
+        self._log = open_request_log(settings, worker_id, slot.generation)
         self._poller, make = self._open_poller()
         self._acceptor = Acceptor(
             self._poller, make, has_room=self._has_room, come_back=self._come_back
@@ -81,8 +82,7 @@ class Loop(ABC):
         self._faults = Faults()
         self._callbacks = Callbacks(self._poller, self._faults, self.call_at)
         self._ready: deque[Entry] = deque()
-        self._running = 0
-        self._requests = 0
+        self._running = self._requests = 0
         self._sweep_timer: Any = None
         self._sweep_due = math.inf
         self._draining = False
@@ -155,7 +155,7 @@ class Loop(ABC):
 
         Raises `ConfigError`, with nothing changed, where the access log cannot be opened.
         """
-        log = open_request_log(settings, self._worker_id)
+        log = open_request_log(settings, self._worker_id, self._slot.generation)
         if self._log is not None:
             self._log.close()
         self._log = log
@@ -205,8 +205,9 @@ class Loop(ABC):
         self._settings = settings
         self._client = client_class(settings)
         self._places = settings.threads
-        self._queue.size = settings.queue_size
-        self._queue.timeout = settings.queue_timeout
+        self._queue.resize(settings.queue_size, settings.queue_timeout)
+        self._slow.limit = settings.slow_request_time
+        self._display.follow(settings)
         #: No deadline is set that comes sooner than this after the moment.
         self._shortest = min(
             LINGER_SECONDS,
@@ -215,6 +216,7 @@ class Loop(ABC):
             settings.drain_idle_timeout or RESOLUTION,
             *filter(None, (settings.body_timeout, settings.request_timeout)),
             *filter(None, (settings.write_timeout, settings.client_socket_timeout)),
+            settings.slow_request_time or math.inf,
         )
 
     def _run_drain_hooks(self) -> None:
@@ -309,9 +311,11 @@ class Loop(ABC):
             self._flag.wave()
 
     def _open(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
+        self._display.log = self._log
         for listener in listeners:
             endpoint = Endpoint(listener, app, self._settings, self._log, self._slot)
             endpoint.recorder = self._display.recorder
+            endpoint.note_slow = self._slow.ended
             self._acceptor.add(endpoint)
 
     def _accept(self, fd: int, most: int) -> None:
@@ -343,14 +347,9 @@ class Loop(ABC):
 
     def _shed(self) -> bool:
         """Closes the connections that have been idle longest; false if none is."""
-        idle = [
-            entry.conn
-            for entry in list(self._entries.values())
-            if entry.runner is None and entry.conn.idle
-        ]
-        for conn in heapq.nsmallest(ACCEPT_BATCH, idle, key=lambda conn: conn.deadline):
+        for conn in (longest := longest_idle(self._entries, ACCEPT_BATCH)):
             conn.close()
-        return bool(idle)
+        return bool(longest)
 
     def _room_again(self) -> None:
         """Something was closed or begun: there is room for more connections."""
@@ -399,8 +398,9 @@ class Loop(ABC):
         if overdue <= now:
             self._interrupt(entry)
             overdue = math.inf
-        busy = entry.runner is not None
-        due = min(overdue, entry.due if busy else entry.conn.deadline)
+        due = entry.conn.deadline
+        if entry.runner is not None:
+            due = min(overdue, entry.due, self._slow.look(entry, now, self._where))
         if due > now:
             return due
         self._expire(entry, now)

@@ -24,6 +24,10 @@ class RequestQueue:
         self.timeout = timeout
         self.entries: deque[Entry] = deque()
 
+    def resize(self, size: int, timeout: float) -> None:
+        """Is of another size from now on, for those that come."""
+        self.size, self.timeout = size, timeout
+
     def __len__(self) -> int:
         return len(self.entries)
 

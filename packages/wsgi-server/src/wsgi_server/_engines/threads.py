@@ -18,7 +18,6 @@ import contextlib
 import logging
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from time import monotonic
@@ -28,6 +27,7 @@ from wsgi_server._connection.scheduler import Next
 from wsgi_server._system import unpatched
 from wsgi_server._system.platform import IN, OUT, PATIENT_LOCK
 
+from .display import stack_of
 from .entry import READABLE, WRITABLE
 from .loop import Loop
 from .timers import Timer, Timers
@@ -397,7 +397,4 @@ class ThreadsEngine(Loop):
 
     def _where(self, entry: Entry) -> str:
         ident = getattr(entry.runner, "ident", None)
-        frame = sys._current_frames().get(ident) if ident is not None else None
-        if frame is None:
-            return "  (nowhere)"
-        return "".join(traceback.format_stack(frame)[-4:]).rstrip()
+        return stack_of(None if ident is None else sys._current_frames().get(ident))

@@ -12,6 +12,7 @@ from .messages import Limits, Request
 from .reader import RequestReader
 from .response import (
     CONTINUE,
+    HEAD_END,
     LAST_CHUNK,
     Declaration,
     Declarations,
@@ -25,6 +26,7 @@ from .response import (
 
 __all__ = [
     "CONTINUE",
+    "HEAD_END",
     "LAST_CHUNK",
     "Declaration",
     "Declarations",

@@ -12,6 +12,7 @@ from .grammar import FIELD_NAME, FIELD_VALUE, SECRET_NAME, STATUS, ResponseError
 from .messages import Request
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
+HEAD_END: Final = b"\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 #: OWS (RFC 9110 5.6.3); what Unicode calls white space besides is content.
@@ -47,6 +48,8 @@ class Head:
     """A rendered head and what it says about the body."""
 
     data: bytes
+    #: Whether `data` ends where a value of the request's own, and `HEAD_END`, have to follow.
+    open: bool
     #: As announced; None when chunked, until close, or without a body.
     content_length: int | None
     chunked: bool
@@ -69,6 +72,8 @@ class Declaration:
     #: Whether it says so itself.
     has_date: bool
     has_server: bool
+    #: And the field that each response has with a value of its own.
+    has_id: bool
     #: Whether it is short, and has no field that may hold a secret.
     memorable: bool
     #: Whether it is given again for the same status and headers.
@@ -83,18 +88,19 @@ class Declarations(dict[Given, Declaration]):
     """Of a status and headers their declaration; looking them up checks them (PEP 3333).
 
     Raises `ResponseError`, and `TypeError` for what cannot be a key. What comes a second
-    time is kept.
+    time is kept. `id_name` is as for `ResponseHeads`.
     """
 
-    __slots__ = ("_names", "_seen")
+    __slots__ = ("_id_name", "_names", "_seen")
 
-    def __init__(self) -> None:
+    def __init__(self, id_name: str | None) -> None:
         super().__init__()
+        self._id_name = None if id_name is None else id_name.lower()
         self._names = _Names()
         self._seen: set[int] = set()
 
     def __missing__(self, given: Given) -> Declaration:
-        declaration = _declaration(*given, self._names)
+        declaration = _declaration(*given, self._names, self._id_name)
         if declaration.memorable:
             mark = hash(given)
             if mark in self._seen:
@@ -134,13 +140,20 @@ class _Names(dict[str, tuple[str, bool]]):
 
 
 class ResponseHeads:
-    """Renders response heads; the same one in the same second costs a lookup."""
+    """Renders response heads; the same one in the same second costs a lookup.
 
-    def __init__(self, server: str | None = "wsgi-server") -> None:
+    A response whose application does not set the field `id_name` gets it with a value of its
+    own, which whoever sends the head adds: see `Head.open`.
+    """
+
+    def __init__(
+        self, server: str | None = "wsgi-server", *, id_name: str | None = None
+    ) -> None:
         self._server = server
+        self._id_name = id_name
         self._date = ""
         self._cache: dict[object, Head] = {}
-        self.declarations: Final = Declarations()
+        self.declarations: Final = Declarations(id_name)
 
     def set_date(self, date: bytes) -> None:
         """The `Date` from now on, an IMF-fixdate (RFC 9110 5.6.7)."""
@@ -208,8 +221,16 @@ class ResponseHeads:
             text += "Connection: close\r\n"
         elif not http11:
             text += "Connection: keep-alive\r\n"
-        data = (text + "\r\n").encode("latin-1")
-        return Head(data, length if has_body else None, chunked, has_body, keep_alive)
+        open_ = self._id_name is not None and not declaration.has_id
+        text += f"{self._id_name}: " if open_ else "\r\n"
+        return Head(
+            text.encode("latin-1"),
+            open_,
+            length if has_body else None,
+            chunked,
+            has_body,
+            keep_alive,
+        )
 
 
 def encode_chunk(data: bytes) -> bytes:
@@ -235,11 +256,17 @@ def early_hints(headers: Iterable[tuple[str, str]]) -> bytes:
 
 
 def error_response(
-    status: int, detail: str, date: bytes, head_request: bool = False
+    status: int,
+    detail: str,
+    date: bytes,
+    head_request: bool = False,
+    *,
+    more: str = "",
 ) -> bytes:
     """A whole short answer that ends the connection.
 
-    503 asks the client to come back in a second.
+    503 asks the client to come back in a second. `more` is a header line of the caller's,
+    without its end.
     """
     phrase = HTTPStatus(status).phrase
     body = f"{detail}\n".encode("latin-1", "replace")
@@ -252,18 +279,23 @@ def error_response(
     ]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         lines.append("Retry-After: 1")
+    if more:
+        lines.append(more)
     head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
     return head if head_request else head + body
 
 
 def _declaration(
-    status: str, headers: tuple[tuple[str, str], ...], names: _Names
+    status: str,
+    headers: tuple[tuple[str, str], ...],
+    names: _Names,
+    id_name: str | None,
 ) -> Declaration:
     if type(status) is not str or STATUS.fullmatch(status) is None:
         raise ResponseError(f"not a final status with a reason: {status!r:.100}")
     code = status[:3]
     announced: int | None = None
-    has_date = has_server = has_secret = False
+    has_date = has_server = has_id = has_secret = False
     lines = f"HTTP/1.1 {status}\r\n"
     for item in headers:
         name, value, lowered, secret = _checked(item, names)
@@ -280,9 +312,13 @@ def _declaration(
             has_date = True
         elif lowered == "server":
             has_server = True
+        elif lowered == id_name:
+            has_id = True
         lines += f"{name}: {value}\r\n"
     memorable = not has_secret and len(lines) <= CACHED_HEAD
-    return Declaration(headers, code, lines, announced, has_date, has_server, memorable)
+    return Declaration(
+        headers, code, lines, announced, has_date, has_server, has_id, memorable
+    )
 
 
 def _checked(item: object, names: _Names) -> tuple[str, str, str, bool]:

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from wsgi_server._system import unpatched
 from wsgi_server.errors import ConfigError
 
+from .answered import Answered
+from .json_line import JSON, JsonLines, trace_of
 from .nonblocking import OPEN_FLAGS, NonblockingWriter, own_description
 
 if TYPE_CHECKING:
-    from wsgi_server._http11 import Request
+    pass
 
 LOG = logging.getLogger(__name__)
 
@@ -34,24 +36,9 @@ _UNSAFE: Final = str.maketrans(
 )
 
 
-class Answered(Protocol):
-    """What a line is made of: a request and what became of it."""
-
-    @property
-    def request(self) -> Request: ...
-    @property
-    def environ(self) -> dict[str, Any]: ...
-    @property
-    def status(self) -> str | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, str]] | None: ...
-    @property
-    def sent(self) -> int: ...
-    @property
-    def seconds(self) -> float: ...
-
-
 Getter = Callable[[Answered], Any]
+#: Makes the line of a request, without its line feed.
+LineMaker = Callable[[Answered], str]
 
 
 class RequestLog(Protocol):
@@ -60,6 +47,10 @@ class RequestLog(Protocol):
     @property
     def put(self) -> Callable[[logging.LogRecord], None] | None:
         """Takes a record of the application's, where its loggers get the lines."""
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were lost so far."""
 
     def record(self, exchange: Answered) -> None:
         """Takes the line of a finished exchange; never fails."""
@@ -130,6 +121,12 @@ def _from_response(name: str) -> Callable[[Answered], str]:
     return field
 
 
+def first_byte(exchange: Answered) -> float:
+    """Seconds from a request's head to the first byte of its response."""
+    # What goes out in one piece is all there with its first byte.
+    return exchange.ttfb or exchange.seconds
+
+
 _FIELDS: Final[dict[str, Getter]] = {
     "client": _from_environ("REMOTE_ADDR", "unix"),
     "clients": _clients,
@@ -147,11 +144,20 @@ _FIELDS: Final[dict[str, Getter]] = {
     "host": _header("HTTP_HOST"),
     "scheme": _from_environ("wsgi.url_scheme"),
     "request_id": _from_response("x-openstack-request-id"),
+    "http_request_id": lambda x: x.request_id or "-",
+    "trace_id": lambda x: trace_of(x)[0] or "-",
+    "route": _from_environ("wsgi_server.route"),
+    "error": lambda x: escaped(x.error or "-"),
     "seconds": operator.attrgetter("seconds"),
+    "queue": operator.attrgetter("waited"),
+    "ttfb": first_byte,
     "pid": lambda x: os.getpid(),
 }
 #: Of the fields that are not text, a value to try a format with.
-_NUMBERS: Final[dict[str, object]] = {"bytes": 0, "seconds": 0.0, "pid": 1, "worker": 0}
+_NUMBERS: Final[dict[str, object]] = {
+    **dict.fromkeys(("seconds", "queue", "ttfb"), 0.0),
+    **dict.fromkeys(("bytes", "pid", "worker", "generation"), 1),
+}
 
 
 def _clock(form: str) -> Getter:
@@ -169,16 +175,29 @@ def _clock(form: str) -> Getter:
     return field
 
 
-def compile_format(form: str, *, worker_id: int) -> tuple[str, list[Getter]]:
-    """Returns `form` as a `%` template and what gets its values from an exchange.
+def line_maker(form: str, *, worker_id: int, generation: int) -> LineMaker:
+    """Returns what makes lines of the form that the option `access_log_format` has.
 
+    That is the word `json`, perhaps with names of more fields behind it, or a format string.
     Raises `ConfigError` for an unknown field or a form that does not fit one.
     """
+    word, *more = form.split() or [""]
+    if word == JSON and "{" not in form:
+        return JsonLines(more, worker_id=worker_id, generation=generation).line
+    template, getters = _compiled(form, worker_id, generation)
+    return lambda exchange: template % tuple([get(exchange) for get in getters])
+
+
+def _compiled(
+    form: str, worker_id: int, generation: int
+) -> tuple[str, Sequence[Getter]]:
+    """`form` as a `%` template, and what gets its values from an exchange."""
     fields: dict[str, Getter] = {
         **_FIELDS,
         "time": _clock("%d/%b/%Y:%H:%M:%S %z"),
         "date_time": _clock("%d/%b/%Y %H:%M:%S"),
         "worker": lambda _: worker_id,
+        "generation": lambda _: generation,
     }
     template: list[str] = []
     getters: list[Getter] = []
@@ -205,31 +224,36 @@ def compile_format(form: str, *, worker_id: int) -> tuple[str, list[Getter]]:
 class AccessLog:
     """Formats, buffers and writes access lines; `flush` belongs at the end of a turn.
 
-    `path` is a file or `-` for stdout; `form` a format string over the fields that the
-    option `access_log_format` names. Raises `ConfigError` for an unknown field or a file
-    that cannot be opened.
+    `path` is a file or `-` for stdout; `line` makes the lines. Raises `ConfigError` for a
+    file that cannot be opened.
     """
 
     put: Callable[[logging.LogRecord], None] | None = None
 
-    def __init__(self, path: str, form: str, *, worker_id: int = 0) -> None:
+    def __init__(self, path: str, line: LineMaker) -> None:
         self._path = path
-        line, self._getters = compile_format(form, worker_id=worker_id)
-        self._form = f"{line}\n"
+        self._line = line
         self._failing = False
+        self._unmade = 0
         self._fd = self._open()
         self._writer = NonblockingWriter(self._fd)
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were lost so far."""
+        return self._unmade + self._writer.dropped
 
     def record(self, exchange: Answered) -> None:
         """Takes the line of a finished exchange; never fails."""
         try:
-            line = self._form % tuple([get(exchange) for get in self._getters])
+            line = f"{self._line(exchange)}\n"
         # The application may have left anything in its environ and its headers, and the
         # response is not to suffer for it.
         except Exception:
+            self._unmade += 1
             LOG.exception("access log %s lost a line", self._path)
         else:
-            self._writer.put(line.encode("latin-1", "replace"))
+            self._writer.put(line.encode("utf-8", "replace"))
 
     def flush(self) -> None:
         """Writes what was recorded since the last time, as far as the log takes it."""

@@ -1,7 +1,7 @@
 """An access line as one JSON object: flat, with the names of OpenTelemetry.
 
-Whatever a client or an application leaves behind, a line is one line and can be parsed;
-what is not known is left out, and numbers are numbers.
+Whatever a client or an application leaves behind, a line is one line of ASCII and can be
+parsed; what is not known is left out, and numbers are numbers.
 """
 
 from __future__ import annotations
@@ -9,14 +9,31 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from wsgi_server.errors import ConfigError
+
+from .trace_context import NO_TRACE, Trace, parse_traceparent
+
 if TYPE_CHECKING:
-    from .access import Answered
+    from .answered import Answered
 
 #: The word of the option `access_log_format` that asks for these lines.
 JSON: Final = "json"
+
+#: Bytes that a pipe takes as one, whoever else writes to it (POSIX: at least 512; Linux).
+ATOMIC: Final = 4096
+#: Of each text, the characters that a longer line keeps: what is not ASCII takes six bytes.
+_KEPT, _KEPT_UNICODE = 128, 32
+
+_encode: Final = json.JSONEncoder().encode
+
+
+def trace_of(answered: Answered) -> Trace:
+    """The trace that a request says it belongs to; empty where it says none."""
+    parent = answered.request.headers.get("HTTP_TRACEPARENT")
+    return NO_TRACE if parent is None else parse_traceparent(parent)
 
 
 def _text(value: Any) -> str | None:
@@ -51,14 +68,6 @@ def _openstack_id(answered: Answered) -> str | None:
     return _text(answered.environ.get("openstack.request_id"))
 
 
-def _trace(place: int) -> Callable[[Answered], Any]:
-    def part(answered: Answered) -> str | None:
-        parent = answered.environ.get("wsgi_server.traceparent")
-        return parent.split("-")[place] if isinstance(parent, str) else None
-
-    return part
-
-
 #: The fields of a line, in order.
 FIELDS: Final[Mapping[str, Callable[[Answered], Any]]] = {
     "http.request.method": lambda x: x.request.method,
@@ -74,30 +83,55 @@ FIELDS: Final[Mapping[str, Callable[[Answered], Any]]] = {
     "server.address": _header("HTTP_HOST"),
     "user_agent.original": _header("HTTP_USER_AGENT"),
     "duration": lambda x: round(x.seconds, 6),
-    "http.request.id": _environ("wsgi_server.request_id"),
+    "wsgi_server.queue": lambda x: round(x.waited, 6),
+    "wsgi_server.ttfb": lambda x: round(x.ttfb or x.seconds, 6),
+    "error.type": lambda x: _text(x.error),
+    "http.request.id": lambda x: _text(x.request_id),
     "openstack.request_id": _openstack_id,
-    "trace_id": _trace(1),
-    "span_id": _trace(2),
+    "trace_id": lambda x: trace_of(x).trace_id or None,
+    "span_id": lambda x: trace_of(x).span_id or None,
+}
+#: Fields that a line has only where they are asked for: what they hold may be a secret.
+OPTIONAL: Final[Mapping[str, Callable[[Answered], Any]]] = {
+    "url.query": lambda x: _text(x.request.query),
 }
 
 
 class JsonLines:
-    """Makes lines of one worker; `more` are the fields that it has beside the others."""
+    """Makes the lines of one worker, with those of `OPTIONAL` that `more` names.
 
-    def __init__(self, more: Mapping[str, Callable[[Answered], Any]]) -> None:
-        self._fields = tuple({**FIELDS, **more}.items())
-        self._encode = json.JSONEncoder(ensure_ascii=False).encode
+    Raises `ConfigError` for a name that is none of them.
+    """
+
+    def __init__(self, more: Sequence[str], *, worker_id: int, generation: int) -> None:
+        for name in more:
+            if name not in OPTIONAL:
+                raise ConfigError(
+                    f"access_log_format: json has no further field {name} "
+                    f"(known: {', '.join(OPTIONAL)})"
+                )
+        fields = {**FIELDS, **{name: OPTIONAL[name] for name in more}}
+        self._fields = tuple(fields.items())
+        self._ours = {
+            "wsgi_server.worker": worker_id,
+            "wsgi_server.generation": generation,
+        }
         self._second = (0, "")
 
-    def line(self, answered: Answered) -> bytes:
-        """The line of a finished request, with its line feed."""
+    def line(self, answered: Answered) -> str:
+        """The line of a finished request, without its line feed."""
         found: dict[str, Any] = {"timestamp": self._now()}
         for name, field in self._fields:
             value = field(answered)
             if value is not None:
                 found[name] = value
+        found.update(self._ours)
         found["process.pid"] = os.getpid()
-        return self._encode(found).encode("utf-8", "replace") + b"\n"
+        line = _encode(found)
+        if len(line) >= ATOMIC:
+            # Workers share a pipe: a longer line could be torn by another one's.
+            line = _encode({name: _cut(value) for name, value in found.items()})
+        return line
 
     def _now(self) -> str:
         now = time.time()
@@ -106,3 +140,9 @@ class JsonLines:
             shown = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._second = second, shown
         return f"{self._second[1]}.{int(now % 1 * 1000):03d}Z"
+
+
+def _cut(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return value[: _KEPT if value.isascii() else _KEPT_UNICODE]

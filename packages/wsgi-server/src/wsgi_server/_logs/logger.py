@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Union
 
 from wsgi_server._system import unpatched
 
-from .access import AccessLog, Answered, RequestLog, compile_format
+from .access import AccessLog, LineMaker, RequestLog, line_maker
+from .answered import Answered
 from .nonblocking import NonblockingWriter, own_description
 from .server import FAREWELL, StreamLog
 from .standard_streams import note
@@ -55,6 +56,8 @@ RequestLogger = Union[logging.Logger, "logging.LoggerAdapter[Any]"]
 class Outlet(Protocol):
     """How one handler gets its records."""
 
+    @property
+    def dropped(self) -> int: ...
     def put(self, record: logging.LogRecord, /) -> object: ...
     def flush(self) -> None: ...
     def close(self) -> None: ...
@@ -63,31 +66,36 @@ class Outlet(Protocol):
 class LoggerLog:
     """The lines of requests as records of ``logger``, at INFO.
 
-    ``form`` is as for ``AccessLog``; raises ``ConfigError`` as that does. ``flush`` belongs
-    at the end of a turn.
+    ``line`` makes the lines. ``flush`` belongs at the end of a turn.
     """
 
-    def __init__(self, logger: RequestLogger, form: str, *, worker_id: int = 0) -> None:
+    def __init__(self, logger: RequestLogger, line: LineMaker) -> None:
         self._logger = logger
-        self._form, self._getters = compile_format(form, worker_id=worker_id)
+        self._line = line
         self._records: deque[logging.LogRecord] = deque()
-        self._lost = 0
+        self._lost = self._dropped = 0
         self._outlets: dict[logging.Handler, tuple[object, Outlet]] = {}
         # Held while handlers are called, some of which may switch greenlets: whoever does
         # not get it at once leaves the rest to who has it.
         self._busy = unpatched.Lock()
         self._closed = False
 
+    @property
+    def dropped(self) -> int:
+        """Lines that were lost so far."""
+        outlets = list(self._outlets.values())
+        return self._dropped + sum(outlet.dropped for _, outlet in outlets)
+
     def record(self, exchange: Answered) -> None:
         """Takes the line of a finished exchange; never fails."""
         if not self._logger.isEnabledFor(logging.INFO):
             return
         try:
-            line = self._form % tuple([get(exchange) for get in self._getters])
-            record = _made(self._logger, line)
+            record = _made(self._logger, self._line(exchange))
         # The application may have left anything in its environ and its headers, and the
         # response is not to suffer for it.
         except Exception:
+            self._dropped += 1
             LOG.exception("the log of requests lost a line")
         else:
             self.put(record)
@@ -101,6 +109,7 @@ class LoggerLog:
             self._records.append(record)
         else:
             self._lost += 1
+            self._dropped += 1
 
     def flush(self) -> None:
         """Hands over what was taken since the last time."""
@@ -151,6 +160,7 @@ class LoggerLog:
                 return known[1]
             # Reopened, as after log rotation.
             known[1].close()
+            self._dropped += known[1].dropped
         outlet = _outlet_for(handler, stream)
         self._outlets[handler] = stream, outlet
         return outlet
@@ -158,6 +168,8 @@ class LoggerLog:
 
 class _Called:
     """A handler that is called where it stands."""
+
+    dropped: Final = 0
 
     def __init__(self, handler: logging.Handler) -> None:
         self.put: Callable[[logging.LogRecord], object] = handler.handle
@@ -177,6 +189,10 @@ class _Unwaiting:
         self._encoding = getattr(handler.stream, "encoding", None) or "utf-8"
         self._writer = NonblockingWriter(own_description(fd), note=note)
         self.flush = self._writer.flush
+
+    @property
+    def dropped(self) -> int:
+        return self._writer.dropped
 
     def close(self) -> None:
         """Gives a slow reader a moment for the last lines."""
@@ -205,7 +221,7 @@ class _Beside:
         self._handler = handler
         self._locks = locks
         self._records: SimpleQueue[logging.LogRecord | None] = unpatched.SimpleQueue()
-        self._lost = 0
+        self._lost = self.dropped = 0
         self._running = unpatched.Lock()
         self._running.acquire()
         unpatched.start_new_thread(self._run, ())
@@ -215,6 +231,7 @@ class _Beside:
             self._records.put(record)
         else:
             self._lost += 1
+            self.dropped += 1
 
     def flush(self) -> None:
         if self._lost and self._records.qsize() < MOST_RECORDS // 2:
@@ -301,17 +318,17 @@ def _stalling(stream: object) -> int | None:
     return fd if stalls else None
 
 
-def open_request_log(settings: Settings, worker_id: int) -> RequestLog | None:
+def open_request_log(
+    settings: Settings, worker_id: int, generation: int
+) -> RequestLog | None:
     """Where `settings` want requests to be logged; None for nowhere.
 
-    Raises `ConfigError` where that cannot be opened.
+    Raises `ConfigError` where that cannot be opened, and for a form that makes no sense.
     """
+    form = settings.access_log_format
+    line = line_maker(form, worker_id=worker_id, generation=generation)
     if settings.access_logger is not None:
-        return LoggerLog(
-            settings.access_logger, settings.access_log_format, worker_id=worker_id
-        )
+        return LoggerLog(settings.access_logger, line)
     if settings.access_log is None:
         return None
-    return AccessLog(
-        settings.access_log, settings.access_log_format, worker_id=worker_id
-    )
+    return AccessLog(settings.access_log, line)

@@ -51,8 +51,8 @@ class NonblockingWriter:
     def __init__(self, fd: int, *, note: Callable[[int], bytes] | None = None) -> None:
         #: What is written to.
         self.fd = fd
-        #: Lines that were lost and not told.
-        self.lost = 0
+        #: Lines that were lost and not told, and all that ever were.
+        self.lost = self.dropped = 0
         #: Why the last attempt has failed; None while the descriptor takes lines.
         self.error: OSError | None = None
         self._note = note
@@ -87,7 +87,7 @@ class NonblockingWriter:
             if not self._lock.acquire(blocking=False):
                 with contextlib.suppress(IndexError):
                     while len(self._fresh) > QUEUE:
-                        self.lost += self._fresh.popleft().count(b"\n")
+                        self._lose(self._fresh.popleft().count(b"\n"))
                 return
             try:
                 done = self._send()
@@ -128,7 +128,7 @@ class NonblockingWriter:
         self._in_line = False
         self._sock: socket.socket | None = None
         self._thread: WritingThread | None = None
-        self._shared = False
+        self._shared = self._by_lines = False
         if fd < 0:
             return
         mode = os.fstat(fd).st_mode
@@ -141,7 +141,7 @@ class NonblockingWriter:
                 self._sock.settimeout(None)
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
             if HAS_PATIENT_PIPES:
-                self._shared = os.get_blocking(fd)
+                self._by_lines, self._shared = True, os.get_blocking(fd)
             else:
                 self._thread = WritingThread(fd)
 
@@ -165,7 +165,7 @@ class NonblockingWriter:
                 self._told, self.lost = self.lost, 0
         if self.lost and backlog:
             # Before what is missing has been told, more is missing in the same place.
-            self.lost += fresh.count(b"\n")
+            self._lose(fresh.count(b"\n"))
         else:
             backlog += fresh
         try:
@@ -182,31 +182,48 @@ class NonblockingWriter:
             del backlog[:written]
         if len(backlog) > BUFFER:
             cut = backlog.rfind(b"\n", 0, BUFFER) + 1
-            self.lost += backlog.count(b"\n", cut)
+            self._lose(backlog.count(b"\n", cut))
             del backlog[cut:]
         return not backlog
 
     def _lose_all(self, reason: OSError) -> None:
         self.error = reason
-        self.lost += self._backlog.count(b"\n")
+        lines = self._backlog.count(b"\n")
         if self._in_line and self._backlog.startswith(b"\n"):
-            self.lost -= 1
+            lines -= 1
         if self._told:
-            self.lost += self._told - 1
+            # The note was no line of anybody's, and those that it told of are lost again.
+            lines -= 1
+            self.lost += self._told
             self._told = 0
+        self._lose(lines)
         self._backlog.clear()
+
+    def _lose(self, lines: int) -> None:
+        self.lost += lines
+        self.dropped += lines
 
     def _write(self, data: bytearray) -> int:
         if self._sock is not None:
             return self._sock.send(data, socket.MSG_DONTWAIT)
         if self._thread is not None:
             return self._thread.write(data)
-        if self._shared:
-            if not has_room(self.fd):
-                raise BlockingIOError
-            # For so much poll has promised room.
-            data = data[: select.PIPE_BUF]
-        return unpatched.write(self.fd, data)
+        if not self._by_lines:
+            return unpatched.write(self.fd, data)
+        written = 0
+        try:
+            while written < len(data):
+                if self._shared and not has_room(self.fd):
+                    raise BlockingIOError
+                # So much is written as one, whoever else writes there, and for so much poll
+                # has promised room: whole lines, if one is no longer than that.
+                piece = data[written : written + select.PIPE_BUF]
+                end = piece.rfind(b"\n") + 1 or len(piece)
+                written += unpatched.write(self.fd, piece[:end])
+        except OSError:
+            if not written:
+                raise
+        return written
 
 
 class NonblockingStream(io.RawIOBase):

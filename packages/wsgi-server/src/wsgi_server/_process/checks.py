@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from wsgi_server import hooks
 from wsgi_server._engines import check_engine
-from wsgi_server._logs.access import compile_format
+from wsgi_server._logs.access import line_maker
 from wsgi_server._net.listeners import try_addresses
 from wsgi_server._system import privileges
 from wsgi_server.errors import ConfigError
@@ -50,7 +50,7 @@ def prepare(settings: Settings) -> Prepared:
 
         tls = server_context(settings)
     if settings.access_log is not None or settings.access_logger is not None:
-        compile_format(settings.access_log_format, worker_id=0)
+        line_maker(settings.access_log_format, worker_id=0, generation=1)
     if settings.pid_file is not None:
         # It is put into the place of what is there.
         path = os.path.abspath(settings.pid_file)

@@ -97,6 +97,7 @@ class SingleProcess:
             LOG.info("stopping before the application was loaded")
             return None
         set_title(deployment.service.name)
+        self._slot.generation = self._main.present.number
         return create_engine(deployment.service.settings, self._slot)
 
     def _load(self, service: Service) -> WSGIApplication:
@@ -280,6 +281,7 @@ class SingleProcess:
 
     def _replace(self, generation: Generation, app: WSGIApplication) -> None:
         (deployment,) = generation.deployments.values()
+        self._slot.generation = generation.number
         self._engine.replace(deployment.service.settings, deployment.listeners, app)
 
     def _begin_upgrade(self) -> None:

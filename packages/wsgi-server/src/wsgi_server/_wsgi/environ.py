@@ -11,6 +11,7 @@ from wsgi_server._logs.standard_streams import errors
 from . import forwarded
 from .file_wrapper import FileWrapper
 from .input import EMPTY_INPUT
+from .request_id import REQUEST_ID
 
 if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
@@ -63,6 +64,8 @@ class EnvironFactory:
             "wsgi_server.worker": worker_id,
             "wsgi_server.client_gone": None,
         }
+        if settings.request_id_header is not None:
+            self._base[REQUEST_ID] = ""
 
     def add(self, key: str, value: object) -> None:
         """Has every environ say this as well; for a start, before the first is made."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server._http11 import (
+    HEAD_END,
     LAST_CHUNK,
     Request,
     ResponseError,
@@ -57,14 +59,25 @@ class Exchange:
         "headers",
         "interrupted",
         "request",
+        "request_id",
         "seconds",
         "sent",
         "started",
         "status",
+        "ttfb",
+        "waited",
     )
 
+    #: Seconds for which it waited for a place; noted when it has ended.
+    waited: float
+
     def __init__(
-        self, channel: Channel, request: Request, environ: dict[str, Any], now: float
+        self,
+        channel: Channel,
+        request: Request,
+        environ: dict[str, Any],
+        now: float,
+        request_id: str = "",
     ) -> None:
         self._channel = channel
         self._stream = channel.stream
@@ -79,7 +92,12 @@ class Exchange:
         #: Body bytes that were sent.
         self.sent = 0
         self.started = now
+        #: Seconds that it took; 0 while it runs.
         self.seconds = 0.0
+        #: Seconds to the first byte of a response that is sent in pieces.
+        self.ttfb = 0.0
+        #: What the request is called in logs and to its client; empty for nothing.
+        self.request_id = request_id
         #: One answer may be given, by whoever claims it first; None: nobody competes.
         self._claims: list[None] | None = None
         #: Set by an engine that raised `RequestTimeout` in it.
@@ -159,12 +177,10 @@ class Exchange:
     def write(self, data: bytes, /) -> None:
         """Sends a block of the body at once (PEP 3333's imperative interface)."""
         _check_block(data)
-        head = self._head
+        head, prefix = self._head, b""
         if head is None:
-            head = self._begin(None)
-            prefix = head.data
-        else:
-            prefix = b""
+            head, prefix = self._begin(None)
+            self.ttfb = monotonic() - self.started
         if head.has_body and data:
             data = self._fitting(data, head)
             count = len(data)
@@ -201,12 +217,14 @@ class Exchange:
 
     def __str__(self) -> str:
         peer = escaped(str(self.environ.get("REMOTE_ADDR") or "unix"))
-        return f"{self.request.method} {escaped(self.request.target)} from {peer}"
+        known = f" ({self.request_id})" if self.request_id else ""
+        return (
+            f"{self.request.method} {escaped(self.request.target)} from {peer}{known}"
+        )
 
     def about(self) -> tuple[float, str, str, str]:
         """Since when it runs (monotonic seconds), its method, path and id, for people."""
-        known = str(self.environ.get("wsgi_server.request_id", ""))
-        return self.started, self.request.method, self.request.path, known
+        return self.started, self.request.method, self.request.path, self.request_id
 
     def _run_close(self, close: Callable[[], object]) -> None:
         """Whatever comes of it: the response is whole by now, or its failure is known."""
@@ -243,22 +261,23 @@ class Exchange:
             if type(data) is not bytes:
                 _check_block(data)
             total += len(data)
-        head = self._begin(total)
+        head, prefix = self._begin(total)
         if not head.has_body:
-            self._stream.send(head.data)
+            self._stream.send(prefix)
         elif head.content_length != total:
-            self._stream.send(head.data)
+            self._stream.send(prefix)
             for data in blocks:
                 self.write(data)
             self._finish()
         elif len(blocks) == 1:
             self.sent = total
-            self._stream.send(head.data + blocks[0], last=True)
+            self._stream.send(prefix + blocks[0], last=True)
         elif total <= JOIN_LIMIT:
             self.sent = total
-            self._stream.send(b"".join((head.data, *blocks)), last=True)
+            self._stream.send(b"".join((prefix, *blocks)), last=True)
         else:
-            self._stream.send(head.data)
+            self._stream.send(prefix)
+            self.ttfb = monotonic() - self.started
             for data in blocks:
                 self.sent += len(data)
                 self._stream.send(data)
@@ -269,12 +288,14 @@ class Exchange:
         if span is None:
             return False
         fd, offset, count = span
-        fresh = self._head is None
-        head = self._begin(count) if self._head is None else self._head
+        head, prefix = self._head, b""
+        if head is None:
+            head, prefix = self._begin(count)
         if head.chunked:
             return False
-        if fresh:
-            self._stream.send(head.data)
+        if prefix:
+            self._stream.send(prefix)
+            self.ttfb = monotonic() - self.started
         if head.has_body:
             if head.content_length is not None:
                 count = min(count, head.content_length - self.sent)
@@ -282,7 +303,8 @@ class Exchange:
         self._finish()
         return True
 
-    def _begin(self, body_length: int | None) -> Head:
+    def _begin(self, body_length: int | None) -> tuple[Head, bytes]:
+        """The head of the response, and the bytes of it."""
         if self._declaration is None:
             raise AssertionError("the application returned without start_response")
         head = self._channel.head(self.request, self._declaration, body_length)
@@ -290,13 +312,15 @@ class Exchange:
             self._note_timeout()
             raise ClientGone("the request took too long and was answered already")
         self._head = head
-        return head
+        if not head.open:
+            return head, head.data
+        return head, b"".join((head.data, self.request_id.encode(), HEAD_END))
 
     def _finish(self) -> None:
         head = self._head
         if head is None:
-            head = self._begin(0)
-            self._stream.send(head.data)
+            head, prefix = self._begin(0)
+            self._stream.send(prefix)
         if not head.has_body:
             return
         if head.chunked:
