@@ -134,8 +134,8 @@ def test_the_query_is_there_only_where_it_is_asked_for() -> None:
     answered = Answered(request=request(query="token=secret"))
     assert "secret" not in line_of(answered)
     assert json.loads(line_of(answered, "url.query"))["url.query"] == "token=secret"
-    with pytest.raises(ConfigError, match=r"json has no further field url\.qery"):
-        line_of(answered, "url.qery")
+    with pytest.raises(ConfigError, match=r"json has no further field url\.qurry"):
+        line_of(answered, "url.qurry")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_form_that_is_none_ends_the_start(
     command: Callable[..., Any], tmp_path: Path
 ) -> None:
     conf = tmp_path / "server.conf"
-    conf.write_text("[DEFAULT]\naccess_log_format = json url.qery\n")
+    conf.write_text("[DEFAULT]\naccess_log_format = json url.qurry\n")
     ended = command("apps.hello:app", "--check-config", "--config-file", str(conf))
     assert ended.returncode == 5
-    assert "json has no further field url.qery" in ended.stderr
+    assert "json has no further field url.qurry" in ended.stderr
