@@ -27,7 +27,7 @@ PUBLIC_MODULES = ("opts", "errors", "hooks")
 #: The modules of the eventlet engine, the only ones beside the pools that import it.
 EVENTLET_MODULES = ("eventlet", "epoll_hub", "hubs", "wsapoll_hub")
 #: Import names that differ from the name of the distribution that holds them.
-DISTRIBUTION_OF = {"paste": "pastedeploy"}
+DISTRIBUTION_OF = {"opentelemetry": "opentelemetry-api", "paste": "pastedeploy"}
 
 #: Imported where present and done without where not, or put there by the host program.
 OPTIONAL = {

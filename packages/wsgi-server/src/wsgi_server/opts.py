@@ -291,6 +291,11 @@ OPTIONS: Final[dict[str, Sequence[Option]]] = {
             "other services; that of a trusted caller is the id of the request. Needs "
             "request_id_header."
         ),
+        switch("spans", False)(
+            "Make a span of OpenTelemetry of each request, within which the application "
+            "runs: for the SDK that the application or opentelemetry-instrument configures. "
+            "Needs the extra otel."
+        ),
         seconds("slow-request-time", 10, COMMON, zero="reports nothing")(
             "A request that runs for longer is reported: a warning that says where it "
             "stands, and how long it took in the end."

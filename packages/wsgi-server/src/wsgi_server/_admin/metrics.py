@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from wsgi_server._connection.recorder import METHODS, OTHER
-from wsgi_server._scoreboard.counts import CLOSINGS, REJECTIONS
+from wsgi_server._scoreboard.counts import CLOSINGS, METHODS, OTHER, REJECTIONS
 from wsgi_server._scoreboard.totals import Histogram
 
 from .state import EXITS, ListenerRow, ServiceRow, State, WorkerRow, WorkerState

@@ -131,6 +131,7 @@ class Settings:
     request_id_header: str | None
     request_id_openstack: bool
     slow_request_time: float | None
+    spans: bool
 
     admin_bind: TcpAddress | UnixAddress | None
     admin_hosts: tuple[str, ...]

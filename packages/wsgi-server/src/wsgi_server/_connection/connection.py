@@ -143,7 +143,7 @@ class Connection:
             self.stream.waited = 0.0
             exchange.compete()
         try:
-            exchange.run(endpoint.app)
+            endpoint.run(exchange, endpoint.app)
         finally:
             self._exchange = None
             self.answered = done = monotonic()

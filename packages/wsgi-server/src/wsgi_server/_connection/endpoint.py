@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from wsgi_server._http11 import Limits, RequestHeads, ResponseHeads, error_response
 from wsgi_server._wsgi.environ import SOFTWARE, EnvironFactory
+from wsgi_server._wsgi.exchange import Exchange
 from wsgi_server._wsgi.forwarded import TrustedPeers
 from wsgi_server._wsgi.request_id import RequestIds
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from wsgi_server._logs.access import RequestLog
     from wsgi_server._net.listeners import Listener
     from wsgi_server._scoreboard.slots import Slot
-    from wsgi_server._wsgi.exchange import Exchange
 
     from .recorder import Recorder
 
@@ -93,6 +93,12 @@ class Endpoint:
                 trusted if settings.forwarded_allow else None,
                 openstack=settings.request_id_openstack,
             )
+        #: Has an exchange run the application.
+        self.run: Callable[[Exchange, WSGIApplication], None] = Exchange.run
+        if settings.spans:
+            from wsgi_server._wsgi.spans import Spans
+
+            self.run = Spans().run
         self._heads = ResponseHeads(SOFTWARE, id_name=settings.request_id_header)
         self.declarations = self._heads.declarations
         self._second = 0.0

@@ -9,19 +9,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from wsgi_server._scoreboard.counts import METHODS, OTHER
+
 if TYPE_CHECKING:
     from wsgi_server._logs.answered import Answered
     from wsgi_server._scoreboard.counts import Counts
 
-#: Methods that are told apart (RFC 9110 9, RFC 5789).
-METHODS: Final = frozenset(
-    {
-        *("GET", "HEAD", "POST", "PUT", "DELETE"),
-        *("CONNECT", "OPTIONS", "TRACE", "PATCH"),
-    }
-)
-#: The method of all others, and the route of all beyond `ROUTES` different ones.
-OTHER: Final = "_OTHER"
+#: Routes that are told apart.
 ROUTES: Final = 200
 
 _REASONS: Final = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_server.errors import ConfigError
 
-from .trace_context import NO_TRACE, Trace, parse_traceparent
+from .trace_context import NO_TRACE, TRACE, Trace, parse_traceparent
 
 if TYPE_CHECKING:
     from .answered import Answered
@@ -31,7 +31,10 @@ _encode: Final = json.JSONEncoder().encode
 
 
 def trace_of(answered: Answered) -> Trace:
-    """The trace that a request says it belongs to; empty where it says none."""
+    """The span of a request, or the one that it says called it; empty where it says none."""
+    ours = answered.environ.get(TRACE)
+    if isinstance(ours, Trace):
+        return ours
     parent = answered.request.headers.get("HTTP_TRACEPARENT")
     return NO_TRACE if parent is None else parse_traceparent(parent)
 

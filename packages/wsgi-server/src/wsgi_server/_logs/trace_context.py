@@ -18,6 +18,8 @@ class Trace(NamedTuple):
     span_id: str
 
 
+#: Where the span is noted that the server has made, of the type `Trace`.
+TRACE: Final = "wsgi_server.trace"
 NO_TRACE: Final = Trace("", "")
 
 

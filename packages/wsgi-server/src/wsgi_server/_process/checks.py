@@ -12,6 +12,7 @@ import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from wsgi_server import hooks
@@ -51,6 +52,10 @@ def prepare(settings: Settings) -> Prepared:
         tls = server_context(settings)
     if settings.access_log is not None or settings.access_logger is not None:
         line_maker(settings.access_log_format, worker_id=0, generation=1)
+    if settings.spans and find_spec("opentelemetry") is None:
+        raise ConfigError(
+            "spans needs the API of OpenTelemetry: pip install 'wsgi-server[otel]'"
+        )
     if settings.pid_file is not None:
         # It is put into the place of what is there.
         path = os.path.abspath(settings.pid_file)

@@ -22,6 +22,16 @@ QUEUE_BOUNDS: Final = (
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 
+#: Methods that are told apart (RFC 9110 9, RFC 5789).
+METHODS: Final = frozenset(
+    {
+        *("GET", "HEAD", "POST", "PUT", "DELETE"),
+        *("CONNECT", "OPTIONS", "TRACE", "PATCH"),
+    }
+)
+#: The method of all others, and the route of all beyond those that are told apart.
+OTHER: Final = "_OTHER"
+
 #: Why a request was answered by the server, before any application.
 REJECTIONS: Final = (
     *("syntax", "headers_too_large", "target_too_long", "body_too_large"),
@@ -56,7 +66,7 @@ KEY_SIZE: Final = 256
 #: Method, status, scheme, route (empty where none is known), error (empty for none).
 Key = tuple[str, str, str, str, str]
 #: The labels of what is not told apart.
-OVERFLOW: Final[Key] = ("_OTHER", "_OTHER", "_OTHER", "_OTHER", "_OTHER")
+OVERFLOW: Final[Key] = (OTHER, OTHER, OTHER, OTHER, OTHER)
 
 #: Of numbers: the counters, then the histogram of the queue with its sum, then for each
 #: row the length of its key, its sum and its buckets.
