@@ -238,7 +238,7 @@ def test_options_of_glance_are_looked_up_in_the_same_way(
 
 
 # What an empty value means where that is not what no value means.
-EMPTY_IS_OFF = {"access_log"}
+EMPTY_IS_OFF = {"access_log", "request_id_header"}
 
 
 def in_a_file(folder: Path, option: _options.Option) -> Settings:
