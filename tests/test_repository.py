@@ -23,9 +23,9 @@ ROOT = Path(__file__).parent.parent
 INDEPENDENT = ("wsgi-server", "wsgi-api", "wsgi-paste")
 DISTRIBUTIONS = (*INDEPENDENT, "wsgi-stack")
 #: What a sibling may use of a package, beside the names in `__all__`.
-PUBLIC_MODULES = ("opts", "errors", "hooks")
+PUBLIC_MODULES = ("opts", "errors", "hooks", "embed")
 #: The modules of the eventlet engine, the only ones beside the pools that import it.
-EVENTLET_MODULES = ("eventlet", "epoll_hub", "hubs", "wsapoll_hub")
+EVENTLET_MODULES = ("eventlet", "epoll_hub", "gates", "hubs", "wsapoll_hub")
 #: Import names that differ from the name of the distribution that holds them.
 DISTRIBUTION_OF = {"opentelemetry": "opentelemetry-api", "paste": "pastedeploy"}
 
@@ -135,7 +135,7 @@ FLOORS = (
     ("_admin",),
     ("_process",),
     ("_command",),
-    ("cli", "server", "posix", "win32", "stores", "__main__", ""),
+    ("cli", "server", "embed", "posix", "win32", "stores", "__main__", ""),
 )
 #: Modules of one floor that may import one another: there, names lie side by side.
 OPEN_FLOORS = (FLOORS[0], FLOORS[-1])

@@ -165,15 +165,32 @@ class Settings:
         """
         found = Values(conf, section)
         values = {
-            name: option.meaning(
-                overrides[name] if name in overrides else found[option]
-            )
+            name: overrides[name] if name in overrides else found[option]
             for name, option in opts.BY_NAME.items()
         }
-        values["sources"] = {
+        sources = {
             name: "the program" if name in overrides else found.source(option)
             for name, option in opts.BY_NAME.items()
         }
+        return cls.from_values(values, sources, default_port=default_port)
+
+    @classmethod
+    def from_values(
+        cls,
+        given: Mapping[str, Any],
+        sources: Mapping[str, str],
+        *,
+        default_port: int | None = None,
+    ) -> Settings:
+        """Returns what the values of options mean together, defaults for the missing.
+
+        Each must be of its option's type. Raises `ConfigError`.
+        """
+        values = {
+            name: option.meaning(given.get(name))
+            for name, option in opts.BY_NAME.items()
+        }
+        values["sources"] = sources
         host, port = values.pop("bind_host"), values.pop("bind_port")
         texts = values.pop("bind")
         if texts:

@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from wsgi_server._system import forks
 from wsgi_server._system.unpatched import threads_are_green
 from wsgi_server.errors import ConfigError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """One worker's loop. Everything but `serve` is called from callbacks inside it."""
+    """A loop. Everything but `begin` and `run` is called from callbacks inside it."""
 
     def watch(self, fd: int, callback: Callable[[], object]) -> None:
         """Calls `callback` in the loop whenever `fd` is readable, until `unwatch`."""
@@ -34,13 +35,14 @@ class Engine(Protocol):
     def call_at(self, deadline: float, callback: Callable[[], object]) -> None:
         """Calls `callback` in the loop at `deadline` (monotonic seconds), once."""
 
-    def serve(
-        self,
-        listeners: Sequence[Listener],
-        app: WSGIApplication,
-        ready: Callable[[], object],
-    ) -> None:
-        """Accepts and answers; calls `ready` once it can, returns when drained."""
+    def begin(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
+        """Accepts from now on. What it raises leaves nothing behind."""
+
+    def run(self) -> None:
+        """Answers, and returns when drained. Belongs behind `begin`."""
+
+    def spawn(self, function: Callable[[], object]) -> None:
+        """Runs `function` beside everything else."""
 
     def drain(self, deadline: float, *, retiring: bool) -> None:
         """Stops accepting, finishes what was started, cuts what runs at `deadline`.
@@ -114,3 +116,16 @@ def create_engine(settings: Settings, slot: Slot, **context: Any) -> Engine:
         ) from None
     factory: Callable[..., Engine] = getattr(importlib.import_module(module), name)
     return factory(settings, slot, **context)
+
+
+def serve(
+    engine: Engine,
+    listeners: Sequence[Listener],
+    app: WSGIApplication,
+    ready: Callable[[], object],
+) -> None:
+    """Serves in the calling thread: calls `ready` once it does, returns when drained."""
+    with forks.during(lambda _keep: engine.abandon()):
+        engine.begin(listeners, app)
+        ready()
+        engine.run()

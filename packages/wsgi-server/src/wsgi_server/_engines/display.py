@@ -1,7 +1,12 @@
-"""What a loop shows of itself, about once a second and when somebody asks."""
+"""What a loop shows of itself, about once a second and when somebody asks.
+
+And what it says of requests that take long: it looks at those that run when it looks at
+deadlines, so a request pays for a comparison when it has ended.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
@@ -19,10 +24,13 @@ from wsgi_server._scoreboard.running import Named
 
 if TYPE_CHECKING:
     from wsgi_server._config.settings import Settings
+    from wsgi_server._connection.scheduler import Timed
     from wsgi_server._logs.access import RequestLog
     from wsgi_server._scoreboard.slots import Slot
 
     from .entry import Entry
+
+LOG = logging.getLogger(__name__)
 
 #: Seconds between two looks.
 PAUSE: Final = 1.0
@@ -108,6 +116,46 @@ class Display:
         if lost > before and self.recorder is not None:
             self.recorder.dropped(lost - before)
         self._counted = log, lost
+
+
+class SlowRequests:
+    """Reports each request that lasts for `limit` seconds."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        #: None: none is reported.
+        self.limit: float | None = None
+        #: Those that were named and may run still, with what they were called.
+        self._named: dict[Timed, str] = {}
+
+    def look(self, entry: Entry, now: float, where: Callable[[Entry], str]) -> float:
+        """Names the request of `entry` if it is slow by now; when to look again."""
+        running = entry.conn.seen()[1]
+        if self.limit is None or running is None:
+            return math.inf
+        due = running.since + self.limit
+        if due > now:
+            return due
+        if running.itself not in self._named:
+            self._named[running.itself] = name = str(running.itself)
+            lasts = now - running.since
+            LOG.warning(
+                "%s has run for %.1f s; it stands at\n%s", name, lasts, where(entry)
+            )
+            self._display.count_slow()
+        return now + PAUSE
+
+    def ended(self, request: Timed) -> None:
+        """Says how long one that was slow has taken; whoever ran it calls this."""
+        seconds = request.seconds
+        try:
+            name = self._named.pop(request)
+        except KeyError:
+            # Nobody could look while it ran.
+            self._display.count_slow()
+            LOG.warning("%s took %.1f s and held up its worker", request, seconds)
+        else:
+            LOG.info("%s took %.1f s in the end", name, seconds)
 
 
 def stack_of(frame: FrameType | None) -> str:

@@ -130,18 +130,20 @@ class EventletEngine(Loop):
         delay = max(0.0, deadline - monotonic())
         return self._hub.schedule_call_global(delay, self._fire_apart, callback)
 
-    def serve(
-        self,
-        listeners: Sequence[Listener],
-        app: WSGIApplication,
-        ready: Callable[[], object],
-    ) -> None:
-        """Accepts and answers until drained; calls `ready` once it can."""
+    def begin(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
+        """Accepts from now on, and answers when it is the hub's turn. Raises `OSError`."""
+        try:
+            self._open(listeners, app)
+            self._listen()
+            self._resume_accepting()
+        except BaseException:
+            self._rest(None)
+            self._release()
+            raise
+
+    def run(self) -> None:
+        """Lets others run until everything is drained."""
         self._main = getcurrent()
-        self._open(listeners, app)
-        self._listen()
-        self._resume_accepting()
-        ready()
         try:
             while not self._finished():
                 self._hub.switch()
@@ -335,7 +337,8 @@ class EventletEngine(Loop):
             if entry.conn.interrupt(where, "it is interrupted", answer=False):
                 runner.throw(RequestTimeout())
 
-    def _spawn(self, function: Callable[[], object]) -> None:
+    def spawn(self, function: Callable[[], object]) -> None:
+        """Runs `function` in a greenlet of its own."""
         spawn_n(function)
 
     def _where(self, entry: Entry) -> str:

@@ -24,12 +24,11 @@ from wsgi_server._scoreboard.slots import Slot
 
 from .acceptor import Acceptor
 from .callbacks import Callbacks
-from .display import Display, stacks
+from .display import Display, SlowRequests, stacks
 from .entry import ENDED, READABLE, WRITABLE, Entry, longest_idle
 from .faults import Faults
 from .pollers import make_flag, open_poller
 from .request_queue import QUEUED, RequestQueue
-from .slow_requests import SlowRequests
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -115,7 +114,7 @@ class Loop(ABC):
         """Lets `serve` return when there is nothing left to do."""
 
     @abstractmethod
-    def _spawn(self, function: Callable[[], object]) -> None:
+    def spawn(self, function: Callable[[], object]) -> None:
         """Runs `function` beside the requests."""
 
     def watch(self, fd: int, callback: Callable[[], object]) -> None:
@@ -133,7 +132,7 @@ class Loop(ABC):
             self._draining = True
             if hooks.has_drain_hooks():
                 self._hooking = True
-                self._spawn(self._run_drain_hooks)
+                self.spawn(self._run_drain_hooks)
             for endpoint in self._acceptor.endpoints:
                 # Nobody may connect to a port that this worker alone still holds open.
                 endpoint.listener.sock.close()

@@ -92,18 +92,19 @@ class ThreadsEngine(Loop):
             self._flag.wave()
         return timer
 
-    def serve(
-        self,
-        listeners: Sequence[Listener],
-        app: WSGIApplication,
-        ready: Callable[[], object],
-    ) -> None:
-        """Accepts and answers until drained; calls `ready` once it can."""
-        self._open(listeners, app)
-        self._resume_accepting()
-        ready()
-        with self._work:
-            self._vacate()
+    def begin(self, listeners: Sequence[Listener], app: WSGIApplication) -> None:
+        """Accepts and answers from now on. Raises `OSError` and `RuntimeError`."""
+        try:
+            self._open(listeners, app)
+            self._resume_accepting()
+            with self._work:
+                self._vacate()
+        except BaseException:
+            self._release()
+            raise
+
+    def run(self) -> None:
+        """Returns when drained; until then nobody waits for long behind another."""
         try:
             self._watch_over()
         finally:
@@ -381,8 +382,9 @@ class ThreadsEngine(Loop):
         if self._draining:
             self._wake_if_finished()
 
-    def _spawn(self, function: Callable[[], object]) -> None:
-        threading.Thread(target=function, name="wsgi-drain", daemon=True).start()
+    def spawn(self, function: Callable[[], object]) -> None:
+        """Runs `function` in a thread of its own."""
+        threading.Thread(target=function, name="wsgi-beside", daemon=True).start()
 
     def _withdraw(self, entry: Entry) -> bool:
         with self._work:

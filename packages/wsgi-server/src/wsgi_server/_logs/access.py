@@ -12,6 +12,7 @@ import operator
 import os
 import string
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -219,6 +220,51 @@ def _compiled(
     except (ValueError, TypeError) as exc:
         raise ConfigError(f"access_log_format: {exc}") from exc
     return line, getters
+
+
+class CalledLog:
+    """Hands each line to a function of the program's, which must not wait."""
+
+    put: Callable[[logging.LogRecord], None] | None = None
+
+    def __init__(self, function: Callable[[str], object], line: LineMaker) -> None:
+        self._function = function
+        self._line = line
+        self._lines: deque[str] = deque()
+        #: Lines that were lost so far.
+        self.dropped = 0
+
+    def record(self, exchange: Answered) -> None:
+        """Takes the line of a finished exchange; never fails."""
+        try:
+            line = self._line(exchange)
+        # As for `AccessLog`.
+        except Exception:
+            self.dropped += 1
+            LOG.exception("the log of requests lost a line")
+        else:
+            self._lines.append(line)
+
+    def flush(self) -> None:
+        """Hands over what was recorded since the last time."""
+        while True:
+            try:
+                line = self._lines.popleft()
+            except IndexError:
+                return  # asked first, another thread could be faster
+            try:
+                self._function(line)
+            # Foreign code; the loop is not to suffer for it.
+            except Exception:
+                self.dropped += 1
+                LOG.exception("the log of requests lost a line")
+
+    def reopen(self) -> None:
+        """Does nothing: where the lines end is the function's business."""
+
+    def close(self) -> None:
+        """Hands over what is left."""
+        self.flush()
 
 
 class AccessLog:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Union
 
 from wsgi_server._system import unpatched
 
-from .access import AccessLog, LineMaker, RequestLog, line_maker
+from .access import AccessLog, CalledLog, LineMaker, RequestLog, line_maker
 from .answered import Answered
 from .nonblocking import NonblockingWriter, own_description
 from .server import FAREWELL, StreamLog
@@ -327,8 +327,10 @@ def open_request_log(
     """
     form = settings.access_log_format
     line = line_maker(form, worker_id=worker_id, generation=generation)
-    if settings.access_logger is not None:
-        return LoggerLog(settings.access_logger, line)
+    own = settings.access_logger
+    if own is not None:
+        is_logger = isinstance(own, logging.Logger | logging.LoggerAdapter)
+        return LoggerLog(own, line) if is_logger else CalledLog(own, line)
     if settings.access_log is None:
         return None
     return AccessLog(settings.access_log, line)

@@ -197,6 +197,33 @@ def open_listeners(
     return found
 
 
+def borrow(sock: socket.socket, tls: ssl.SSLContext | None) -> Listener:
+    """Returns a listener on a copy of a program's socket, which stays the program's.
+
+    Both are one socket to the system: it does not block any more. Raises `ConfigError`
+    for what is no listening stream socket, or has TLS around it.
+    """
+    if hasattr(sock, "getpeercert"):
+        raise ConfigError(
+            "a socket has TLS around it already: pass the plain one, and the context"
+        )
+    try:
+        bound = sock.getsockname()
+        copy = os.dup(sock.fileno())
+    except OSError as exc:
+        raise ConfigError(f"a socket cannot be used: {exc.strerror}") from exc
+    if isinstance(bound, tuple):
+        address: Address = TcpAddress(bound[0], bound[1])
+    else:
+        name = bound.replace(b"\0", b"@").decode() if type(bound) is bytes else bound
+        address = UnixAddress(name)
+    try:
+        return Listener(_adopt(copy, str(address)), address, tls=tls, owner=None)
+    except BaseException:
+        os.close(copy)
+        raise
+
+
 def reconfigure(listener: Listener, settings: Settings) -> None:
     """Applies backlog, TCP options and file mode to a socket that listens already.
 

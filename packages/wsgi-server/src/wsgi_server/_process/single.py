@@ -17,7 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from wsgi_server import hooks
-from wsgi_server._engines import create_engine
+from wsgi_server._engines import create_engine, serve
 from wsgi_server._logs.nonblocking import has_room
 from wsgi_server._scoreboard.slots import Slot, WorkerState
 from wsgi_server._system import forks, unpatched
@@ -78,8 +78,8 @@ class SingleProcess:
             engine.watch(self._main.signals.fileno(), self._on_signals)
             if HAS_FORK:
                 engine.watch(self._inbox.fd, self._hear)
-            with forks.during(lambda _keep: engine.abandon()), self._shown(engine):
-                engine.serve(self._main.present.listeners, self._app, self._on_ready)
+            with self._shown(engine):
+                serve(engine, self._main.present.listeners, self._app, self._on_ready)
             hooks.ended()
             if before_exit is not None and not self._hurried:
                 before_exit(remaining(self._leave_by))

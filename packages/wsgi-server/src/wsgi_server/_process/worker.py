@@ -23,7 +23,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from wsgi_server import hooks, pools
-from wsgi_server._engines import create_engine
+from wsgi_server._engines import create_engine, serve
 from wsgi_server._logs import rotation
 from wsgi_server._logs import server as log
 from wsgi_server._scoreboard.slots import WorkerState
@@ -195,8 +195,7 @@ def _serve(job: Assignment, signals: SignalPipe, reporter: Reporter) -> WorkerPr
             # What loading has left behind would be kept for ever.
             gc.collect()
             gc.freeze()
-        with forks.during(lambda _keep: engine.abandon()):
-            process.serve(app)
+        process.serve(app)
         hooks.ended()
         if process.hurried:
             # What the service would do now would take its time.
@@ -261,7 +260,7 @@ class WorkerProcess:
             self._engine.call_at(
                 monotonic() + self._settings.max_worker_lifetime, self._on_age
             )
-        self._engine.serve(self._job.deployment.listeners, app, self._on_ready)
+        serve(self._engine, self._job.deployment.listeners, app, self._on_ready)
 
     def _on_ready(self) -> None:
         self._job.slot.beat = monotonic()

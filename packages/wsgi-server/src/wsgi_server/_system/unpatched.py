@@ -31,6 +31,7 @@ __all__ = [
     "read",
     "select",
     "sleep",
+    "something_is_green",
     "start_new_thread",
     "threads_are_green",
     "wait4",
@@ -47,6 +48,11 @@ def _is_patched(what: str) -> bool:
 def threads_are_green() -> bool:
     """Whether somebody has made `threading` eventlet's."""
     return _is_patched("thread")
+
+
+def something_is_green() -> bool:
+    """Whether somebody has made any of the modules eventlet's that wait."""
+    return any(map(_is_patched, ("os", "select", "socket", "thread", "time")))
 
 
 def _original(name: str) -> Any:
