@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import re
+import select
 import subprocess
 import termios
 from collections.abc import Iterator
@@ -33,9 +34,9 @@ class Pipe:
 
     @property
     def is_full(self) -> bool:
-        """Whether no line finds room any more."""
+        """Whether a part of a long line, which is written as one, finds no room any more."""
         answer = fcntl.ioctl(self.reader, termios.FIONREAD, b"\0" * 4)
-        return int.from_bytes(answer, "little") > CAPACITY - 10
+        return int.from_bytes(answer, "little") + select.PIPE_BUF > CAPACITY
 
     def close(self) -> None:
         """The reader goes away."""

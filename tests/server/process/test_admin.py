@@ -353,7 +353,8 @@ def test_the_supervisor_keeps_no_descriptor_of_a_reload(
     one.server.wait_for(
         "the old worker's end", lambda: len(one.server.worker_pids()) == 1
     )
-    live.wait_until("as many descriptors as before", lambda: descriptors() == before)
+    # The client of an order may still have been there before.
+    live.wait_until("no more descriptors than before", lambda: descriptors() <= before)
 
 
 def test_the_admin_address_is_in_the_log_and_its_mistakes_are_said(

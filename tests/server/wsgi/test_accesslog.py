@@ -17,6 +17,7 @@ import live
 import pytest
 from wsgi_server._http11 import Request
 from wsgi_server._logs.access import AccessLog, LineMaker, line_maker
+from wsgi_server._logs.nonblocking import NonblockingWriter, own_description
 from wsgi_server.errors import ConfigError
 
 Start = Callable[..., live.LiveServer]
@@ -239,3 +240,29 @@ def test_numbers_have_the_forms_of_numbers(tmp_path: Path) -> None:
     log.record(Answered())
     log.close()
     assert path.read_text() == f"0006 0.50 0 {os.getpid()}\n"
+
+
+def test_lines_of_two_writers_are_never_torn() -> None:
+    """As of workers that share a pipe whose reader is slow."""
+    reader, writer = os.pipe()
+    fds = [own_description(writer), own_description(writer)]
+    os.close(writer)
+    os.set_blocking(reader, False)
+    writers = [NonblockingWriter(fd) for fd in fds]
+    sent, found = [], b""
+    for number in range(400):
+        for name, one in zip(b"ab", writers, strict=True):
+            line = bytes([name]) * (number % 3000 + 90)
+            sent.append(line)
+            one.write(line + b"\n")
+        found += os.read(reader, 700)
+    while any(one.waits for one in writers):
+        found += os.read(reader, 700)
+        for one in writers:
+            one.flush()
+    for one, fd in zip(writers, fds, strict=True):
+        one.move_to(-1)
+        os.close(fd)
+    found += b"".join(iter(lambda: os.read(reader, 65536), b""))
+    os.close(reader)
+    assert sorted(found.splitlines()) == sorted(sent)
